@@ -1,0 +1,54 @@
+"""Rows folded from commerce events: carts and orders. Never written by hand."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Numeric, Text, text
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm.core.db import Base, Currency, Json, JsonList, Money, Time
+
+
+class Cart(Base):
+    """A basket: what is in it, and what became of it. `key` is the shop's `cart_id`, or `~` and the first event's time and number."""
+
+    __tablename__ = "carts"
+    __table_args__ = (
+        CheckConstraint("status IN ('open', 'ordered', 'emptied')", name="status"),
+        Index("ix_carts_open", "changed_at", postgresql_where=text("status = 'open'")),
+    )
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "refold"})
+    source_id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    status: Mapped[str] = mapped_column(Text)
+    items: Mapped[JsonList]  # [{"product_id", "variant", "sku", "name", "price", "quantity", "image_url", "url"}, …]
+    value: Mapped[Money]
+    currency: Mapped[Currency]
+    opened_at: Mapped[Time]
+    changed_at: Mapped[Time]
+    closed_at: Mapped[Time | None]
+    order_id: Mapped[str | None] = mapped_column(Text)
+    recovered: Mapped[bool] = mapped_column(server_default=text("false"))  # ordered after it had lain abandoned
+
+
+class Order(Base):
+    """An order as last reported; `revenue` is after discount, without shipping and tax, before refunds."""
+
+    __tablename__ = "orders"
+    __table_args__ = (Index("ix_orders_profile", "profile_id", "ordered_at"),)
+    source_id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "refold"})
+    currency: Mapped[Currency]
+    revenue: Mapped[Money]
+    total: Mapped[Decimal | None] = mapped_column(Numeric(20, 6))
+    refunded: Mapped[Money] = mapped_column(server_default=text("0"))
+    refunds: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # refund key -> amount as text
+    items: Mapped[JsonList]
+    ordered_at: Mapped[Time | None]  # None while only a refund or a cancellation is known
+    cancelled_at: Mapped[Time | None]
+    version_at: Mapped[Time]  # time and number of the report that filled it; an older report never wins
+    version_accepted: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,43 @@
+"""Errors are sentences for the person who meets them, with an HTTP status."""
+
+from __future__ import annotations
+
+
+class KesherError(Exception):
+    """Something asked of Kesher cannot be done; the text says what is wrong and what to do."""
+
+    status = 400
+
+
+class InvalidError(KesherError):
+    """What was sent is not understood; the text names the place."""
+
+
+class UnauthorizedError(KesherError):
+    """The key or token is missing or unknown."""
+
+    status = 401
+
+
+class ForbiddenError(KesherError):
+    """The role may not do this."""
+
+    status = 403
+
+
+class NotFoundError(KesherError):
+    """There is no such thing."""
+
+    status = 404
+
+
+class TooLargeError(KesherError):
+    """More bytes than the limit."""
+
+    status = 413
+
+
+class BusyError(KesherError):
+    """Come back later."""
+
+    status = 503

@@ -1,0 +1,23 @@
+"""JSON the way the product writes it: orjson, Decimal as text, text (not bytes) for PostgreSQL."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+
+def _other(value: object) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def dumps(value: Any) -> str:
+    """JSON text PostgreSQL accepts: the NUL character, which jsonb refuses, is dropped."""
+    text = orjson.dumps(value, default=_other, option=orjson.OPT_NON_STR_KEYS).decode()
+    return text.replace("\\u0000", "") if "\\u0000" in text else text
+
+
+loads = orjson.loads
