@@ -1,0 +1,42 @@
+"""The `kesher` command: finds the sub-command's file and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import workers.commands
+from crm.core.errors import KesherError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = parser_for(words).parse_args(words)
+    try:
+        return int(args.call(args) or 0)
+    except KesherError as error:
+        print(f"kesher: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser with the sub-command that was typed, or with all of them when none was recognised."""
+    names = {info.name.rstrip("_"): info.name for info in pkgutil.iter_modules(workers.commands.__path__)}
+    parser = argparse.ArgumentParser(prog="kesher", description="The memory and the voice of a shop.")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in [names[words[0]]] if words and words[0] in names else names.values():
+        importlib.import_module(f"workers.commands.{module}").add_parser(subparsers)
+    for sub in subparsers.choices.values():
+        sub.add_argument("--home", type=Path, default=None, help="where the installation keeps its data (default: KESHER_HOME, else the usual place)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
