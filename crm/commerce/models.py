@@ -17,7 +17,7 @@ class Cart(Base):
 
     __tablename__ = "carts"
     __table_args__ = (
-        CheckConstraint("status IN ('open', 'ordered', 'emptied')", name="status"),
+        CheckConstraint("status IN ('open', 'ordered', 'emptied', 'expired')", name="status"),
         Index("ix_carts_open", "changed_at", postgresql_where=text("status = 'open'")),
     )
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "refold"})

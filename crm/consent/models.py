@@ -47,7 +47,8 @@ class ConsentSeal(Base):
     """The hash chain over committed entries, written by the clock: SHA-256(previous hash, entry)."""
 
     __tablename__ = "consent_chain"
-    entry_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("consent_ledger.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)  # 1, 2, 3, … without a gap
+    entry_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("consent_ledger.id"), unique=True)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 

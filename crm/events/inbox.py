@@ -1,0 +1,155 @@
+"""The inbox from inside: append what Kesher itself has to say, claim what waits, mark what is done."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core import partitions
+from crm.core.json import dumps
+from crm.events.models import LIVE, SYSTEM_SOURCE
+from crm.events.spec import LANES, Call, lane_of
+
+MAX_HOPS = 8
+LANE_LOCK = 0x6C616E65  # first half of the advisory lock of a lane
+COLUMNS = ("received_at", "source_id", "trusted", "origin", "lane", "sent_at", "hops", "cause", "body")
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A call to put into the inbox. `cause` names what made it (an event, a message), `hops` how long that chain is."""
+
+    source_id: int
+    trusted: bool
+    origin: str
+    body: Call
+    sent_at: dt.datetime | None = None
+    hops: int = 0
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One claimed row, not yet read."""
+
+    id: int
+    received_at: dt.datetime
+    source_id: int
+    trusted: bool
+    origin: str
+    sent_at: dt.datetime | None
+    hops: int
+    cause: str | None
+    body: str
+
+
+def system_event(  # noqa: PLR0913
+    name: str, profile_id: uuid.UUID, properties: dict[str, Any], *, email: str | None = None, cause: str | None, hops: int, message_id: str = ""
+) -> NewRow:
+    """An event of Kesher's own about a profile; `hops` is that of its cause plus one.
+
+    Where `email` is given the event also carries that address as an identity, so that an undone join can tell whose it was.
+    """
+    call = Call(
+        type="track",
+        event=name,
+        profile_id=str(profile_id),
+        message_id=message_id or str(uuid.uuid4()),
+        properties=properties,
+        context={"traits": {"email": email}} if email else None,
+    )
+    return NewRow(SYSTEM_SOURCE, trusted=True, origin=LIVE, body=call, hops=hops, cause=cause)
+
+
+def driver(session: Session) -> Connection[Any]:
+    """The psycopg connection under this session's transaction, for COPY."""
+    connection = session.connection().connection.driver_connection
+    if not isinstance(connection, Connection):
+        raise TypeError("the database driver is not psycopg 3")
+    return connection
+
+
+def append(session: Session, rows: Sequence[NewRow], now: dt.datetime) -> int:
+    """Put calls into the inbox in this transaction; returns how many.
+
+    A chain of more than eight causes stops here: such a row goes in as done, with its cause, so that it is shown and starts nothing.
+    """
+    if not rows:
+        return 0
+    _ensure_day(session, now)
+    with driver(session).cursor().copy(f"COPY event_inbox ({', '.join(COLUMNS)}, processed_at) FROM STDIN") as copy:
+        for row in rows:
+            lane = lane_of(_identity(row.body))
+            done = now if row.hops > MAX_HOPS else None
+            copy.write_row((now, row.source_id, row.trusted, row.origin, lane, row.sent_at, row.hops, row.cause, _text(row.body), done))
+    return len(rows)
+
+
+def _ensure_day(session: Session, now: dt.datetime) -> None:
+    """The partition of today; a lookup where it exists."""
+    partitions.ensure(session, "event_inbox", [partitions.day_bounds(now)])
+
+
+def _identity(call: Call) -> str:
+    return str(call.user_id or call.anonymous_id or call.profile_id or call.message_id)
+
+
+def _text(call: Call) -> str:
+    return dumps(msgspec.to_builtins(call))
+
+
+def claim(session: Session, limit: int) -> list[Waiting]:
+    """Lock some lanes and return what waits in them, in order of acceptance, `limit` rows at most.
+
+    Empty where nothing waits or other workers hold every lane that has work. The locks end with the transaction.
+    """
+    busy = list(session.scalars(text(_BUSY_LANES), {"lanes": list(range(LANES))}))
+    random.shuffle(busy)
+    wanted = max(1, (len(busy) + 1) // 2)  # leave the other half to another worker
+    mine: list[int] = []
+    for lane in busy:
+        if len(mine) < wanted and session.scalar(text("SELECT pg_try_advisory_xact_lock(:a, :b)"), {"a": LANE_LOCK, "b": lane}):
+            mine.append(lane)
+    if not mine:
+        return []
+    rows = session.execute(text(_CLAIM), {"lanes": mine, "limit": max(1, limit // len(mine)) + 1})
+    return sorted((Waiting(*row) for row in rows), key=lambda row: row.id)
+
+
+def mark(session: Session, rows: Sequence[Waiting], now: dt.datetime) -> None:
+    """These rows are done (in the log, or in quarantine); they stay until their day is dropped."""
+    days: dict[tuple[dt.datetime, dt.datetime], list[int]] = {}
+    for row in rows:
+        days.setdefault(partitions.day_bounds(row.received_at), []).append(row.id)
+    for (start, end), ids in days.items():
+        session.execute(text(_MARK), {"now": now, "start": start, "end": end, "ids": ids})
+
+
+def waiting(session: Session, at_most: int = 1_000_001) -> int:
+    """How many rows wait, counted up to a bound."""
+    return session.scalar(text("SELECT count(*) FROM (SELECT FROM event_inbox WHERE processed_at IS NULL LIMIT :n) w"), {"n": at_most}) or 0
+
+
+_BUSY_LANES = """
+SELECT lane FROM unnest(CAST(:lanes AS smallint[])) AS lane
+WHERE EXISTS (SELECT FROM event_inbox i WHERE i.lane = lane AND i.processed_at IS NULL)
+"""
+_CLAIM = """
+SELECT r.id, r.received_at, r.source_id, r.trusted, r.origin, r.sent_at, r.hops, r.cause, r.body
+FROM unnest(CAST(:lanes AS smallint[])) AS l(lane)
+CROSS JOIN LATERAL (SELECT * FROM event_inbox i WHERE i.lane = l.lane AND i.processed_at IS NULL ORDER BY i.id LIMIT :limit) r
+"""
+_MARK = """
+UPDATE event_inbox SET processed_at = :now
+WHERE received_at >= :start AND received_at < :end AND id = ANY(CAST(:ids AS bigint[]))
+"""

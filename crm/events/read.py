@@ -1,0 +1,76 @@
+"""From a waiting row to an accepted call: parse, put on our clock, list its identities. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import msgspec
+
+from crm.core.clock import parse_time
+from crm.core.errors import InvalidError
+from crm.events.address import normalise
+from crm.events.inbox import Waiting
+from crm.events.models import LIVE
+from crm.events.spec import TYPES, Accepted, Call, Ident, event_name
+
+LIVE_LIMIT = dt.timedelta(days=90)
+EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
+_decode = msgspec.json.Decoder(Call).decode
+
+
+class UnreadableError(InvalidError):
+    """A call that must go to quarantine: `reason` is its code, the text its sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def read(row: Waiting) -> Accepted:
+    """Parse one row; UnreadableError says why not (`bad_json`, `no_name`, `no_identity`, `too_old`)."""
+    try:
+        call = _decode(row.body)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise UnreadableError("bad_json", str(error)) from error
+    if call.type not in TYPES:
+        raise UnreadableError("bad_type", f"type {call.type[:40]!r} is none of {', '.join(TYPES)}")
+    if not event_name(call):
+        raise UnreadableError("no_name", "a track call needs `event`")
+    identities = tuple(_identities(call, trusted=row.trusted))
+    if not identities and call.profile_id is None:
+        raise UnreadableError("no_identity", "none of userId, anonymousId, e-mail or phone is usable")
+    occurred, claimed = occurred_at(call, row)
+    if row.origin == LIVE and occurred < row.received_at - LIVE_LIMIT:
+        raise UnreadableError("too_old", f"happened {occurred.isoformat()}, over 90 days before it came; import it as history")
+    if occurred < EARLIEST:
+        raise UnreadableError("too_old", f"happened {occurred.isoformat()}, before 1990")
+    return Accepted(row.id, row.received_at, row.source_id, row.trusted, row.origin, row.hops, row.cause, occurred, claimed, identities, call)
+
+
+def occurred_at(call: Call, row: Waiting) -> tuple[dt.datetime, dt.datetime | None]:
+    """When it happened by our clock, and the client's own value where that differs (DESIGN: time)."""
+    claimed = parse_time(call.timestamp)
+    if claimed is None:
+        return row.received_at, None
+    sent = row.sent_at or parse_time(call.sent_at)
+    try:
+        corrected = row.received_at - (sent - claimed) if sent is not None and row.origin == LIVE else claimed
+    except OverflowError:
+        corrected = row.received_at
+    corrected = min(corrected, row.received_at)
+    return corrected, (claimed if corrected != claimed else None)
+
+
+def _identities(call: Call, *, trusted: bool) -> Iterator[Ident]:
+    """Every identifier the call carries, persons' before devices'. Verified means: a server key says so."""
+    traits = call.traits if call.type == "identify" and call.traits else {}
+    said = (call.context or {}).get("traits")
+    hints = {**(said if isinstance(said, dict) else {}), **traits}
+    pairs = [("user_id", call.user_id), ("email", hints.get("email")), ("phone", hints.get("phone"))]
+    pairs += [(f"external:{item.get('type')}", item.get("id")) for item in call.external_ids or ()]
+    for kind, value in pairs:
+        if value is not None and (normal := normalise(kind, value)):
+            yield Ident(kind, normal, trusted)
+    if call.anonymous_id is not None and (normal := normalise("anonymous_id", call.anonymous_id)):
+        yield Ident("anonymous_id", normal)
