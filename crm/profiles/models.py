@@ -21,6 +21,7 @@ class Profile(Base):
     __table_args__ = (
         Index("ix_profiles_search", "search", postgresql_using="gin"),
         Index("ix_profiles_last_seen", "last_seen", "id", postgresql_where=text("merged_into IS NULL AND known")),
+        Index("ix_profiles_last_seen_anonymous", "last_seen", "id", postgresql_where=text("merged_into IS NULL AND NOT known")),
     )
     id: Mapped[Id] = mapped_column(primary_key=True)
     bucket: Mapped[int] = mapped_column(SmallInteger)  # 0..9999, drawn once at birth

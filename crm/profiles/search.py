@@ -1,0 +1,182 @@
+"""Find people by beginnings of words, by any identity, by the end of a phone number: one tsvector('simple') column."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+Who = Literal["known", "anonymous", "all"]
+T = TypeVar("T")
+
+BROAD = 3_000  # from this many matches on, walking the newest people finds a page sooner than sorting all matches
+MAX_WORDS = 8
+MAX_WORD = 64  # characters
+TRAITS = ("name", "firstName", "first_name", "lastName", "last_name", "username", "email", "phone", "city", "company")
+# Both patterns are spelt in code points, so that PostgreSQL reads them alike under every locale.
+_MARKS = r"[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4-\u05c7\u05f3\u05f4\u0022\u0027\u0060\u00b4\u2018\u2019\u201c\u201d]"
+_GAPS = r"[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00bf\u05be\u05c0\u05c3\u2000-\u206f\u3000-\u303f]+"
+_PHONE = re.compile(r"[\d\s()+./-]*\d[\d\s()+./-]*")
+
+_REFRESH = rf"""
+WITH named AS (
+    SELECT p.id, concat_ws(' ', p.name, {", ".join(f"p.traits->>'{trait}'" for trait in TRAITS)}, p.traits->'address'->>'city') AS words
+    FROM profiles p WHERE p.id = ANY(:ids)
+), said AS (
+    SELECT id, words FROM named
+    UNION ALL
+    SELECT profile_id, CASE kind WHEN 'anonymous_id' THEN regexp_replace(value, '{_GAPS}', '', 'g') ELSE value END
+    FROM identities WHERE profile_id = ANY(:ids)
+), lexemes AS (
+    SELECT id, left(word, {MAX_WORD}) AS word
+    FROM said, regexp_split_to_table(lower(regexp_replace(normalize(words, NFKD), '{_MARKS}', '', 'g')), '{_GAPS}') AS word
+    UNION ALL
+    SELECT profile_id, '~' || reverse(regexp_replace(value, '\D', '', 'g')) FROM identities
+    WHERE profile_id = ANY(:ids) AND kind IN ('phone', 'wa_id')
+    UNION ALL
+    SELECT profile_id, regexp_replace(value, '^\+972', '0') FROM identities
+    WHERE profile_id = ANY(:ids) AND kind = 'phone' AND value LIKE '+972%'
+), vectors AS (
+    SELECT id, array_to_tsvector(array_agg(DISTINCT word)) AS search FROM lexemes WHERE word <> '' GROUP BY id
+)
+UPDATE profiles p SET search = v.search FROM vectors v WHERE p.id = v.id AND p.search IS DISTINCT FROM v.search
+"""  # noqa: S608  built from constants of this module
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows, and where the next ones begin (None on the last page)."""
+
+    rows: list[T]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A person in a list."""
+
+    id: uuid.UUID
+    name: str
+    known: bool
+    email: str | None
+    phone: str | None
+    traits: dict[str, Any]
+    first_seen: dt.datetime
+    last_seen: dt.datetime
+
+
+def refresh_search(session: Session, profile_ids: Collection[uuid.UUID]) -> int:
+    """Write the search words of these profiles anew, in one statement; returns how many rows changed."""
+    if not profile_ids:
+        return 0
+    found: Any = session.execute(text(_REFRESH), {"ids": list(profile_ids)})
+    return int(found.rowcount)
+
+
+def query_for(words: str) -> str | None:
+    """The tsquery text for what somebody typed: each word as a beginning, all of them wanted; None where there is no word.
+
+    What looks like one phone number is also looked for as the end of one. No input can break the syntax: words hold no quote and no backslash.
+    """
+    clean = words.encode("utf-8", "ignore").decode().strip()
+    if _PHONE.fullmatch(clean) and len(digits := re.sub(r"\D", "", unicodedata.normalize("NFKC", clean))) > 2:  # noqa: PLR2004
+        return f"'{digits[:MAX_WORD]}':* | '~{digits.lstrip('0')[::-1][:MAX_WORD]}':*"
+    chunks = [found for chunk in clean.split() if (found := _words(chunk))]
+    return " & ".join(_chunk(chunk) for chunk in chunks[:MAX_WORDS]) or None
+
+
+def _words(chunk: str) -> list[str]:
+    plain = re.sub(_MARKS, "", unicodedata.normalize("NFKD", chunk)).lower()
+    return [word[:MAX_WORD] for word in re.split(rf"\x00|{_GAPS}", plain) if word][:MAX_WORDS]
+
+
+def _chunk(words: list[str]) -> str:
+    apart = " & ".join(f"'{word}':*" for word in words)
+    return apart if len(words) == 1 else f"(({apart}) | '{''.join(words)[:MAX_WORD]}':*)"
+
+
+def cursor(at: dt.datetime, identifier: object) -> str:
+    """A keyset position as one URL-safe word."""
+    return f"{int((at - _EPOCH) / _MICRO)}.{identifier}"
+
+
+def read_cursor(value: str | None) -> tuple[dt.datetime, str] | None:
+    """What `cursor` wrote; None where it is empty or not one of ours."""
+    moment, _, identifier = (value or "").partition(".")
+    if not re.fullmatch(r"[0-9]{1,17}", moment) or not identifier:
+        return None
+    return _EPOCH + int(moment) * _MICRO, identifier
+
+
+_EPOCH, _MICRO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.timedelta(microseconds=1)
+_KNOWN = {"known": "p.known", "anonymous": "NOT p.known", "all": "true"}
+
+
+def search(session: Session, words: str = "", *, after: str | None = None, limit: int = 50, who: Who = "known") -> Page[ProfileRow]:
+    """People whose name, traits or identities begin with these words, last seen first; without words, everybody.
+
+    `after` is the `next` of the page before. `who` says whether people known only by anonymous ids are wanted.
+    """
+    query = query_for(words) if words.strip() else ""
+    if query is None:
+        return Page([], None)
+    start = _start(after)
+    values = {"query": query, "limit": limit + 1, "at": start[0] if start else None, "id": start[1] if start else None, "broad": BROAD}
+    after_sql = "AND (p.last_seen, p.id) < (:at, :id)" if start else ""
+    found = _found(session, query=query, who=who, after_sql=after_sql, values=values)
+    rows = [_row(row) for row in found[:limit]]
+    return Page(rows, cursor(rows[-1].last_seen, rows[-1].id) if len(found) > limit else None)
+
+
+def _start(after: str | None) -> tuple[dt.datetime, uuid.UUID] | None:
+    place = read_cursor(after)
+    try:
+        return (place[0], uuid.UUID(place[1])) if place else None
+    except ValueError:
+        return None
+
+
+def _found(session: Session, *, query: str, who: Who, after_sql: str, values: dict[str, Any]) -> list[Row[Any]]:
+    if query:
+        few = _few(session, who=who, values=values)
+        if few is not None:
+            matching = f"SELECT p.id, p.last_seen FROM profiles p WHERE p.id = ANY(:few) {after_sql} ORDER BY p.last_seen DESC, p.id DESC LIMIT :limit"
+            return list(session.execute(text(_SHOW.format(page=matching)), {**values, "few": few}))
+    parts = ["known", "anonymous"] if who == "all" else [who]  # each half has an index of its own
+    walks = [_walk(part, matching=bool(query), after_sql=after_sql) for part in parts]
+    page = f"SELECT * FROM ({' UNION ALL '.join(walks)}) both_halves ORDER BY last_seen DESC, id DESC LIMIT :limit"  # noqa: S608
+    return list(session.execute(text(_SHOW.format(page=page)), values))
+
+
+def _few(session: Session, *, who: Who, values: dict[str, Any]) -> list[uuid.UUID] | None:
+    """All matches where they are few, by the inverted index; None where they are many."""
+    statement = text(f"SELECT p.id FROM profiles p WHERE p.search @@ CAST(:query AS tsquery) AND p.merged_into IS NULL AND {_KNOWN[who]} LIMIT :broad")  # noqa: S608
+    ids = list(session.scalars(statement, values))
+    return None if len(ids) >= BROAD else ids
+
+
+def _walk(part: str, *, matching: bool, after_sql: str) -> str:
+    match = "AND p.search @@ CAST(:query AS tsquery)" if matching else ""
+    return f"(SELECT p.id, p.last_seen FROM profiles p WHERE p.merged_into IS NULL AND {_KNOWN[part]} {match} {after_sql} ORDER BY p.last_seen DESC, p.id DESC LIMIT :limit)"  # noqa: S608
+
+
+_SHOW = """
+SELECT p.id, p.name, p.known, p.traits, p.first_seen, p.last_seen, i.email, i.phone
+FROM ({page}) page JOIN profiles p ON p.id = page.id
+CROSS JOIN LATERAL (
+    SELECT min(value) FILTER (WHERE kind = 'email') AS email, min(value) FILTER (WHERE kind IN ('phone', 'wa_id')) AS phone
+    FROM identities WHERE profile_id = p.id
+) i
+ORDER BY p.last_seen DESC, p.id DESC
+"""
+
+
+def _row(row: Row[Any]) -> ProfileRow:
+    return ProfileRow(row.id, row.name, row.known, row.email, row.phone, row.traits, row.first_seen, row.last_seen)
