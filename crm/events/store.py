@@ -1,0 +1,68 @@
+"""3 WHAT, first half: each call once, into the log."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core import partitions
+from crm.core.json import dumps
+from crm.events.inbox import driver
+from crm.events.models import HISTORY
+from crm.events.spec import Accepted, Happened, event_key
+
+
+def first_seen(session: Session, batch: Sequence[Accepted], now: dt.datetime) -> list[Accepted]:
+    """Claim the keys nobody has claimed; return those calls, and only those, in their order. What is imported counts once for ever."""
+    keys: dict[uuid.UUID, Accepted] = {}
+    for call in batch:
+        keys.setdefault(event_key(call.source_id, call.call.message_id or str(call.id)), call)
+    ordered = sorted(keys)
+    forever = [keys[key].origin == HISTORY for key in ordered]
+    new = set(session.scalars(text(_CLAIM), {"keys": ordered, "forever": forever, "now": now}))
+    return [call for key, call in keys.items() if key in new]
+
+
+def append(session: Session, events: Sequence[Happened]) -> None:
+    """Copy events into the log; the months they need are made first."""
+    if not events:
+        return
+    months = sorted({partitions.month_bounds(event.occurred_at) for event in events})
+    partitions.ensure(session, "events", months)
+    with driver(session).cursor().copy(f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
+        for e in events:
+            idents = [[i.kind, i.value, i.verified] for i in e.identities]
+            copy.write_row(
+                (e.profile_id, e.occurred_at, e.accepted, e.received_at, e.claimed_at, e.source_id, e.message_id.replace("\x00", ""), e.type,
+                 e.name.replace("\x00", ""), e.origin, e.trusted, dumps(idents), dumps(e.properties), dumps(e.context), e.hops, e.cause)
+            )  # fmt: skip
+
+
+def of_people(session: Session, profile_ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Happened]:
+    """Every event of these names of these people, in each person's order; the slow road, for refolding."""
+    from_log = session.execute(text(_OF_PEOPLE), {"ids": list(profile_ids), "names": list(names)})
+    return [
+        Happened(row.profile_id, row.occurred_at, row.accepted, row.source_id, row.type, row.name, row.origin, row.trusted, (), row.properties,
+                 row.context, {}, row.received_at, message_id=row.message_id, hops=row.hops, cause=row.cause)
+        for row in from_log
+    ]  # fmt: skip
+
+
+_COLUMNS = (
+    "profile_id", "occurred_at", "accepted", "received_at", "claimed_at", "source_id", "message_id", "type",
+    "name", "origin", "trusted", "identities", "properties", "context", "hops", "cause",
+)  # fmt: skip
+_CLAIM = """
+INSERT INTO event_keys (key, seen_at, forever)
+SELECT key, :now, forever FROM unnest(CAST(:keys AS uuid[]), CAST(:forever AS boolean[])) k(key, forever)
+ON CONFLICT DO NOTHING RETURNING key
+"""
+_OF_PEOPLE = """
+SELECT profile_id, occurred_at, accepted, source_id, type, name, origin, trusted, properties, context, received_at, message_id, hops, cause
+FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name = ANY(CAST(:names AS text[]))
+ORDER BY profile_id, occurred_at, accepted
+"""

@@ -1,0 +1,163 @@
+"""The profiles of a batch while it is worked on: loaded under lock, changed in memory, written back in sets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.ids import new_id
+from crm.core.json import dumps
+
+BUCKETS = 10_000
+
+
+@dataclass(slots=True)
+class Person:
+    """A profile's row in memory. `stamp` of a trait is [epoch ms, accepted]: the later one wins."""
+
+    id: uuid.UUID
+    bucket: int
+    known: bool
+    name: str
+    traits: dict[str, Any]
+    traits_at: dict[str, Any]
+    first_seen: dt.datetime
+    last_seen: dt.datetime
+    commerce_at: dt.datetime | None = None
+    commerce_accepted: int | None = None
+    new: bool = False
+    touched: bool = False  # times only
+    changed: bool = False  # anything a search or a page shows
+    refold: bool = False  # carts and orders must be folded again from the log
+    ids: dict[str, set[str]] = field(default_factory=dict)  # kind -> values, for the kinds that tell persons apart
+
+    def seen(self, at: dt.datetime) -> None:
+        """Widen first and last seen."""
+        if at < self.first_seen:
+            self.first_seen, self.touched = at, True
+        if at > self.last_seen:
+            self.last_seen, self.touched = at, True
+
+    def learn(self, name: str, value: Any, stamp: list[int]) -> None:
+        """Last writer wins by event time; None forgets the trait but remembers when."""
+        if self.traits_at.get(name, [-1]) >= stamp:
+            return
+        self.traits_at[name] = stamp
+        if value is None:
+            self.traits.pop(name, None)
+        else:
+            self.traits[name] = value
+        self.changed = True
+
+    def absorb(self, other: Person) -> None:
+        """Become both: the later trait wins, the older bucket counts, carts are folded anew."""
+        for name, stamp in other.traits_at.items():
+            self.learn(name, other.traits.get(name), stamp)
+        for kind, values in other.ids.items():
+            self.ids.setdefault(kind, set()).update(values)
+        if other.id < self.id:
+            self.bucket = other.bucket
+        self.seen(other.first_seen)
+        self.seen(other.last_seen)
+        self.known = self.known or other.known
+        self.changed = self.refold = True
+
+
+def born(at: dt.datetime, now: dt.datetime) -> Person:
+    """A new, anonymous profile with its bucket drawn."""
+    return Person(new_id(int(now.timestamp() * 1000)), random.randrange(BUCKETS), False, "", {}, {}, at, at, new=True)  # noqa: S311
+
+
+def lock(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person]:
+    """Lock these profiles in id order and load them: the one lock per person."""
+    rows = session.execute(text(_LOCK), {"ids": sorted(ids)}) if ids else ()
+    return {row.id: Person(*row) for row in rows}
+
+
+def owners(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[uuid.UUID, bool]]:
+    """(kind, value) -> profile and whether verified, for the identities that exist."""
+    if not keys:
+        return {}
+    rows = session.execute(text(_OWNERS), {"kinds": [k for k, _ in keys], "values": [v for _, v in keys]})
+    return {(kind, value): (profile_id, verified) for kind, value, profile_id, verified in rows}
+
+
+def load_ids(session: Session, people: dict[uuid.UUID, Person]) -> None:
+    """Fill in what tells persons apart: their user ids and e-mail addresses."""
+    if people:
+        for profile_id, kind, value in session.execute(text(_IDS), {"ids": list(people)}):
+            people[profile_id].ids.setdefault(kind, set()).add(value)
+
+
+def insert(session: Session, people: Sequence[Person]) -> None:
+    """Write the profiles born in this batch."""
+    if people:
+        session.execute(text(_INSERT), _columns(people))
+        for person in people:
+            person.new = False
+
+
+def save(session: Session, people: Iterable[Person]) -> list[uuid.UUID]:
+    """Write back what changed; returns the profiles whose search words may have."""
+    dirty = [p for p in people if p.changed or p.touched]
+    changed = [p for p in dirty if p.changed]
+    if changed:
+        for person in changed:
+            person.name = display_name(person.traits)
+        session.execute(text(_UPDATE), _columns(changed))
+    if touched := [p for p in dirty if not p.changed]:
+        session.execute(text(_TOUCH), _times(touched))
+    return [p.id for p in changed]
+
+
+def display_name(traits: dict[str, Any]) -> str:
+    """`name`, else first and last name, else nothing."""
+    if isinstance(whole := traits.get("name"), str) and whole.strip():
+        return whole.strip()[:200]
+    parts = (traits.get("firstName") or traits.get("first_name"), traits.get("lastName") or traits.get("last_name"))
+    return " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())[:200]
+
+
+def _times(people: Sequence[Person]) -> dict[str, Any]:
+    return {
+        "ids": [p.id for p in people],
+        "first": [p.first_seen for p in people],
+        "last": [p.last_seen for p in people],
+        "commerce": [p.commerce_at for p in people],
+        "accepted": [p.commerce_accepted for p in people],
+    }
+
+
+def _columns(people: Sequence[Person]) -> dict[str, Any]:
+    return _times(people) | {
+        "buckets": [p.bucket for p in people],
+        "known": [p.known for p in people],
+        "names": [p.name for p in people],
+        "traits": [dumps(p.traits) for p in people],
+        "traits_at": [dumps(p.traits_at) for p in people],
+    }
+
+
+_TIMES = "CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]), CAST(:commerce AS timestamptz[]), CAST(:accepted AS bigint[])"
+_ALL = f"CAST(:ids AS uuid[]), CAST(:buckets AS smallint[]), CAST(:known AS boolean[]), CAST(:names AS text[]), CAST(CAST(:traits AS text[]) AS jsonb[]), CAST(CAST(:traits_at AS text[]) AS jsonb[]), {_TIMES}"  # noqa: E501
+_NAMES = "id, bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted"
+_LOCK = f"SELECT {_NAMES} FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"  # noqa: S608
+_OWNERS = "SELECT kind, value, profile_id, verified FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)"
+_IDS = "SELECT profile_id, kind, value FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND kind IN ('user_id', 'email')"
+_INSERT = f"INSERT INTO profiles ({_NAMES}) SELECT * FROM unnest({_ALL})"  # noqa: S608
+_UPDATE = f"""
+UPDATE profiles p SET (bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted) =
+  (u.bucket, u.known, u.name, u.traits, u.traits_at, u.first_seen, u.last_seen, u.commerce_at, u.commerce_accepted)
+FROM unnest({_ALL}) AS u({_NAMES}) WHERE p.id = u.id
+"""  # noqa: S608
+_TOUCH = f"""
+UPDATE profiles p SET (first_seen, last_seen, commerce_at, commerce_accepted) = (u.first_seen, u.last_seen, u.commerce_at, u.commerce_accepted)
+FROM unnest(CAST(:ids AS uuid[]), {_TIMES}) AS u(id, first_seen, last_seen, commerce_at, commerce_accepted) WHERE p.id = u.id
+"""  # noqa: S608
