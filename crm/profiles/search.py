@@ -8,13 +8,14 @@ import unicodedata
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from crm.core.paging import Page, cursor, read_cursor
+
 Who = Literal["known", "anonymous", "all"]
-T = TypeVar("T")
 
 BROAD = 3_000  # from this many matches on, walking the newest people finds a page sooner than sorting all matches
 MAX_WORDS = 8
@@ -48,14 +49,6 @@ WITH named AS (
 )
 UPDATE profiles p SET search = v.search FROM vectors v WHERE p.id = v.id AND p.search IS DISTINCT FROM v.search
 """  # noqa: S608  built from constants of this module
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some rows, and where the next ones begin (None on the last page)."""
-
-    rows: list[T]
-    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +95,6 @@ def _chunk(words: list[str]) -> str:
     return apart if len(words) == 1 else f"(({apart}) | '{''.join(words)[:MAX_WORD]}':*)"
 
 
-def cursor(at: dt.datetime, identifier: object) -> str:
-    """A keyset position as one URL-safe word."""
-    return f"{int((at - _EPOCH) / _MICRO)}.{identifier}"
-
-
-def read_cursor(value: str | None) -> tuple[dt.datetime, str] | None:
-    """What `cursor` wrote; None where it is empty or not one of ours."""
-    moment, _, identifier = (value or "").partition(".")
-    if not re.fullmatch(r"[0-9]{1,17}", moment) or not identifier:
-        return None
-    return _EPOCH + int(moment) * _MICRO, identifier
-
-
-_EPOCH, _MICRO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.timedelta(microseconds=1)
 _KNOWN = {"known": "p.known", "anonymous": "NOT p.known", "all": "true"}
 
 

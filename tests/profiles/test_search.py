@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from sqlalchemy import insert, text, update
 from sqlalchemy.orm import Session
 
+from crm.core.db import engine_for
 from crm.core.ids import new_id
+from crm.core.paging import cursor, read_cursor
 from crm.profiles.models import Identity, Profile
-from crm.profiles.search import cursor, query_for, read_cursor, refresh_search, search
+from crm.profiles.search import query_for, refresh_search, search
 
 
 def person(session: Session, now: dt.datetime, *, name: str = "", known: bool = True, seen: int = 0, traits: dict[str, Any] | None = None, **identities: str) -> uuid.UUID:
@@ -135,8 +137,6 @@ WORDS = ["דנה", "ד", "dana", "levi", "דנה כהן", "tal hadad", "a", "05"
 
 def test_searching_many_people_is_fast(fresh_url: str) -> None:
     """100,000 people by default; `KESHER_SEARCH_PEOPLE=1000000` for the full count. The 95th percentile stays below 200 ms."""
-    from crm.core.db import engine_for  # noqa: PLC0415  only this test opens its own database
-
     count = int(os.environ.get("KESHER_SEARCH_PEOPLE", "50000"))
     engine = engine_for(fresh_url)
     with Session(engine) as session:
