@@ -50,5 +50,6 @@ class Order(Base):
     items: Mapped[JsonList]
     ordered_at: Mapped[Time | None]  # None while only a refund or a cancellation is known
     cancelled_at: Mapped[Time | None]
+    reported: Mapped[bool] = mapped_column(server_default=text("false"))  # False while only a refund or a cancellation is known
     version_at: Mapped[Time]  # time and number of the report that filled it; an older report never wins
     version_accepted: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,139 @@
+"""Carts in the database: folded in sets, and looked up by the ones who ask about one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.commerce import cart
+from crm.commerce.cart import CartState
+from crm.core.clock import parse_time
+from crm.core.json import dumps
+from crm.events import store
+from crm.events.spec import Happened
+from crm.profiles.people import Person
+
+Carts = dict[uuid.UUID, list[CartState]]
+
+
+def fold(session: Session, events: Sequence[Happened], people: Mapping[uuid.UUID, Person], *, currency: str) -> None:
+    """Bring the carts of a batch's people up to date; events are in the log already, people are locked.
+
+    An event later than all folded before is applied to what is there; an earlier one, or a join, folds that person anew from the log.
+    """
+    by_person: dict[uuid.UUID, list[Happened]] = {}
+    for event in events:
+        if event.name in cart.EVENTS:
+            by_person.setdefault(event.profile_id, []).append(event)
+    anew = {p.id for p in people.values() if p.refold or _late(p, by_person.get(p.id, ()))}
+    _refold(session, anew, people, currency)
+    onward = {person: sorted(mine, key=lambda e: e.order) for person, mine in by_person.items() if person not in anew}
+    carts = of_people(session, onward.keys())
+    for person, mine in onward.items():
+        for event in mine:
+            cart.apply(carts.setdefault(person, []), event, currency)
+        _remember(people[person], mine[-1])
+    _save(session, [c for person in onward for c in carts[person]])
+
+
+def of_people(session: Session, profile_ids: Collection[uuid.UUID]) -> Carts:
+    """All carts of these people, oldest first."""
+    found: Carts = {}
+    if profile_ids:
+        for row in session.execute(text(_LOAD), {"ids": list(profile_ids)}):
+            state = CartState(row.profile_id, row.source_id, row.key, row.currency, row.opened_at, row.changed_at, {_line(i): i for i in row.items},
+                              row.status, row.closed_at, row.order_id, row.recovered)  # fmt: skip
+            found.setdefault(row.profile_id, []).append(state)
+    return found
+
+
+def ref(event: Happened) -> dict[str, Any]:
+    """How others refer to the cart of an event: by the shop's id, or by the moment it was open."""
+    return {"source_id": event.source_id, "key": cart.cart_id(event.properties), "at": event.occurred_at.isoformat()}
+
+
+def look_up(carts: Iterable[CartState], wanted: Mapping[str, Any]) -> CartState | None:
+    """The cart a reference means, among one person's carts."""
+    at = parse_time(wanted["at"])
+    return None if at is None else cart.find(carts, wanted["source_id"], wanted["key"], at)
+
+
+def carts_at(session: Session, refs: Sequence[tuple[uuid.UUID, Mapping[str, Any]]]) -> list[CartState | None]:
+    """For each (profile, reference) the cart it means now, or None; in the same order."""
+    carts = of_people(session, {profile_id for profile_id, _ in refs})
+    return [look_up(carts.get(profile_id, ()), wanted) for profile_id, wanted in refs]
+
+
+def is_open(found: CartState | None) -> bool:
+    """There is something left to remind of."""
+    return found is not None and found.status == "open" and bool(found.items)
+
+
+def _late(person: Person, mine: Iterable[Happened]) -> bool:
+    if person.commerce_at is None:
+        return False
+    return any(event.order <= (person.commerce_at, person.commerce_accepted or 0) for event in mine)
+
+
+def _remember(person: Person, last: Happened) -> None:
+    person.commerce_at, person.commerce_accepted, person.touched = last.occurred_at, last.accepted, True
+
+
+def _refold(session: Session, anew: set[uuid.UUID], people: Mapping[uuid.UUID, Person], currency: str) -> None:
+    if not anew:
+        return
+    by_person: dict[uuid.UUID, list[Happened]] = {}
+    for event in store.of_people(session, list(anew), cart.EVENTS):
+        by_person.setdefault(event.profile_id, []).append(event)
+    for person, mine in by_person.items():
+        _remember(people[person], max(mine, key=lambda e: e.order))
+    session.execute(text("DELETE FROM carts WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(anew)})
+    _save(session, [c for person, mine in by_person.items() for c in cart.fold(person, mine, currency)])
+
+
+def _save(session: Session, carts: Sequence[CartState]) -> None:
+    if not carts:
+        return
+    session.execute(
+        text(_SAVE),
+        {
+            "profiles": [c.profile_id for c in carts],
+            "sources": [c.source_id for c in carts],
+            "keys": [c.key for c in carts],
+            "statuses": [c.status for c in carts],
+            "items": [dumps(list(c.items.values())) for c in carts],
+            "values": [c.value for c in carts],
+            "currencies": [c.currency for c in carts],
+            "opened": [c.opened_at for c in carts],
+            "changed": [c.changed_at for c in carts],
+            "closed": [c.closed_at for c in carts],
+            "orders": [c.order_id for c in carts],
+            "recovered": [c.recovered for c in carts],
+        },
+    )
+
+
+def _line(item: Mapping[str, Any]) -> str:
+    return f"{item.get('product_id') or item.get('sku')}|{item.get('variant', '')}"
+
+
+def abandoned_before(now: dt.datetime) -> dt.datetime:
+    """A cart unchanged since then counts as abandoned."""
+    return now - cart.ABANDONED_AFTER
+
+
+_LOAD = "SELECT * FROM carts WHERE profile_id = ANY(CAST(:ids AS uuid[])) ORDER BY profile_id, opened_at, key"
+_SAVE = """
+INSERT INTO carts (profile_id, source_id, key, status, items, value, currency, opened_at, changed_at, closed_at, order_id, recovered)
+SELECT p, s, k, st, CAST(i AS jsonb), v, c, o, ch, cl, oi, r FROM unnest(
+  CAST(:profiles AS uuid[]), CAST(:sources AS integer[]), CAST(:keys AS text[]), CAST(:statuses AS text[]), CAST(:items AS text[]),
+  CAST(:values AS numeric[]), CAST(:currencies AS text[]), CAST(:opened AS timestamptz[]), CAST(:changed AS timestamptz[]),
+  CAST(:closed AS timestamptz[]), CAST(:orders AS text[]), CAST(:recovered AS boolean[])) AS u(p, s, k, st, i, v, c, o, ch, cl, oi, r)
+ON CONFLICT (profile_id, source_id, key) DO UPDATE SET (status, items, value, currency, opened_at, changed_at, closed_at, order_id, recovered) =
+  (excluded.status, excluded.items, excluded.value, excluded.currency, excluded.opened_at, excluded.changed_at, excluded.closed_at, excluded.order_id, excluded.recovered)
+"""

@@ -1,0 +1,94 @@
+"""Orders in the database: folded in sets, each counted once by its source and number."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.commerce import order
+from crm.commerce.order import OrderState
+from crm.core.json import dumps
+from crm.events.spec import Happened
+
+Keys = dict[tuple[int, str], OrderState]
+
+
+def fold(session: Session, events: Sequence[Happened], *, currency: str) -> None:
+    """Apply a batch's reports, refunds and cancellations. An order keeps the owner it came with first."""
+    wanted = [(key, event) for event in events if (key := order.natural_key(event))]
+    if not wanted:
+        return
+    states = _load(session, {key for key, _ in wanted})
+    for key, event in wanted:
+        states[key] = order.apply(states.get(key), event, currency)
+    _save(session, [states[key] for key in sorted(states)])
+
+
+def revenue_of(session: Session, profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, tuple[int, Decimal]]]:
+    """Per profile and currency: number of orders not cancelled, and revenue net of refunds."""
+    found: dict[uuid.UUID, dict[str, tuple[int, Decimal]]] = {}
+    for profile_id, money, count, net in session.execute(text(_REVENUE), {"ids": list(profile_ids)}):
+        found.setdefault(profile_id, {})[money] = (count, net)
+    return found
+
+
+def _load(session: Session, keys: Collection[tuple[int, str]]) -> Keys:
+    ordered = sorted(keys)
+    rows = session.execute(text(_LOAD), {"sources": [s for s, _ in ordered], "numbers": [n for _, n in ordered]})
+    return {
+        (row.source_id, row.order_id): OrderState(
+            row.source_id, row.order_id, row.profile_id, row.currency, (row.version_at, row.version_accepted), row.revenue, row.total,
+            row.refunds, row.items, row.ordered_at, row.cancelled_at, row.reported,
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def _save(session: Session, orders: Sequence[OrderState]) -> None:
+    session.execute(
+        text(_SAVE),
+        {
+            "sources": [o.source_id for o in orders],
+            "numbers": [o.order_id for o in orders],
+            "profiles": [o.profile_id for o in orders],
+            "currencies": [o.currency for o in orders],
+            "revenues": [o.revenue for o in orders],
+            "totals": [o.total for o in orders],
+            "refunded": [o.refunded for o in orders],
+            "refunds": [dumps(o.refunds) for o in orders],
+            "items": [dumps(o.items) for o in orders],
+            "ordered": [o.ordered_at for o in orders],
+            "cancelled": [o.cancelled_at for o in orders],
+            "reported": [o.reported for o in orders],
+            "versions": [o.version[0] for o in orders],
+            "accepted": [o.version[1] for o in orders],
+        },
+    )
+
+
+_REVENUE = """
+SELECT profile_id, currency, count(*) FILTER (WHERE ordered_at IS NOT NULL AND cancelled_at IS NULL), sum(revenue - refunded)
+FROM orders WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id, currency
+"""
+_LOAD = """
+SELECT o.* FROM unnest(CAST(:sources AS integer[]), CAST(:numbers AS text[])) k(source_id, order_id) JOIN orders o USING (source_id, order_id)
+ORDER BY source_id, order_id FOR UPDATE OF o
+"""
+_SAVE = """
+INSERT INTO orders (source_id, order_id, profile_id, currency, revenue, total, refunded, refunds, items,
+                    ordered_at, cancelled_at, reported, version_at, version_accepted)
+SELECT s, n, p, c, r, t, rd, CAST(rs AS jsonb), CAST(i AS jsonb), o, ca, re, v, a FROM unnest(
+  CAST(:sources AS integer[]), CAST(:numbers AS text[]), CAST(:profiles AS uuid[]), CAST(:currencies AS text[]), CAST(:revenues AS numeric[]),
+  CAST(:totals AS numeric[]), CAST(:refunded AS numeric[]), CAST(:refunds AS text[]), CAST(:items AS text[]), CAST(:ordered AS timestamptz[]),
+  CAST(:cancelled AS timestamptz[]), CAST(:reported AS boolean[]), CAST(:versions AS timestamptz[]), CAST(:accepted AS bigint[])
+) AS u(s, n, p, c, r, t, rd, rs, i, o, ca, re, v, a)
+ON CONFLICT (source_id, order_id) DO UPDATE SET
+  (currency, revenue, total, refunded, refunds, items, ordered_at, cancelled_at, reported, version_at, version_accepted) =
+  (excluded.currency, excluded.revenue, excluded.total, excluded.refunded, excluded.refunds, excluded.items, excluded.ordered_at,
+   excluded.cancelled_at, excluded.reported, excluded.version_at, excluded.version_accepted)
+WHERE orders.profile_id = excluded.profile_id
+"""
