@@ -1,0 +1,47 @@
+"""The pages' application: everything a browser of the people who work here meets."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+from flask import Blueprint, Flask
+from jinja2 import StrictUndefined
+from sqlalchemy.orm import Session
+
+from crm.core.config import Config
+from crm.core.crypto import Keys
+from crm.web import auth, db, failures, i18n, pages, security, show
+from crm.web.folder import load_blueprints
+
+LONGEST_FORM = 1024 * 1024
+
+
+def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequence[Blueprint] = ()) -> Flask:
+    """An application over these settings and sessions; `blueprints` are the pages of packages above `crm`."""
+    app = Flask("crm.web")
+    app.config.update(
+        SECRET_KEY=Keys(config.secret_key).derive("session"),
+        SESSION_COOKIE_NAME="kesher",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=config.base_url.startswith("https://"),
+        PERMANENT_SESSION_LIFETIME=dt.timedelta(days=14),
+        MAX_CONTENT_LENGTH=LONGEST_FORM,
+        SEND_FILE_MAX_AGE_DEFAULT=dt.timedelta(days=365),
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    db.install(app, config, sessions)
+    auth.install(app)
+    i18n.install(app, config.timezone)
+    security.install(app, config)
+    show.install(app)
+    failures.install(app)
+    for blueprint in (*load_blueprints(pages), *blueprints):
+        if blueprint.name not in app.blueprints:
+            app.register_blueprint(blueprint)
+    app.extensions["kesher_paths"] = frozenset(rule.rule for rule in app.url_map.iter_rules())
+    return app

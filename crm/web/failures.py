@@ -1,0 +1,69 @@
+"""One handler for everything that goes wrong: a page or a toast for people, JSON for programs, an id for the log."""
+
+from __future__ import annotations
+
+import secrets
+
+import structlog
+from flask import Flask, Response, jsonify, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.wrappers import Response as AnyResponse
+
+from crm.core.errors import KesherError
+from crm.core.i18n import _l
+
+log = structlog.get_logger()
+SENTENCES = {
+    400: _l("This request could not be read. Go back, reload the page and try again."),
+    401: _l("Sign in first."),
+    403: _l("Your role may not open this. Ask an admin of this installation."),
+    404: _l("There is nothing at this address. It may have been moved or removed."),
+    405: _l("This address cannot be used that way. Go back and try again."),
+    413: _l("This is more than we take at once. Send less."),
+    429: _l("Too many tries. Wait five minutes, then try again."),
+    500: _l("Something broke on our side. Nothing you entered elsewhere is lost; try again, and tell an admin the number below if it stays."),
+    503: _l("We are busy for a moment. Try again shortly."),
+}
+BROKEN = 500
+
+
+def install(app: Flask) -> None:
+    """Answer every error with a sentence."""
+    app.register_error_handler(Exception, answer)
+
+
+def answer(error: Exception) -> AnyResponse:
+    """What the person or program meets; the trace goes to the log under the same id."""
+    if isinstance(error, HTTPException) and error.code is None:
+        return error.get_response()
+    status, sentence = _read(error)
+    number = f"e-{secrets.token_hex(4)}"
+    entry = {"error_id": number, "status": status, "method": request.method, "path": request.path}
+    if status >= BROKEN:
+        log.error("request_failed", **entry, exc_info=error)
+    else:
+        log.info("request_refused", **entry, why=sentence)
+    response = _shape(status, sentence, number)
+    response.status_code = status
+    return response
+
+
+def _read(error: Exception) -> tuple[int, str]:
+    if isinstance(error, CSRFError):
+        return 400, _("This page was open too long, so the form has expired. Reload the page and try again.")
+    if isinstance(error, KesherError):
+        return error.status, str(error)
+    code = error.code if isinstance(error, HTTPException) else InternalServerError.code
+    code = code or BROKEN
+    return code, SENTENCES.get(code, SENTENCES[400] if code < BROKEN else SENTENCES[BROKEN])
+
+
+def _shape(status: int, sentence: str, number: str) -> Response:
+    if request.path.startswith("/api/"):
+        return jsonify({"error": sentence, "id": number})
+    words = _(sentence)
+    if request.headers.get("HX-Request"):
+        return Response(render_template("toast.html", sentence=words, number=number, kind="bad"), headers={"HX-Retarget": "#toast", "HX-Reswap": "innerHTML"})
+    return Response(render_template("error.html", status=status, sentence=words, number=number))

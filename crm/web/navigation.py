@@ -1,0 +1,81 @@
+"""The sections a role may use; what is not built or not allowed is absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from crm.core.i18n import _l
+from crm.web.auth import ALL, MAKERS
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry: its key, words, icon, path, who sees it, and the pages under it."""
+
+    key: str
+    title: str
+    icon: str
+    path: str
+    roles: tuple[str, ...] = ALL
+    under: tuple[Item, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return _(self.title)
+
+
+ITEMS = (
+    Item("home", _l("Home"), "home", "/"),
+    Item("people", _l("People"), "users", "/people"),
+    Item("journeys", _l("Journeys"), "route", "/journeys"),
+    Item(
+        "messages",
+        _l("Messages"),
+        "mail",
+        "/messages",
+        under=(
+            Item("log", _l("Log"), "mail", "/messages"),
+            Item("templates", _l("Templates"), "template", "/templates"),
+            Item("mailbox", _l("Mailbox"), "inbox", "/mailbox", MAKERS),
+        ),
+    ),
+    Item(
+        "settings",
+        _l("Settings"),
+        "settings",
+        "/sources",
+        MAKERS,
+        under=(
+            Item("sources", _l("Sources"), "plug-connected", "/sources", MAKERS),
+            Item("quarantine", _l("Quarantine"), "inbox-off", "/quarantine", MAKERS),
+            Item("users", _l("Users"), "user-cog", "/settings/users", ("admin",)),
+            Item("tokens", _l("API tokens"), "key", "/settings/tokens", ("admin",)),
+            Item("audit", _l("Changes"), "history", "/settings/changes", ("admin",)),
+        ),
+    ),
+)
+
+
+def visible() -> list[Item]:
+    """The entries for whoever is signed in, each with the pages under it that are built."""
+    if not current_user.is_authenticated:
+        return []
+    return [_pruned(item) for item in ITEMS if _may(item)]
+
+
+def pages() -> list[Item]:
+    """Every page of `visible`, flat, for finding by name."""
+    flat = [page for item in visible() for page in (item, *item.under)]
+    return list({page.path: page for page in flat}.values())
+
+
+def _pruned(item: Item) -> Item:
+    return Item(item.key, item.title, item.icon, item.path, item.roles, tuple(page for page in item.under if _may(page)))
+
+
+def _may(item: Item) -> bool:
+    return current_user.role in item.roles and item.path in current_app.extensions["kesher_paths"]

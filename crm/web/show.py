@@ -1,0 +1,152 @@
+"""How values look on a page: numbers, money, moments, icons; every one isolated from the direction around it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_skeleton, format_timedelta
+from babel.numbers import format_currency, format_decimal, format_percent
+from flask import Flask, request, url_for
+from flask_babel import gettext as _
+from flask_login import current_user
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup, escape
+
+from crm.core import clock
+from crm.core.i18n import LANGUAGES, direction
+from crm.web import navigation, words
+from crm.web.db import settings
+from crm.web.i18n import is_rtl, language, region
+
+STATIC = Path(__file__).parent / "static"
+MIRRORED = frozenset(  # icons with a direction, flipped in right-to-left
+    "arrow-right arrow-left chevron-right chevron-left send logout login-2 external-link route message-2 list-check door-exit".split()
+)
+
+
+def install(app: Flask) -> None:
+    """Give templates these functions."""
+    functions: dict[str, Callable[..., object]] = {
+        f.__name__: f for f in (asset, icon, num, money, pct, day, at, ago, span, ltr, bdi, spark, words.event_title, words.event_icon, words.reason, words.status_word)
+    }
+    app.jinja_env.globals.update(functions, csrf_token=generate_csrf, languages=LANGUAGES, zip=zip)
+    app.context_processor(_context)
+
+
+def _context() -> dict[str, object]:
+    return {
+        "lang": language(),
+        "rtl": is_rtl(),
+        "dir": direction(language()),
+        "other": "en" if is_rtl() else "he",
+        "config_": settings(),
+        "nav_items": navigation.visible(),
+        "here": request.full_path.rstrip("?"),
+        "signed_in": current_user,
+    }
+
+
+@functools.cache
+def _version(name: str) -> str:
+    path = STATIC / name
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:10] if path.exists() else "0"
+
+
+def asset(name: str) -> str:
+    """The address of a file in static/, changing with its content so that it may be cached for ever."""
+    return url_for("static", filename=name, v=_version(name))
+
+
+def icon(name: str, cls: str = "") -> Markup:
+    """One icon of the sprite, mirrored where it has a direction."""
+    flip = " k-flip" if name in MIRRORED else ""
+    return Markup('<svg class="k-i{} {}" aria-hidden="true"><use href="{}#i-{}"/></svg>').format(flip, cls, asset("vendor/icons.svg"), name)
+
+
+def bdi(text: object) -> Markup:
+    """A name or quoted text, whatever its direction."""
+    return Markup("<bdi>{}</bdi>").format(text)
+
+
+def ltr(text: object, cls: str = "") -> Markup:
+    """An id, phone, address or time: always left to right."""
+    return Markup('<bdi dir="ltr" class="{}">{}</bdi>').format(cls, text) if cls else Markup('<bdi dir="ltr">{}</bdi>').format(text)
+
+
+def num(value: float | Decimal) -> Markup:
+    """A number as this language writes it."""
+    return bdi(format_decimal(value, locale=region()))
+
+
+def money(value: Decimal | float | str, currency: str | None = None, *, cents: bool = True) -> Markup:
+    """An amount with its currency; without cents for sums that are only looked at."""
+    amount = Decimal(str(value))
+    digits = {} if cents else {"currency_digits": False, "format": "\u200f#,##0\u00a0\u200f¤" if is_rtl() else "¤#,##0"}
+    return bdi(format_currency(amount, currency or settings().currency, locale=region(), **digits))  # type: ignore[arg-type]
+
+
+def pct(share: float) -> Markup:
+    """A share of one as a whole percentage."""
+    return bdi(format_percent(share, locale=region(), format="#,##0%"))
+
+
+def local(moment: dt.datetime) -> dt.datetime:
+    """The moment on the installation's clock."""
+    return moment.astimezone(ZoneInfo(settings().timezone))
+
+
+def day(moment: dt.datetime) -> Markup:
+    """The day, with its year where it is not this one."""
+    here = local(moment)
+    skeleton = "MMMd" if here.year == local(clock.now()).year else "yMMMd"
+    return _time(moment, format_skeleton(skeleton, here, locale=region()))
+
+
+def at(moment: dt.datetime) -> Markup:
+    """The time of day today, else day and time."""
+    here = local(moment)
+    if here.date() == local(clock.now()).date():
+        return _time(moment, f"{here:%H:%M}")
+    return _time(moment, _("%(day)s, %(time)s", day=_plain_day(here), time=f"{here:%H:%M}"))
+
+
+def ago(moment: dt.datetime) -> Markup:
+    """How long ago (or ahead), in words."""
+    return _time(moment, format_timedelta(moment - clock.now(), add_direction=True, locale=region()))
+
+
+def span(seconds: float) -> str:
+    """A duration in words."""
+    return format_timedelta(dt.timedelta(seconds=seconds), locale=region())
+
+
+def spark(values: Sequence[float], width: int = 300, height: int = 32, label: str = "") -> Markup:
+    """A line over a soft area; x runs from left to right in both languages."""
+    high = max([*values, 1])
+    step = width / max(len(values) - 1, 1)
+    points = " ".join(f"{index * step:.1f},{height - 2 - value / high * (height - 4):.1f}" for index, value in enumerate(values))
+    return Markup(
+        '<svg class="k-spark" viewBox="0 0 {w} {h}" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        '<polygon class="k-spark-area" points="0,{h} {p} {w},{h}"/><polyline class="k-spark-line" points="{p}" vector-effect="non-scaling-stroke"/></svg>'
+    ).format(w=width, h=height, p=points, label=label)
+
+
+def share(part: float, whole: float) -> float:
+    """A percentage for a bar's width, 0 where there is nothing."""
+    return 0.0 if not whole else math.floor(part / whole * 1000) / 10
+
+
+def _plain_day(here: dt.datetime) -> str:
+    skeleton = "MMMd" if here.year == local(clock.now()).year else "yMMMd"
+    return format_skeleton(skeleton, here, locale=region())
+
+
+def _time(moment: dt.datetime, text: str) -> Markup:
+    return Markup('<time datetime="{}" title="{}"><bdi>{}</bdi></time>').format(moment.isoformat(), f"{local(moment):%Y-%m-%d %H:%M:%S}", escape(text))

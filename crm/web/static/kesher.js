@@ -1,0 +1,93 @@
+/* Small behaviours of the pages: finding (Ctrl-K), menus, toasts, copying. No framework, no inline handlers. */
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+
+  /* --- finding --- */
+  let cameFrom = null;
+  const palette = () => $("#palette");
+  const options = () => [...document.querySelectorAll("#found [role=option]")];
+  function openPalette() {
+    const box = palette();
+    if (!box || box.open) return;
+    cameFrom = document.activeElement;
+    box.showModal();
+    const field = $("input", box);
+    field.select();
+    field.dispatchEvent(new Event("find"));
+  }
+  function choose(step) {
+    const all = options();
+    if (!all.length) return;
+    const now = all.findIndex((o) => o.getAttribute("aria-selected") === "true");
+    const next = (now + step + all.length) % all.length;
+    all.forEach((o, i) => o.setAttribute("aria-selected", String(i === next)));
+    all[next].scrollIntoView({ block: "nearest" });
+  }
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      openPalette();
+    } else if (palette()?.open) {
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        choose(event.key === "ArrowDown" ? 1 : -1);
+      } else if (event.key === "Enter") {
+        const link = $("#found [aria-selected=true] a") || $("#found [role=option] a");
+        if (link) {
+          event.preventDefault();
+          location.assign(link.href);
+        }
+      }
+    } else if (event.key === "Escape") {
+      closeMenus();
+    }
+  });
+  document.addEventListener("close", (event) => {
+    if (event.target === palette() && cameFrom) cameFrom.focus();
+  }, true);
+
+  /* --- menus --- */
+  function closeMenus(except) {
+    document.querySelectorAll("details[data-menu-box][open]").forEach((d) => d !== except && (d.open = false));
+    if (document.body.classList.contains("k-nav-open") && !except) toggleNav(false);
+  }
+  function toggleNav(open) {
+    document.body.classList.toggle("k-nav-open", open);
+    $("[data-menu]")?.setAttribute("aria-expanded", String(document.body.classList.contains("k-nav-open")));
+  }
+
+  /* --- toasts --- */
+  function toast(text) {
+    const place = $("#toast");
+    if (!place) return;
+    place.innerHTML = text;
+    setTimeout(() => { place.innerHTML = ""; }, 10000);
+  }
+  document.addEventListener("htmx:responseError", (event) => {
+    const text = event.detail?.xhr?.responseText || "";
+    if (text.includes("k-toast")) toast(text);
+  });
+
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    if (target.closest("[data-find]")) openPalette();
+    else if (target.closest("[data-menu]")) toggleNav();
+    else if (document.body.classList.contains("k-nav-open") && !target.closest("#nav")) toggleNav(false);
+    if (target === palette()) palette().close();
+    if (target.closest("[data-dismiss]")) $("#toast").innerHTML = "";
+    const copy = target.closest("[data-copy]");
+    if (copy) {
+      const text = $("[data-copy-from]", copy.parentElement).textContent;
+      navigator.clipboard?.writeText(text).then(() => copy.classList.add("is-done"));
+    }
+    closeMenus(target.closest("details[data-menu-box]") || document.body);
+  });
+  document.addEventListener("submit", (event) => {
+    const question = event.target.dataset?.confirm;
+    if (question && !confirm(question)) event.preventDefault();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+  });
+})();

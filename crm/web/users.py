@@ -1,0 +1,95 @@
+"""Who works here: their passwords, roles and the changes they make. Knows nothing of Flask."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from functools import cache
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from crm.core.errors import InvalidError
+from crm.web.models import ROLES, AuditEntry, User
+
+HASHER = PasswordHasher()
+SHORTEST = 10
+
+
+def create_user(session: Session, *, email: str, name: str, role: str, password: str, language: str | None = None) -> User:
+    """Add somebody who may sign in; InvalidError where the address is taken, the role unknown or the password short."""
+    email = email.strip().lower()
+    if "@" not in email:
+        raise InvalidError("This is not an e-mail address.")
+    if session.scalar(select(User.id).where(User.email == email)):
+        raise InvalidError("Somebody with this e-mail address is already here.")
+    user = User(email=email, name=name.strip() or email, role=_role(role), password_hash=hash_password(password), language=language)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def hash_password(password: str) -> str:
+    """Argon2id; InvalidError under ten characters."""
+    if len(password) < SHORTEST:
+        raise InvalidError("A password needs at least ten characters.")
+    return HASHER.hash(password)
+
+
+def authenticate(session: Session, *, email: str, password: str) -> User | None:
+    """The active user these belong to, else None; an unknown address costs as much time as a wrong password."""
+    user = session.scalar(select(User).where(User.email == email.strip().lower(), User.active))
+    try:
+        HASHER.verify(user.password_hash if user else _nobody(), password)
+    except (VerificationError, InvalidHashError):
+        return None
+    if user and HASHER.check_needs_rehash(user.password_hash):
+        user.password_hash = HASHER.hash(password)
+    return user
+
+
+def set_password(user: User, password: str, now: dt.datetime) -> None:
+    """A new password; every session of this user ends."""
+    user.password_hash = hash_password(password)
+    user.sessions_from = now
+
+
+def set_role(session: Session, user: User, *, role: str, now: dt.datetime) -> None:
+    """Another role; sessions end, and one admin always remains."""
+    if user.role == "admin" and role != "admin":
+        _keep_an_admin(session, user)
+    user.role = _role(role)
+    user.sessions_from = now
+
+
+def set_active(session: Session, user: User, *, active: bool, now: dt.datetime) -> None:
+    """Let somebody in again, or shut them out at once; one admin always remains."""
+    if user.role == "admin" and not active:
+        _keep_an_admin(session, user)
+    user.active = active
+    user.sessions_from = now
+
+
+def audit(session: Session, *, user_id: int | None, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
+    """Write down who changed what; `action` is a code of `words.ACTIONS`."""
+    session.add(AuditEntry(user_id=user_id, action=action, subject=subject, detail=detail or {}))
+
+
+def _role(role: str) -> str:
+    if role not in ROLES:
+        raise InvalidError("There is no such role.")
+    return role
+
+
+def _keep_an_admin(session: Session, user: User) -> None:
+    session.scalars(select(User.id).where(User.role == "admin").with_for_update()).all()
+    if not session.scalar(select(func.count()).select_from(User).where(User.role == "admin", User.active, User.id != user.id)):
+        raise InvalidError("This is the last admin. Make somebody else an admin first.")
+
+
+@cache
+def _nobody() -> str:
+    return HASHER.hash(secrets.token_urlsafe())

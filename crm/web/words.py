@@ -1,0 +1,201 @@
+"""Codes into words, in one place: events, reasons, states, roles. Texts are marked here and translated when shown."""
+
+from __future__ import annotations
+
+from flask_babel import gettext as _
+
+from crm.core.i18n import _l
+
+EVENTS = {  # name -> (words, icon, tone)
+    "Page Viewed": (_l("Page viewed"), "world", ""),
+    "Screen Viewed": (_l("Screen viewed"), "device-mobile", ""),
+    "identify": (_l("Details learned"), "id", ""),
+    "group": (_l("Linked to a company"), "building", ""),
+    "alias": (_l("Two ids linked"), "git-merge", ""),
+    "Product Viewed": (_l("Product viewed"), "eye", ""),
+    "Product List Viewed": (_l("Product list viewed"), "list", ""),
+    "Products Searched": (_l("Search in the shop"), "search", ""),
+    "Product Added": (_l("Product added to the cart"), "shopping-cart-plus", "acc"),
+    "Product Removed": (_l("Product removed from the cart"), "shopping-cart-minus", ""),
+    "Product Added to Wishlist": (_l("Product added to the wish list"), "heart", ""),
+    "Cart Viewed": (_l("Cart viewed"), "shopping-cart", ""),
+    "Cart Updated": (_l("Cart updated"), "shopping-cart", ""),
+    "Cart Cleared": (_l("Cart emptied"), "shopping-cart-off", ""),
+    "Cart Emptied": (_l("Cart emptied"), "shopping-cart-off", ""),
+    "Checkout Started": (_l("Checkout started"), "credit-card", "acc"),
+    "Order Completed": (_l("Order placed"), "receipt", "ok"),
+    "Order Updated": (_l("Order updated"), "receipt", ""),
+    "Order Cancelled": (_l("Order cancelled"), "receipt-off", ""),
+    "Order Refunded": (_l("Order refunded"), "receipt-refund", ""),
+    "Message Sent": (_l("Message sent"), "mail", ""),
+    "Message Opened": (_l("Message opened"), "mail-opened", ""),
+    "Message Clicked": (_l("Link in a message followed"), "link", ""),
+    "Message Bounced": (_l("Message bounced"), "mail-x", "bad"),
+    "Email Sent": (_l("E-mail sent"), "mail", ""),
+    "Email Opened": (_l("E-mail opened"), "mail-opened", ""),
+    "Email Link Clicked": (_l("Link in an e-mail followed"), "link", ""),
+    "Email Bounced": (_l("E-mail bounced"), "mail-x", "bad"),
+    "Unsubscribed": (_l("Unsubscribed"), "mail-off", "bad"),
+    "Cart Restored": (_l("Cart restored from a message"), "shopping-cart-up", "acc"),
+    "Run Ended": (_l("Run ended"), "route", ""),
+    "Run Started": (_l("Run started"), "route", ""),
+    "Journey Ended": (_l("Run ended"), "route", ""),
+}
+STATUSES = {  # message status -> (words, tone, icon)
+    "queued": (_l("Pending"), "", "clock"),
+    "held": (_l("Held"), "warn", "clock-pause"),
+    "sending": (_l("Sending"), "", "send"),
+    "sent": (_l("Sent"), "ok", "check"),
+    "dropped": (_l("Dropped"), "", "ban"),
+    "failed": (_l("Failed"), "bad", "alert-circle"),
+    "unknown": (_l("Unknown"), "acc", "help-octagon"),
+}
+REASONS = {
+    "": _l("No reason was needed."),
+    "no_consent": _l("No consent: this address never agreed to this topic."),
+    "refused": _l("Consent was refused or withdrawn for this topic."),
+    "unsubscribed": _l("The address unsubscribed from marketing."),
+    "bounce": _l("An earlier e-mail to this address bounced for good."),
+    "bounced": _l("An earlier e-mail to this address bounced for good."),
+    "complaint": _l("The person complained about an earlier message."),
+    "erased": _l("The person was erased at their request."),
+    "suppressed": _l("Nothing may be sent to this address."),
+    "no_address": _l("The profile has no address for this channel."),
+    "no_longer_relevant": _l("No longer relevant: what it was about has changed."),
+    "not_relevant": _l("No longer relevant: what it was about has changed."),
+    "irrelevant": _l("No longer relevant: what it was about has changed."),
+    "cart_gone": _l("No longer relevant: the cart was ordered or emptied."),
+    "duplicate": _l("The same message already went to this address."),
+    "holdout": _l("Kept aside in the holdout, to measure the effect."),
+    "frequency": _l("The address already got as many messages as the cap allows."),
+    "quiet_hours": _l("Quiet hours: it goes when they end."),
+    "template_broken": _l("The template could not be rendered. Mend it, then messages go on."),
+    "template_missing": _l("The template does not exist. Publish it, then messages go on."),
+    "run_ended": _l("The run ended before the message went out."),
+    "exit": _l("The run ended before the message went out."),
+    "retry": _l("The mail server was busy; we try again."),
+    "try_later": _l("The mail server was busy; we try again."),
+    "rejected": _l("The mail server refused the message for good."),
+    "uncertain": _l("The mail server gave no clear answer. It is never sent again by itself."),
+    "lease_expired": _l("The sender stopped in the middle. It is never sent again by itself."),
+    "too_late": _l("The event came too late to start anything."),
+    "already_in": _l("A run for the same thing is already going on."),
+    "history": _l("It came from an import; the past starts nothing."),
+    "too_large": _l("The event is larger than 32 KB."),
+    "no_identity": _l("It names nobody: no userId, no anonymousId."),
+    "no_name": _l("The event has no name."),
+    "bad_json": _l("It is not valid JSON."),
+    "too_old": _l("It happened too long ago for a live event."),
+    "failed": _l("Processing it raised an error."),
+    "bad_type": _l("The type is none of the Segment calls."),
+    "bad_time": _l("Its time could not be read."),
+    "invalid": _l("A field has a value that cannot be read."),
+}
+STAGES = {
+    "queued": _l("Queued"),
+    "cheap": _l("First check"),
+    "final": _l("Final check, under the person's lock"),
+    "channel": _l("Mail server"),
+    "feedback": _l("What came back"),
+}
+ANSWERS = {
+    "queue": _l("Queued"),
+    "queued": _l("Queued"),
+    "send": _l("May go"),
+    "hold": _l("Hold"),
+    "drop": _l("Drop"),
+    "sent": _l("Accepted by the mail server"),
+    "failed": _l("Refused for good"),
+    "retry": _l("Try again later"),
+    "unknown": _l("Outcome unknown"),
+    "opened": _l("Opened"),
+    "clicked": _l("Link followed"),
+    "bounced": _l("Bounced"),
+    "unsubscribed": _l("Unsubscribed"),
+}
+ROLES = {"admin": _l("Admin"), "marketer": _l("Marketing"), "sales": _l("Sales"), "agent": _l("Service"), "viewer": _l("Viewer")}
+ROLE_MEANS = {
+    "admin": _l("everything, also users and keys"),
+    "marketer": _l("people, journeys, messages and sources"),
+    "sales": _l("people and their messages"),
+    "agent": _l("people and their messages"),
+    "viewer": _l("looks at everything but settings, changes nothing"),
+}
+CHANNELS = {"email": _l("E-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"), "webhook": _l("Webhook"), "push": _l("Web push")}
+CHANNEL_ICONS = {"email": "mail", "sms": "device-mobile-message", "whatsapp": "brand-whatsapp"}
+PURPOSES = {"marketing": _l("Marketing"), "transactional": _l("Service")}
+IDENTITIES = {
+    "email": (_l("E-mail"), "mail"),
+    "phone": (_l("Phone"), "phone"),
+    "wa_id": (_l("WhatsApp"), "brand-whatsapp"),
+    "user_id": (_l("User id"), "id"),
+    "anonymous_id": (_l("Browser"), "device-laptop"),
+}
+TRAITS = {
+    "email": _l("E-mail"),
+    "phone": _l("Phone"),
+    "name": _l("Name"),
+    "firstName": _l("First name"),
+    "lastName": _l("Last name"),
+    "first_name": _l("First name"),
+    "last_name": _l("Last name"),
+    "city": _l("City"),
+    "country": _l("Country"),
+    "language": _l("Language"),
+    "locale": _l("Language"),
+    "birthday": _l("Birthday"),
+    "timezone": _l("Time zone"),
+    "gender": _l("Gender"),
+    "company": _l("Company"),
+    "address": _l("Address"),
+    "age": _l("Age"),
+}
+CONSENTS = {"granted": _l("agreed"), "refused": _l("refused")}
+CART_STATES = {"open": (_l("Open"), "acc"), "ordered": (_l("Ordered"), "ok"), "emptied": (_l("Emptied"), "")}
+LINKS = {"identified": _l("Signed in or left details on another device"), "alias": _l("The source said that both are one person")}
+ACTIONS = {
+    "user.created": _l("User created"),
+    "user.role": _l("Role changed"),
+    "user.deactivated": _l("User shut out"),
+    "user.activated": _l("User let in again"),
+    "user.password": _l("Password set"),
+    "token.created": _l("API token created"),
+    "token.revoked": _l("API token revoked"),
+    "source.created": _l("Source created"),
+    "source.settings": _l("Source settings changed"),
+    "key.created": _l("Write key created"),
+    "key.revoked": _l("Write key revoked"),
+    "quarantine.replayed": _l("Quarantined call replayed"),
+    "quarantine.discarded": _l("Quarantined call discarded"),
+}
+
+
+def event_title(name: str) -> str:
+    """An event in words; one we have no words for keeps the name its source gave it."""
+    return _(EVENTS[name][0]) if name in EVENTS else name
+
+
+def event_icon(name: str) -> tuple[str, str]:
+    """Icon and tone of an event."""
+    found = EVENTS.get(name)
+    return (found[1], found[2]) if found else ("bolt", "")
+
+
+def reason(code: str | None) -> str:
+    """A reason as a sentence; codes may carry a detail after a colon (`exit:Order Completed`)."""
+    code = code or ""
+    head, _colon, rest = code.partition(":")
+    if head == "exit" and rest:
+        return _("The run ended: %(event)s.", event=event_title(rest))
+    return _(REASONS[head]) if head in REASONS else code
+
+
+def status_word(code: str) -> tuple[str, str, str]:
+    """Words, tone and icon of a message's status."""
+    title, tone, sign = STATUSES[code]
+    return _(title), tone, sign
+
+
+def word(table: dict[str, str], code: str) -> str:
+    """A code of one of the tables above in words; an unknown one as it is."""
+    return _(table[code]) if code in table else code
