@@ -22,6 +22,7 @@ class Config:
     secret_key: str
     base_url: str = "http://127.0.0.1:8000"
     mail_from: str = "Kesher <hello@kesher.localhost>"
+    mail_postal: str = ""  # the sender's postal address and phone number, for the foot of marketing mail
     time_scale: float = 1.0
     timezone: str = "Asia/Jerusalem"
     locale: str = "he"
@@ -42,6 +43,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Config:
         secret_key=env["KESHER_SECRET_KEY"],
         base_url=env.get("KESHER_BASE_URL", "http://127.0.0.1:8000").rstrip("/"),
         mail_from=env.get("KESHER_MAIL_FROM", "Kesher <hello@kesher.localhost>"),
+        mail_postal=env.get("KESHER_MAIL_POSTAL", ""),
         time_scale=float(env.get("KESHER_TIME_SCALE", "1")),
         timezone=env.get("KESHER_TIMEZONE", "Asia/Jerusalem"),
         locale=env.get("KESHER_LOCALE", "he"),

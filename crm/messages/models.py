@@ -23,6 +23,7 @@ class Template(Base):
     topic: Mapped[str] = mapped_column(Text)
     purpose: Mapped[str] = mapped_column(Text)
     version: Mapped[int]
+    problem: Mapped[str | None] = mapped_column(Text)  # why the last wording could not be published, or raised while it was filled in
 
 
 class TemplateVersion(Base):

@@ -1,0 +1,125 @@
+"""May this message go now? A chain of small pure questions; the first that objects decides."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from crm.core.i18n import _l
+
+STOPS_ALL = ("erased", "complaint", "bounce")  # suppressions that stop every message; the first named is the reason given
+DUPLICATE_WINDOW = dt.timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the gate looks at, read beforehand.
+
+    `consent` is `granted`, `refused` or None where the address never said anything about this channel and topic.
+    `relevant` is None where the message names no condition. `repeats` says that the same template went to the same
+    address for the same cart (or reference) within the duplicate window.
+    """
+
+    purpose: str
+    address: str | None
+    suppressions: frozenset[str] = frozenset()
+    consent: str | None = None
+    relevant: bool | None = None
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Nothing objects."""
+
+    reason: str = "allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Not now; ask again at `until`."""
+
+    until: dt.datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Never."""
+
+    reason: str
+
+
+Answer = Send | Hold | Drop
+Question = Callable[[Facts], Hold | Drop | None]
+
+
+def reachable(facts: Facts) -> Drop | None:
+    """Somebody without an address cannot be written to."""
+    return None if facts.address else Drop("no_address")
+
+
+def not_suppressed(facts: Facts) -> Drop | None:
+    """Bounce, complaint and erasure stop everything; an unsubscribe stops marketing."""
+    stops = STOPS_ALL if facts.purpose != "marketing" else (*STOPS_ALL, "unsubscribed")
+    return next((Drop(reason) for reason in stops if reason in facts.suppressions), None)
+
+
+def agreed(facts: Facts) -> Drop | None:
+    """Marketing goes only to an address that said yes."""
+    if facts.purpose != "marketing" or facts.consent == "granted":
+        return None
+    return Drop("consent_refused" if facts.consent == "refused" else "no_consent")
+
+
+def still_relevant(facts: Facts) -> Drop | None:
+    """What the message is about must still hold: the cart is open."""
+    return Drop("no_longer_relevant") if facts.relevant is False else None
+
+
+def not_a_repeat(facts: Facts) -> Drop | None:
+    """The same words about the same thing go once to an address."""
+    return Drop("duplicate") if facts.repeats else None
+
+
+CHAIN: Sequence[Question] = (reachable, not_suppressed, agreed, still_relevant, not_a_repeat)
+
+
+def decide(facts: Facts, chain: Sequence[Question] = CHAIN) -> tuple[Answer, str]:
+    """The gate's answer, and the name of the question that gave it (`allowed` where none objected)."""
+    for question in chain:
+        if (answer := question(facts)) is not None:
+            return answer, question.__name__
+    return Send(), "allowed"
+
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "queued": _l("Waiting to be sent."),
+        "allowed": _l("Nothing stood in the way."),
+        "no_address": _l("The profile has no address for this channel."),
+        "erased": _l("The person asked to be erased; nothing is sent to this address."),
+        "complaint": _l("The address reported a message as spam; nothing is sent to it."),
+        "bounce": _l("The address does not exist; nothing is sent to it."),
+        "unsubscribed": _l("The address unsubscribed from marketing."),
+        "no_consent": _l("The address never agreed to this topic on this channel."),
+        "consent_refused": _l("The address refused this topic on this channel."),
+        "no_longer_relevant": _l("What the message is about is over: the cart was ordered or emptied."),
+        "duplicate": _l("The same message about the same thing went to this address within the last 24 hours."),
+        "template_missing": _l("There is no template of this name; publish it, then start the journey again."),
+        "template_broken": _l("The template could not be filled in; its page says where. Correct it and publish it again."),
+        "channel_missing": _l("No channel of this kind is installed."),
+        "sent": _l("Handed over to the provider."),
+        "rejected": _l("The provider refused the message for good."),
+        "try_later": _l("The provider is busy or out of reach; it is tried again."),
+        "gave_up": _l("The provider stayed out of reach through every attempt."),
+        "uncertain": _l("The connection broke after the message was handed over; it may have arrived, so it is not sent again."),
+        "lease_expired": _l("The sender stopped in the middle; the message may have gone out, so it is not sent again."),
+        "released": _l("Its turn did not come within this claim; it goes with the next one."),
+        "opened": _l("Opened."),
+        "clicked": _l("A link in it was followed."),
+        "run_ended": _l("Its run ended before it was sent."),
+    }
+)

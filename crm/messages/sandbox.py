@@ -1,0 +1,158 @@
+"""Where templates run: no way out of their data, no loop without end, no value they were not given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from babel.numbers import format_currency, format_decimal
+from jinja2 import StrictUndefined, Template, TemplateError, nodes, pass_context
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from markupsafe import Markup
+
+LOOPS = 5_000  # rounds of all loops of one rendering together
+RANGE = 1_000
+FACTOR = 10_000  # the largest number that may stand in `*` or `**`
+OUTPUT = 2_000_000  # characters
+_GROWING = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map", "replace", "join"})  # one call makes a text of any length
+_LOCALES = {"he": "he_IL", "en": "en_IL"}
+_rounds: ContextVar[list[int]] = ContextVar("rounds")
+_tracker: ContextVar[Callable[[str], str]] = ContextVar("tracker")  # not in the template's own data: it holds the signing keys
+
+
+class TemplateBrokenError(Exception):
+    """The template cannot be compiled or filled in; the text says where."""
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja2's immutable sandbox with a budget for loops and growth; macros, imports and recursion are not part of the language here."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Methods of text that can fill the memory are out."""
+        return not (isinstance(obj, str) and attr in _GROWING) and super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Only small numbers may be multiplied."""
+        if not all(isinstance(side, int | float | Decimal) and abs(side) <= FACTOR for side in (left, right)):
+            raise SecurityError(f"{operator} is for numbers up to {FACTOR}")
+        return super().call_binop(context, operator, left, right)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for unwanted in (nodes.Macro, nodes.CallBlock, nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends):
+            for found in tree.find_all(unwanted):
+                raise TemplateError(f"line {found.lineno}: macros, imports and includes cannot be used in a message")
+        for loop in tree.find_all(nodes.For):
+            if loop.recursive:
+                raise TemplateError(f"line {loop.lineno}: a recursive loop cannot be used in a message")
+            loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
+        return tree
+
+
+def environment(*, autoescape: bool) -> Sandbox:
+    """The language of templates: for HTML with escaping, for subjects and text without."""
+    made = Sandbox(autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=False, trim_blocks=True)
+    made.globals["range"] = _range
+    for name in ("center", "format", "indent", "wordwrap", "pprint", "tojson", "join", "replace"):
+        made.filters.pop(name, None)
+    made.filters |= {"counted": _counted, "money": _money, "number": _number, "web": web_address, "ltr": _ltr, "tracked": _tracked, "join": _join}
+    return made
+
+
+def fill(template: Template, context: dict[str, Any], tracker: Callable[[str], str]) -> str:
+    """Render within the budget; whatever it raises becomes a TemplateBrokenError that names line and cause.
+
+    `tracker` turns the target of each link into the one that is written.
+    """
+    token, tracking = _rounds.set([0]), _tracker.set(tracker)
+    try:
+        text = template.render(context)
+    except Exception as error:  # a template is somebody's program: any error in it is its own
+        raise TemplateBrokenError(_where(error)) from error
+    finally:
+        _rounds.reset(token)
+        _tracker.reset(tracking)
+    if len(text) > OUTPUT:
+        raise TemplateBrokenError(f"the message would have {len(text)} characters; the limit is {OUTPUT}")
+    return text
+
+
+def _where(error: BaseException) -> str:
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == "<template>" else line
+        trace = trace.tb_next
+    return f"line {line}: {error}" if line else f"{error}"
+
+
+def _range(*bounds: int) -> range:
+    made = range(*bounds)
+    if len(made) > RANGE:
+        raise SecurityError(f"a range of {len(made)} is too long; the limit is {RANGE}")
+    return made
+
+
+def _counted(values: Iterable[Any]) -> Iterator[Any]:
+    spent = _rounds.get()
+    for value in values:
+        spent[0] += 1
+        if spent[0] > LOOPS:
+            raise SecurityError(f"more than {LOOPS} rounds of loops in one message")
+        yield value
+
+
+def locale_of(language: str) -> str:
+    """How Babel knows the language of a message."""
+    return _LOCALES.get(language, language)
+
+
+@pass_context
+def _money(context: Context, amount: Any, currency: str | None = None) -> str:
+    """`{{ item.price|money(cart.currency) }}`: an amount (Decimal text) as the reader writes it."""
+    try:
+        value = Decimal(str(amount))
+    except InvalidOperation:
+        raise SecurityError(f"{amount!r} is not an amount") from None
+    return money(value, currency or context.get("currency") or "ILS", context.get("language") or "en")
+
+
+@lru_cache(maxsize=8192)
+def money(value: Decimal, currency: str, language: str) -> str:
+    """An amount with its currency, as written in this language."""
+    return format_currency(value, currency, locale=locale_of(language))
+
+
+@pass_context
+def _number(context: Context, value: Any) -> str:
+    return format_decimal(Decimal(str(value)), locale=locale_of(context.get("language") or "en"))
+
+
+def web_address(value: Any) -> str:
+    """The address where it leads to the web, else nothing: values come from events anybody may send."""
+    text = str(value or "").strip()
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    return text if parts.scheme in {"http", "https"} and parts.netloc and not any(c.isspace() or c in "\"'<>\\" for c in text) else ""
+
+
+def _ltr(value: Any) -> Markup:
+    """A phone number, a code: read from left to right within Hebrew."""
+    return Markup('<bdi dir="ltr">{}</bdi>').format(value)
+
+
+def _join(values: Iterable[Any], by: str = ", ") -> str:
+    return str(by)[:20].join(str(value) for value in values)
+
+
+def _tracked(target: Any) -> str:
+    """What every link of a mail goes through: `href` values reach this filter after their own expressions."""
+    return _tracker.get()(Markup(str(target)).unescape().strip())
