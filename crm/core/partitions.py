@@ -31,5 +31,8 @@ def ensure(session: Session, table: str, spans: Iterable[tuple[dt.datetime, dt.d
     if missing:
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     for name, (start, end) in sorted(missing.items()):
-        session.execute(text(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"))
+        if session.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is None:  # another process may have made it while we waited
+            session.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+            # attaching, unlike CREATE … PARTITION OF, does not lock out those who read and write the other partitions
+            session.execute(text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"))
     return len(missing)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.core import partitions
 from crm.core.json import dumps
 from crm.events.inbox import driver
 from crm.events.models import HISTORY
@@ -28,11 +27,9 @@ def first_seen(session: Session, batch: Sequence[Accepted], now: dt.datetime) ->
 
 
 def append(session: Session, events: Sequence[Happened]) -> None:
-    """Copy events into the log; the months they need are made first."""
+    """Copy events into the log; the caller has made the months they need."""
     if not events:
         return
-    months = sorted({partitions.month_bounds(event.occurred_at) for event in events})
-    partitions.ensure(session, "events", months)
     with driver(session).cursor().copy(f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
         for e in events:
             idents = [[i.kind, i.value, i.verified] for i in e.identities]

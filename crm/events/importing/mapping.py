@@ -63,7 +63,10 @@ class Condition(Strict):
 
 
 class Rule(Strict):
-    """Which event lines become. The first rule whose `when` holds takes a line; `also` lets the next ones try too."""
+    """Which event lines become. The first rule whose `when` holds takes a line, unless it says `also`: then the next ones try too.
+
+    An `also` rule of type `identify` speaks only when a person's traits are news.
+    """
 
     type: Literal["track", "identify", "page", "screen"] = "track"
     event: str | None = None
@@ -82,6 +85,8 @@ class Rule(Strict):
         """A track event without a name is none."""
         if self.type == "track" and not self.event:
             raise ValueError("a track event needs `event`, its name")
+        if self.also and self.group_by:
+            raise ValueError("a rule with `also` makes an event of each line; it cannot group")
         return self
 
 

@@ -83,6 +83,7 @@ class Reading:
         self._open: OrderedDict[int, _Group] = OrderedDict()
         self._complete: set[int] = set()  # hashes: about 60 bytes a group
         self._lines_seen: set[int] = set()
+        self._told: dict[int, tuple[str, int]] = {}  # person -> time and digest of the latest traits told
 
     def outcomes(self, lines: Iterator[Line]) -> Iterator[Outcome]:
         """Every event and every rejection, in an order that only file and mapping decide."""
@@ -133,23 +134,34 @@ class Reading:
         return next((reason for reason, test in self.plan.left_out if test(row)), "")
 
     def _by_rules(self, line: Line, row: Row) -> Iterator[Outcome]:
-        number = 0
-        for rule in self.plan.rules:
+        matched = False
+        for number, rule in enumerate(self.plan.rules):
             if not rule.test(row):
                 continue
-            if rule.group:
-                yield from self._join_group(rule, line, row, first=number == 0)
-            else:
-                yield self._made(rule, [(line, row)], f"{self.file}:{line.number}{f':{number}' if number else ''}", count=int(number == 0))
-            number += 1
+            matched = True
             if not rule.also:
+                yield from self._join_group(rule, line, row) if rule.group else (self._made(rule, [(line, row)], f"{self.file}:{line.number}", count=1),)
                 return
-        if number == 0:
+            outcome = self._made(rule, [(line, row)], f"{self.file}:{line.number}:{number}", count=0)
+            if isinstance(outcome, Refused):
+                yield outcome
+                return
+            if rule.type != "identify" or self._news(outcome.call):
+                yield outcome
+        if matched:
+            self.tally.accepted += 1
+        else:
             self.tally.left_out[NO_EVENT] += 1
 
-    def _join_group(self, rule: RulePlan, line: Line, row: Row, *, first: bool) -> Iterator[Outcome]:
-        if not first:
-            raise ValueError("a line that already made an event cannot join a group; put the rule that groups first")
+    def _news(self, call: Call) -> bool:
+        """Whether an `also` identify says anything the latest one of the same person did not."""
+        who, said, at = hash((call.user_id, call.anonymous_id, repr(call.external_ids))), hash(repr(call.traits)), call.timestamp or ""
+        latest = self._told.get(who)
+        if latest is None or at >= latest[0]:
+            self._told[who] = (at, said)
+        return latest is None or latest[1] != said
+
+    def _join_group(self, rule: RulePlan, line: Line, row: Row) -> Iterator[Outcome]:
         key = tuple(row[place] for place in rule.group)
         code = hash((rule.name, key))
         if code in self._complete:

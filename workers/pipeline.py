@@ -1,0 +1,114 @@
+"""The product in one function: read `run` first."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+import journeys.engine
+from crm.commerce import carts, orders
+from crm.consent import context, ledger
+from crm.core import clock, partitions
+from crm.core.config import Config
+from crm.core.crypto import Keys
+from crm.events import inbox, quarantine, store
+from crm.events.inbox import Waiting
+from crm.events.quarantine import Holding
+from crm.events.read import UnreadableError, read
+from crm.events.spec import Accepted
+from crm.profiles import fold, people
+from crm.profiles.identify import StaleError, identify
+from crm.profiles.move import moved
+from crm.profiles.search import refresh_search
+
+BATCH = 2_000
+TRIES = 5  # of a batch whose identities somebody else keeps taking
+
+log = structlog.get_logger()
+
+
+def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: Config) -> None:
+    """What happens when things happen: who it was, what it changes, what comes next. One transaction; the caller commits."""
+    events, known = identify(session, store.first_seen(session, batch, now), now)
+    store.append(session, events)
+    fold.learn(events, known.people)
+    orders.fold(session, events, currency=config.currency)
+    carts.fold(session, events, known.people, currency=config.currency)
+    ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
+    refresh_search(session, people.save(session, known.people.values()))
+    moved(session, known.joins, now)
+    journeys.engine.on_events(session, events, now, config)
+
+
+def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.datetime] = clock.now, limit: int = BATCH) -> int:
+    """Claim a batch from the inbox and run it; returns how many rows that was, 0 when nothing can be claimed.
+
+    What cannot be read or makes the pipeline fail ends in quarantine, alone. A database that is away or a deadlock is raised: nothing was done.
+    """
+    with sessions() as session:
+        rows = inbox.claim(session, limit)
+        if not rows:
+            return 0
+        moment = now()
+        accepted, held = _read(rows)
+        _ensure_months(sessions, accepted)
+        held += _run_halving(session, accepted, {row.id: row for row in rows}, moment, config)
+        quarantine.hold(session, held)
+        inbox.mark(session, rows, moment)
+        session.commit()
+    return len(rows)
+
+
+def _read(rows: Sequence[Waiting]) -> tuple[list[Accepted], list[Holding]]:
+    accepted, held = [], []
+    for row in rows:
+        try:
+            accepted.append(read(row))
+        except UnreadableError as error:
+            held.append(_holding(row, error.reason, str(error)))
+    return accepted, held
+
+
+def _run_halving(session: Session, batch: Sequence[Accepted], rows: dict[int, Waiting], now: dt.datetime, config: Config) -> list[Holding]:
+    """Run a batch; one that fails is halved until the culprit stands alone."""
+    if not batch:
+        return []
+    try:
+        _run_again_if_stale(session, batch, now, config)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever one event can do to us must not stop the others
+        if len(batch) == 1:
+            log.warning("event_quarantined", accepted=batch[0].id, exc_info=True)
+            return [_holding(rows[batch[0].id], "failed", f"{type(error).__name__}: {error}"[:2000])]
+        half = len(batch) // 2
+        return _run_halving(session, batch[:half], rows, now, config) + _run_halving(session, batch[half:], rows, now, config)
+    return []
+
+
+def _run_again_if_stale(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: Config) -> None:
+    for attempt in range(TRIES):
+        try:
+            with session.begin_nested():
+                run(session, batch, now, config)
+        except StaleError:
+            if attempt == TRIES - 1:
+                raise
+        else:
+            return
+
+
+def _holding(row: Waiting, reason: str, detail: str) -> Holding:
+    return Holding(row.received_at, row.source_id, row.trusted, row.origin, row.sent_at, reason, detail, row.body)
+
+
+def _ensure_months(sessions: sessionmaker[Session], accepted: Sequence[Accepted]) -> None:
+    """The months of the log this batch needs, made in a transaction of their own so that no lock on the log is held over the batch."""
+    months = {partitions.month_bounds(call.occurred_at) for call in accepted}
+    with sessions() as session:
+        if partitions.ensure(session, "events", sorted(months)):
+            session.commit()
