@@ -33,9 +33,18 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in [names[words[0]]] if words and words[0] in names else names.values():
         importlib.import_module(f"workers.commands.{module}").add_parser(subparsers)
-    for sub in subparsers.choices.values():
-        sub.add_argument("--home", type=Path, default=None, help="where the installation keeps its data (default: KESHER_HOME, else the usual place)")
+    _add_home(parser)
     return parser
+
+
+def _add_home(parser: argparse.ArgumentParser) -> None:
+    """Every command takes `--home`; where a command has actions, its actions do."""
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not inner:
+        parser.add_argument("--home", type=Path, default=None, help="where the installation keeps its data (default: KESHER_HOME, else the usual place)")
+    for action in inner:
+        for sub in action.choices.values():
+            _add_home(sub)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""The clock process: every second it hints at what is due, every minute it keeps house. Of several, one leads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import psycopg
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from crm.core import clock
+from crm.core.config import Config
+from workers.housekeeping import CHORES
+from workers.process import Tools, tools
+from workers.queue import Name
+
+LEADER_LOCK = 0x6C656164
+KEEPALIVES = "keepalives=1 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000"  # a dead host frees the lock
+DUE: dict[Name, str] = {
+    "drain": "SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL)",
+    "wake": "SELECT EXISTS (SELECT FROM wakeups WHERE due_at <= :now)",
+    "deliver": "SELECT EXISTS (SELECT FROM outbox WHERE due_at <= :now AND lease_until IS NULL)",
+}
+
+log = structlog.get_logger()
+
+
+def sweep(ours: Tools) -> None:
+    """Hint at whatever a lost hint would have left lying."""
+    try:
+        with ours.sessions() as session:
+            due = [name for name, query in DUE.items() if session.scalar(text(query), {"now": clock.now()})]
+    except SQLAlchemyError as error:
+        log.warning("sweep_failed", error=str(error))
+        return
+    for name in due:
+        ours.hints.hint(name)
+
+
+def keep_house(ours: Tools) -> None:
+    """Each chore in a transaction of its own; one that fails is logged and does not stop the others."""
+    for chore in CHORES:
+        try:
+            with ours.sessions() as session:
+                done = chore(session, clock.now())
+                session.commit()
+        except Exception:  # noqa: BLE001  the next chore may matter more than this one's bug; it is logged with its trace
+            log.warning("chore_failed", chore=chore.__name__, exc_info=True)
+        else:
+            if done:
+                log.info("chore_done", chore=chore.__name__, rows=done)
+
+
+def lead(config: Config, stop: threading.Event, on_lead: Callable[[], Callable[[], None]]) -> None:
+    """Stand for election until `stop`; `on_lead` begins the leader's work and returns what ends it."""
+    while not stop.is_set():
+        try:
+            with psycopg.connect(_with_keepalives(config.database_url), autocommit=True) as connection:
+                _hold(connection, stop, on_lead)
+        except psycopg.OperationalError as error:
+            log.warning("clock_without_database", error=str(error))
+            stop.wait(1)
+
+
+def _with_keepalives(url: str) -> str:
+    return make_conninfo(url, application_name="kesher-clock", **conninfo_to_dict(KEEPALIVES))
+
+
+def _hold(connection: psycopg.Connection[tuple[bool]], stop: threading.Event, on_lead: Callable[[], Callable[[], None]]) -> None:
+    while not _elected(connection):
+        if stop.wait(1):
+            return
+    log.info("clock_leads", process=os.getpid())
+    end = on_lead()
+    try:
+        while not stop.wait(1):
+            connection.execute("SELECT 1")
+    finally:
+        end()
+
+
+def _elected(connection: psycopg.Connection[tuple[bool]]) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK]).fetchone()
+    return row is not None and row[0]
+
+
+def begin(ours: Tools) -> Callable[[], None]:
+    """Start the leader's schedule; returns what stops it."""
+    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
+    scheduler.add_job(sweep, "interval", seconds=1, args=[ours])
+    scheduler.add_job(keep_house, "interval", minutes=1, args=[ours], next_run_time=clock.now())
+    scheduler.start()
+    return lambda: scheduler.shutdown(wait=False)
+
+
+def main() -> None:
+    """Run until told to stop."""
+    stop = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    ours = tools()
+    lead(ours.config, stop, lambda: begin(ours))
+
+
+if __name__ == "__main__":
+    main()

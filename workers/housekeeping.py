@@ -1,0 +1,61 @@
+"""What the leading clock does once a minute. Each chore takes a session and the present, and says how many rows it touched."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.consent.ledger import seal
+from crm.messages.deliver import expire_leases
+from workers.migrate import ensure_partitions
+
+DEDUPE_WINDOW = dt.timedelta(days=30)
+INBOX_KEPT = dt.timedelta(days=14)
+AT_ONCE = 50_000  # keys forgotten in one transaction
+
+Chore = Callable[[Session, dt.datetime], int | None]
+
+
+def make_partitions(session: Session, now: dt.datetime) -> None:
+    """The days and months ahead."""
+    ensure_partitions(session, now)
+
+
+def settle_leases(session: Session, now: dt.datetime) -> int:
+    """A message whose sender vanished is `unknown`, never sent again by itself."""
+    return expire_leases(session, now)
+
+
+def seal_consents(session: Session, _now: dt.datetime) -> int:
+    """Close the hash chain over what was committed."""
+    return seal(session)
+
+
+def forget_event_keys(session: Session, now: dt.datetime) -> int:
+    """Past the dedupe window a key has done its duty."""
+    gone = session.scalar(text(_FORGET), {"before": now - DEDUPE_WINDOW, "limit": AT_ONCE})
+    return int(gone or 0)
+
+
+def drop_inbox_days(session: Session, now: dt.datetime) -> int:
+    """Days older than two weeks go, but only where every row of them was processed."""
+    session.execute(text("SET LOCAL lock_timeout = '2s'"))
+    last_kept = (now - INBOX_KEPT).strftime("%Y%m%d")
+    names = session.scalars(text("SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'event_inbox'::regclass"))
+    old = [name for name in names if (day := re.fullmatch(r"event_inbox_(\d{8})", name)) and day[1] < last_kept]
+    done = [name for name in old if not session.scalar(text(f"SELECT EXISTS (SELECT FROM {name} WHERE processed_at IS NULL)"))]  # noqa: S608  our own table names
+    for name in done:
+        session.execute(text(f"DROP TABLE {name}"))
+    return len(done)
+
+
+_FORGET = """
+WITH gone AS (
+    DELETE FROM event_keys WHERE key IN (SELECT key FROM event_keys WHERE seen_at < :before AND NOT forever LIMIT :limit) RETURNING 1
+) SELECT count(*) FROM gone
+"""
+CHORES: Sequence[Chore] = (make_partitions, settle_leases, seal_consents, forget_event_keys, drop_inbox_days)

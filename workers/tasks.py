@@ -1,0 +1,106 @@
+"""The worker process: what the hints make it do, again and again until nothing is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+from celery.signals import worker_process_init
+from sqlalchemy import text
+
+from crm.core import clock
+from crm.core.config import from_environment
+from crm.messages import deliver as delivery
+from journeys import engine
+from workers import pipeline
+from workers.process import Tools, end_with_parent, tools
+from workers.queue import Name, app, connect
+
+TURN_S = 1.0  # a task gives way after this long and hints itself again, so that no kind of work starves another
+BATCH = 500
+
+log = structlog.get_logger()
+_tools: list[Tools] = []
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _begin(**_: object) -> None:
+    end_with_parent()
+    _tools[:] = [tools()]
+
+
+@app.task(name="kesher.drain")  # type: ignore[untyped-decorator]
+def drain() -> None:
+    """Take events out of the inbox, through the pipeline."""
+    ours = _tools[0]
+
+    def step() -> int:
+        taken = pipeline.drain(ours.sessions, ours.config)
+        if taken:
+            _hint_what_became_due(ours)
+        return taken
+
+    _repeat(ours, "drain", step)
+
+
+@app.task(name="kesher.wake")  # type: ignore[untyped-decorator]
+def wake() -> None:
+    """Move the runs whose time has come."""
+    ours = _tools[0]
+
+    def step() -> int:
+        with ours.sessions() as session:
+            moved = engine.wake_due(session, clock.now(), BATCH, ours.config)
+            session.commit()
+        if moved:
+            _hint_what_became_due(ours)
+        return moved
+
+    _repeat(ours, "wake", step)
+
+
+@app.task(name="kesher.deliver")  # type: ignore[untyped-decorator]
+def deliver() -> None:
+    """Send the messages that are due."""
+    ours = _tools[0]
+    _repeat(ours, "deliver", lambda: delivery.deliver_due(ours.sessions, ours.config, clock.now))
+
+
+def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
+    ours.hints.taken(name)
+    until = time.monotonic() + TURN_S
+    while step():
+        if time.monotonic() > until:
+            ours.hints.hint(name)
+            return
+
+
+def _hint_what_became_due(ours: Tools) -> None:
+    """What the last step made may be due at once: do not leave it to the clock's next second."""
+    with ours.sessions() as session:
+        outbox, wakeups, inbox = session.execute(text(DUE), {"now": clock.now()}).one()
+    due: dict[Name, bool] = {"deliver": outbox, "wake": wakeups, "drain": inbox}
+    for name, is_due in due.items():
+        if is_due:
+            ours.hints.hint(name)
+
+
+DUE = """
+SELECT EXISTS (SELECT FROM outbox WHERE due_at <= :now AND lease_until IS NULL),
+       EXISTS (SELECT FROM wakeups WHERE due_at <= :now),
+       EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL)
+"""
+
+
+def main() -> None:
+    """Run until told to stop."""
+    connect(from_environment())
+    app.worker_main([
+        "worker", "--pool", "prefork", "--concurrency", "2", "--loglevel", "WARNING",
+        "--without-gossip", "--without-mingle", "--without-heartbeat",
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
