@@ -1,0 +1,262 @@
+"""Moving people: what a batch of events starts, wakes and ends, and whose waiting is over. Decided purely, written in sets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.config import Config
+from crm.core.ids import new_id
+from crm.events.inbox import MAX_HOPS
+from crm.events.spec import Happened
+from journeys import board as boards
+from journeys import facts, runs
+from journeys.board import Board, Standing
+from journeys.facts import Known, cart_of
+from journeys.node import RunEvent
+from journeys.passage import BrokenError, Moment, Passage, react, seen, walk
+from journeys.runs import Refused
+
+log = structlog.get_logger()
+_Mine = tuple[uuid.UUID, int]  # profile and journey
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trigger that matched an event."""
+
+    journey: Standing
+    event: Happened
+
+
+def on_events(session: Session, events: Sequence[Happened], now: dt.datetime, config: Config) -> None:
+    """Start, wake and end runs for a batch whose profiles are locked and whose events are logged and folded."""
+    board = boards.read(session)
+    runs.break_journeys(session, board.unreadable)
+    concerning = sorted((event for event in events if event.name in board.names), key=lambda event: event.order)
+    if not concerning:
+        return
+    moving = Moving(board, now, config)
+    candidates = list(moving.candidates(concerning))
+    active = runs.active_of(session, board, {event.profile_id for event in concerning})
+    known = facts.read(session, _asked(active, candidates, concerning), _reads(active, candidates), config.locale)
+    facts.count_visits(session, active)
+    moving.react(active, concerning, known)
+    new = moving.start(session, candidates, known, active)
+    moving.save(session, active, new)
+
+
+def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> int:
+    """Move up to `limit` runs whose waiting is over; returns how many wake-ups were taken from the queue.
+
+    People locked by somebody else are left for the next call. A doubled call finds nothing to do.
+    """
+    board = boards.read(session)
+    runs.break_journeys(session, board.unreadable)
+    profiles = sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit})))
+    if not profiles:
+        return 0
+    due = set(session.scalars(text("SELECT run_id FROM wakeups WHERE profile_id = ANY(:profiles) AND due_at <= :now"), {"profiles": profiles, "now": now}))
+    active = [passage for passage in runs.active_of(session, board, profiles) if passage.id in due]
+    session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(due)})
+    known = facts.read(session, profiles, _reads(active, ()), config.locale)
+    facts.count_visits(session, active)
+    moving = Moving(board, now, config)
+    for passage in active:
+        passage.changed = True  # its wake-up is gone; it waits again or it moved
+        moving.guarded(passage, lambda each=passage: walk(each, known.of(each), moving.moment))  # type: ignore[misc]
+    moving.save(session, active, [])
+    return len(due)
+
+
+class Moving:
+    """One batch on its way: the board, the time, and the journeys found broken meanwhile."""
+
+    def __init__(self, board: Board, now: dt.datetime, config: Config) -> None:
+        self.board, self.now, self.moment = board, now, Moment(now, config.time_scale)
+        self.broken: dict[int, str] = {}
+        self.refused: list[Refused] = []
+
+    def candidates(self, events: Iterable[Happened]) -> Iterator[Candidate]:
+        """Triggers that match; history starts nothing."""
+        for event in events:
+            if event.origin != "live":
+                continue
+            for journey in self.board.starts.get(event.name, ()):
+                if journey.graph and self._matches(journey, event):
+                    yield Candidate(journey, event)
+
+    def _matches(self, journey: Standing, event: Happened) -> bool:
+        graph = journey.graph
+        try:
+            return graph is not None and graph.trigger.matches(graph.trigger_settings, event)
+        except Exception as error:  # noqa: BLE001  a trigger that raises is its journey's problem, never the event's
+            self._break(journey.id, f"the trigger: {type(error).__name__}: {error}")
+            return False
+
+    def react(self, active: Sequence[Passage], events: Sequence[Happened], known: Known) -> None:
+        """Let the batch's events end or wake the runs there are."""
+        mine: dict[uuid.UUID, list[Passage]] = defaultdict(list)
+        for passage in active:
+            mine[passage.profile_id].append(passage)
+        for event in events:
+            for passage in mine.get(event.profile_id, ()):
+                if event.name in passage.graph.listens:
+                    self._react(passage, event, known)
+
+    def _react(self, passage: Passage, event: Happened, known: Known) -> None:
+        live = event.origin == "live"
+        self.guarded(passage, lambda: react(passage, seen(event), known.of(passage), self.moment, live=live))
+
+    def start(self, session: Session, candidates: Sequence[Candidate], known: Known, active: Sequence[Passage]) -> list[Passage]:
+        """New runs, taken through what the log already holds after their start."""
+        new = list(self._entering(session, candidates, known, active))
+        log_since = facts.since_start(session, new) if new else {}
+        for passage in new:
+            events = [(event, live) for event, live in log_since.get(passage.profile_id, ()) if event.order > passage.start.order]
+            self.guarded(passage, lambda each=passage, later=events: self._begin(each, later, known))  # type: ignore[misc]
+        return new
+
+    def _begin(self, passage: Passage, later: Sequence[tuple[RunEvent, bool]], known: Known) -> None:
+        """An end that is already there comes before the first step."""
+        mine = known.of(passage)
+        for event, _ in later:
+            if event.name in passage.graph.exit_on:
+                react(passage, event, mine, self.moment, live=False)
+        if passage.active:
+            walk(passage, mine, self.moment)
+        for event, live in later:
+            react(passage, event, mine, self.moment, live=live)
+
+    def _entering(self, session: Session, candidates: Sequence[Candidate], known: Known, active: Sequence[Passage]) -> Iterator[Passage]:
+        fresh = [each for each in candidates if self._may_start(each)]
+        taken = self._taken(session, fresh, known, active)
+        for each in fresh:
+            graph = each.journey.graph
+            key = self._key(each, known)
+            if graph is None or key is None:
+                self._refuse(each, "no_cart")
+            elif key not in taken[each.event.profile_id, each.journey.id]:
+                taken[each.event.profile_id, each.journey.id][key] = "entering"
+                yield self._passage(each, key)
+            elif taken[each.event.profile_id, each.journey.id][key] == "over":
+                self._refuse(each, "already_in", key)
+
+    def _may_start(self, each: Candidate) -> bool:
+        graph, age = each.journey.graph, self.now - each.event.occurred_at
+        if graph is None:
+            return False
+        if each.journey.status == "broken" or each.journey.id in self.broken:
+            self._refuse(each, "broken")
+        elif age > graph.trigger.fresh_for(graph.trigger_settings):
+            self._refuse(each, "too_late", age=int(age.total_seconds()))
+        elif each.event.hops >= MAX_HOPS:
+            self._refuse(each, "too_many_hops", cause=each.event.cause or "")
+        else:
+            return True
+        return False
+
+    def _key(self, each: Candidate, known: Known) -> str | None:
+        """The key of the run this event would start; None where it needs a cart and has none."""
+        kind = each.journey.graph.key if each.journey.graph else ""
+        if kind == "cart":
+            cart = cart_of(known.carts.get(each.event.profile_id, ()), seen(each.event))
+            return f"{cart.source_id}:{cart.key}" if cart else None
+        return str(each.event.accepted) if kind == "event" else ""
+
+    def _taken(self, session: Session, fresh: Sequence[Candidate], known: Known, active: Sequence[Passage]) -> dict[_Mine, dict[str, str]]:
+        """(profile, journey) -> keys in use now, by carts as they are named today: `active` or `over`."""
+        taken: dict[_Mine, dict[str, str]] = defaultdict(dict)
+        asked = {(each.event.profile_id, each.journey.id) for each in fresh if each.journey.graph and each.journey.graph.key != "event"}
+        if asked:
+            profiles, journeys = zip(*asked, strict=True)
+            for row in session.execute(_KEYS, {"profiles": list(profiles), "journeys": list(journeys)}):
+                state = taken[row.profile_id, row.journey_id]
+                state[row.key] = "over"
+                if row.key.partition(":")[2].startswith("~") and (cart := cart_of(known.carts.get(row.profile_id, ()), runs.start_from(row.start))):
+                    state[f"{cart.source_id}:{cart.key}"] = "over"
+        for passage in active:
+            cart = known.of(passage).cart
+            state = taken[passage.profile_id, passage.journey_id]
+            state[passage.key] = "active"
+            if cart:
+                state[f"{cart.source_id}:{cart.key}"] = "active"
+        return taken
+
+    def _passage(self, each: Candidate, key: str) -> Passage:
+        graph, event = each.journey.graph, each.event
+        assert graph is not None and each.journey.current is not None  # noqa: S101  candidates come from journeys with a graph
+        return Passage(
+            id=new_id(),
+            profile_id=event.profile_id,
+            journey_id=each.journey.id,
+            slug=each.journey.slug,
+            version=each.journey.current,
+            graph=graph,
+            key=key,
+            node=graph.entry,
+            start=seen(event),
+            started_at=self.now,
+            entered_at=event.occurred_at,
+            hops=event.hops,
+            held=each.journey.held,
+        )
+
+    def guarded(self, passage: Passage, move: Callable[[], None]) -> None:
+        """Move a run; where its journey's graph fails, the run stays visibly where it is and the journey is broken."""
+        passage.held = passage.held or passage.journey_id in self.broken
+        try:
+            move()
+        except BrokenError as error:
+            passage.error, passage.due_at, passage.held, passage.changed = str(error), passage.due_at or self.now, True, True
+            self._break(passage.journey_id, str(error))
+
+    def _break(self, journey_id: int, problem: str) -> None:
+        log.error("journey_broken", journey=journey_id, problem=problem)
+        self.broken.setdefault(journey_id, problem)
+
+    def _refuse(self, each: Candidate, reason: str, key: str = "", **detail: object) -> None:
+        said = {"event": each.event.name, "occurred_at": each.event.occurred_at.isoformat(), **detail}
+        self.refused.append(Refused(each.event.profile_id, each.journey.id, key, reason, said))
+
+    def save(self, session: Session, active: Sequence[Passage], new: Sequence[Passage]) -> None:
+        """Write it all."""
+        for passage in (*active, *new):
+            passage.held = passage.held or passage.journey_id in self.broken
+        runs.save(session, active, new, self.now)
+        runs.refuse(session, self.refused, self.now)
+        runs.break_journeys(session, self.broken)
+
+
+def _asked(active: Sequence[Passage], candidates: Sequence[Candidate], events: Sequence[Happened]) -> set[uuid.UUID]:
+    """Profiles whose facts may be looked at."""
+    named: Mapping[uuid.UUID, set[str]] = defaultdict(set)
+    for event in events:
+        named[event.profile_id].add(event.name)
+    woken = {passage.profile_id for passage in active if passage.graph.listens & named[passage.profile_id]}
+    return woken | {each.event.profile_id for each in candidates}
+
+
+def _reads(active: Sequence[Passage], candidates: Sequence[Candidate]) -> frozenset[str]:
+    graphs = [passage.graph for passage in active] + [each.journey.graph for each in candidates if each.journey.graph]
+    wanted: frozenset[str] = frozenset().union(*(graph.reads for graph in {id(graph): graph for graph in graphs}.values()))
+    return wanted | {"cart"} if any(graph.key == "cart" for graph in graphs) else wanted
+
+
+_CLAIM = text("""
+    SELECT p.id FROM wakeups w JOIN profiles p ON p.id = w.profile_id
+    WHERE w.due_at <= :now ORDER BY w.due_at LIMIT :limit
+    FOR UPDATE OF p SKIP LOCKED
+""")
+_KEYS = text("""
+    SELECT r.profile_id, r.journey_id, r.key, r.start
+    FROM unnest(CAST(:profiles AS uuid[]), CAST(:journeys AS int[])) AS a(profile_id, journey_id)
+    JOIN runs r ON r.profile_id = a.profile_id AND r.journey_id = a.journey_id AND r.status <> 'active'
+""")

@@ -1,0 +1,102 @@
+"""What a join means for runs: two of one journey and key become the older; nameless carts are renamed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from crm.messages import outbox
+from crm.profiles.move import on_move
+from journeys import board, facts, runs
+from journeys.facts import Known, cart_of
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one run."""
+
+    run_id: uuid.UUID
+    profile_id: uuid.UUID
+    key: str
+    merged: bool
+
+
+def move_runs(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
+    """Give the runs of each first profile to the second, carts already refolded. The younger of two that mean the same ends `merged`."""
+    if not pairs:
+        return
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": board.LOCK})
+    into = dict(pairs)
+    rows = session.execute(_RUNS, {"profiles": sorted({*into, *into.values()})}).all()
+    if not rows:
+        return
+    known = facts.read(session, set(into.values()), {"cart"}, "")
+    changes = decide(rows, into, known)
+    _write(session, changes, now)
+    outbox.withdraw(session, [each.run_id for each in changes if each.merged], "merged", now)
+
+
+def decide(rows: Sequence[Row[Any]], into: dict[uuid.UUID, uuid.UUID], known: Known) -> list[Change]:
+    """Owner and key of each run, oldest first, and whether it ends here: a younger one gives way, also to a run that is over."""
+    first: dict[tuple[uuid.UUID, int, str], uuid.UUID] = {}
+    changes = []
+    for row in rows:
+        owner = into.get(row.profile_id, row.profile_id)
+        key = _key_today(row, owner, known)
+        double = first.setdefault((owner, row.journey_id, key), row.id) != row.id
+        merged = double and row.status == "active"
+        changes.append(Change(row.id, owner, f"{key}#{row.id}" if double else key, merged))
+    return changes
+
+
+def _key_today(row: Row[Any], owner: uuid.UUID, known: Known) -> str:
+    """A nameless cart's key follows the cart that holds the run's start now; every other key is kept."""
+    source_id, _, name = row.key.partition(":")
+    if not name.startswith("~"):
+        return str(row.key)
+    cart = cart_of(known.carts.get(owner, ()), runs.start_from(row.start))
+    return f"{cart.source_id}:{cart.key}" if cart else f"{source_id}:{name.partition('#')[0]}"
+
+
+def _write(session: Session, changes: Sequence[Change], now: dt.datetime) -> None:
+    """Two passes, since keys may change places and the unique key is checked row by row."""
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for each in changes:
+        columns["id"].append(each.run_id)
+        columns["profile_id"].append(each.profile_id)
+        columns["key"].append(each.key)
+        columns["merged"].append(each.merged)
+    session.execute(text("UPDATE runs SET key = key || '#' || id WHERE id = ANY(:id)"), {"id": columns["id"]})
+    session.execute(_UPDATE, {**columns, "now": now})
+    session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": [each.run_id for each in changes if each.merged]})
+
+
+def register() -> None:
+    """Hear of joins; importing the engine's processes do this once."""
+    if move_runs not in on_move:
+        on_move.append(move_runs)
+
+
+register()
+
+_RUNS = text("""
+    SELECT id, profile_id, journey_id, key, status, start FROM runs WHERE profile_id = ANY(:profiles)
+    ORDER BY started_at, id FOR UPDATE
+""")
+_UPDATE = text("""
+    UPDATE runs r
+    SET profile_id = n.profile_id, key = n.key,
+        status = CASE WHEN n.merged THEN 'done' ELSE r.status END,
+        due_at = CASE WHEN n.merged THEN NULL ELSE r.due_at END,
+        ended_at = CASE WHEN n.merged THEN CAST(:now AS timestamptz) ELSE r.ended_at END,
+        end_reason = CASE WHEN n.merged THEN 'merged' ELSE r.end_reason END
+    FROM unnest(CAST(:id AS uuid[]), CAST(:profile_id AS uuid[]), CAST(:key AS text[]), CAST(:merged AS bool[])) AS n(id, profile_id, key, merged)
+    WHERE r.id = n.id
+""")

@@ -1,0 +1,183 @@
+"""A journey's step as a plug-in: settings, a pure decision, its ways out, a sentence. Effects are values."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+
+from crm.core.clock import parse_duration, scaled
+
+_UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def write_duration(value: dt.timedelta) -> str:
+    """`1h`, `90m`: the largest unit that says it exactly; parse_duration reads it back."""
+    seconds = int(value.total_seconds())
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+    return f"{seconds // size}{unit}"
+
+
+def _read(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[
+    dt.timedelta,
+    BeforeValidator(_read),
+    PlainSerializer(write_duration),
+    WithJsonSchema({"type": "string", "format": "kesher-duration", "pattern": r"^\d+\s*[smhdw]$"}),
+]
+
+
+class Settings(BaseModel):
+    """What a marketer sets; labels and limits live on the fields, the form is drawn from the JSON Schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """An event as triggers and nodes see it."""
+
+    name: str
+    occurred_at: dt.datetime
+    accepted: int
+    source_id: int
+    properties: Mapping[str, Any]
+
+    @property
+    def order(self) -> tuple[dt.datetime, int]:
+        """Sorts one person's events."""
+        return self.occurred_at, self.accepted
+
+
+@dataclass(frozen=True, slots=True)
+class CartFact:
+    """The run's cart as it is folded now; `changed_at` is its last activity."""
+
+    source_id: int
+    key: str
+    status: str
+    items: int
+    value: Decimal
+    currency: str
+    changed_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All a node may know when it decides. `woken_by` is the event that woke it, None where time or the way did."""
+
+    id: uuid.UUID
+    profile_id: uuid.UUID
+    node: str
+    round: int
+    start: RunEvent
+    started_at: dt.datetime
+    entered_at: dt.datetime
+    due_at: dt.datetime | None
+    now: dt.datetime
+    woken_by: RunEvent | None = None
+    cart: CartFact | None = None
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    language: str = "en"
+    time_scale: float = 1.0
+
+    def due(self, since: dt.datetime, duration: dt.timedelta) -> dt.datetime:
+        """When a duration that began at `since` is over, as `--time-scale` shortens it."""
+        return since + scaled(duration, self.time_scale)
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Queue one message; `while_cart_open` has the gate ask again, at the last moment, whether the cart still waits."""
+
+    channel: str
+    template: str
+    while_cart_open: bool = False
+
+
+Effect = SendMessage  # a union once there is a second; mypy's assert_never then points at the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Leave the node by `exit`; `why` is stored with the step."""
+
+    exit: str = "next"
+    effects: tuple[Effect, ...] = ()
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Stay; look again at `until` (a real time) or when an event comes that the node listens to."""
+
+    until: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The run is over."""
+
+    reason: str = "finished"
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+
+Step = Advance | Park | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words to translate with the values to put in; durations are written out by the page."""
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Node(Generic[S]):
+    """One kind of step. No session, no clock, no network: `step` is a function of its arguments."""
+
+    kind: str
+    title: str
+    icon: ClassVar[str] = "corner-down-right"
+    schema: ClassVar[int] = 1  # raised when settings change shape; `upgrade` then reads the older ones
+    reads: ClassVar[frozenset[str]] = frozenset()  # facts to load for it: cart | traits
+    settings_type: type[S]
+
+    def upgrade(self, settings: dict[str, Any], schema: int) -> dict[str, Any]:
+        """Settings written under an older schema number, in today's shape."""
+        return settings
+
+    def exits(self, settings: S) -> Mapping[str, str]:
+        """The ways out: name -> words for the edge."""
+        return {}
+
+    def listens(self, settings: S) -> frozenset[str]:
+        """Names of the events that wake a run parked here."""
+        return frozenset()
+
+    def keyed(self, settings: S) -> bool:
+        """Whether an event that names another cart than the run's is passed over."""
+        return True
+
+    def waits(self, settings: S) -> bool:
+        """Whether a run may stay here: a loop needs one such node."""
+        return False
+
+    def step(self, settings: S, run: Run) -> Step:
+        """Decide."""
+        raise NotImplementedError
+
+    def summary(self, settings: S) -> Sentence:
+        """The node in a sentence."""
+        raise NotImplementedError

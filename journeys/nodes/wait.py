@@ -1,0 +1,88 @@
+"""Wait for a time, or until one of several events comes first."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from crm.core.i18n import _l
+from journeys.node import Advance, Duration, Node, Park, Run, Sentence, Settings, Step
+
+
+class WaitSettings(Settings):
+    """`counting_from: cart` starts the clock anew at each activity of the run's cart."""
+
+    duration: Duration = Field(alias="for", title=_l("At most"), description=_l("For example 30m, 1h or 2d."))
+    until: list[str] = Field(default=[], max_length=10, title=_l("First of these wins"), description=_l("Events that end the wait early."))
+    counting_from: Literal["entry", "cart"] = Field(default="entry", title=_l("Counting from"))
+    same_cart: bool = Field(default=True, title=_l("An event of another cart does not count"))
+
+    @field_validator("duration")
+    @classmethod
+    def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
+        if not dt.timedelta(0) < value <= dt.timedelta(days=366):
+            raise ValueError("a wait lasts more than nothing and at most 366 days")
+        return value
+
+
+class Wait(Node[WaitSettings]):
+    """Exits: `next` for a plain wait; `happened` and `timed_out` where it waits for events or on a cart."""
+
+    kind = "wait"
+    title = _l("Wait")
+    icon = "hourglass-empty"
+    reads = frozenset({"cart"})
+    settings_type = WaitSettings
+
+    def exits(self, settings: WaitSettings) -> Mapping[str, str]:
+        """Two ways where something may happen first."""
+        if settings.until or settings.counting_from == "cart":
+            return {"timed_out": _l("time passed"), "happened": _l("it happened")}
+        return {"next": ""}
+
+    def listens(self, settings: WaitSettings) -> frozenset[str]:
+        """The events that end the wait."""
+        return frozenset(settings.until)
+
+    def keyed(self, settings: WaitSettings) -> bool:
+        """As set."""
+        return settings.same_cart
+
+    def waits(self, settings: WaitSettings) -> bool:
+        """Always."""
+        return True
+
+    def step(self, settings: WaitSettings, run: Run) -> Step:
+        """The event, or the closed cart, wins over the clock.
+
+        An emptied cart is judged when the time is up, so that one who swaps an article is not lost on the way.
+        """
+        if run.woken_by and run.woken_by.name in settings.until:
+            return Advance("happened", why={"event": run.woken_by.name, "at": run.woken_by.occurred_at.isoformat()})
+        due = self._due(settings, run)
+        if run.now < due:
+            return Park(due)
+        if settings.counting_from == "cart" and (run.cart is None or run.cart.status != "open"):
+            return Advance("happened", why={"cart": run.cart.status if run.cart else "gone"})
+        return Advance("timed_out" if "timed_out" in self.exits(settings) else "next", why={"due": due.isoformat()})
+
+    def _due(self, settings: WaitSettings, run: Run) -> dt.datetime:
+        since = run.entered_at
+        if settings.counting_from == "cart" and run.cart is not None:
+            since = max(since, run.cart.changed_at)
+        return run.due(since, settings.duration)
+
+    def summary(self, settings: WaitSettings) -> Sentence:
+        """How long, for what."""
+        values = {"time": settings.duration, "events": settings.until}
+        if settings.counting_from == "cart" and settings.until:
+            return Sentence(_l("Until %(events)s, at most %(time)s after the last change of the cart"), values)
+        if settings.counting_from == "cart":
+            return Sentence(_l("Until %(time)s after the last change of the cart"), values)
+        return Sentence(_l("Until %(events)s, at most %(time)s"), values) if settings.until else Sentence(_l("Wait %(time)s"), values)
+
+
+plugin = Wait()

@@ -1,0 +1,272 @@
+"""Runs in and out of the database, in sets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from crm.commerce.cart import cart_id
+from crm.core.json import dumps
+from crm.events.inbox import append, system_event
+from crm.messages import outbox
+from journeys.board import Board
+from journeys.node import RunEvent, SendMessage
+from journeys.passage import Passage
+
+ENDED = "Journey Ended"
+WITHDRAWING = ("exit:", "merged", "stopped")  # endings that take back what was not yet sent
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A trigger that matched and started nothing."""
+
+    profile_id: uuid.UUID
+    journey_id: int
+    key: str
+    reason: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def active_of(session: Session, board: Board, profiles: Collection[uuid.UUID]) -> list[Passage]:
+    """The active runs of these profiles, of journeys whose version can be read."""
+    rows = session.execute(_ACTIVE, {"profiles": list(profiles)})
+    return [passage for row in rows if (passage := _passage(row, board))]
+
+
+def _passage(row: Row[Any], board: Board) -> Passage | None:
+    standing = board.journeys.get(row.journey_id)
+    graph = standing.graphs.get(row.version) if standing else None
+    if standing is None or graph is None or row.node not in graph.nodes:
+        return None
+    return Passage(
+        id=row.id,
+        profile_id=row.profile_id,
+        journey_id=row.journey_id,
+        slug=standing.slug,
+        version=row.version,
+        graph=graph,
+        key=row.key,
+        node=row.node,
+        start=start_from(row.start),
+        started_at=row.started_at,
+        entered_at=row.entered_at,
+        hops=row.hops,
+        round=row.round,
+        steps=row.steps,
+        due_at=row.due_at,
+        error=row.error,
+        held=standing.held,
+    )
+
+
+def start_from(stored: Mapping[str, Any]) -> RunEvent:
+    """The event in a run's `start`."""
+    at = dt.datetime.fromisoformat(stored["occurred_at"])
+    return RunEvent(stored["name"], at, stored["accepted"], stored["source_id"], stored["properties"])
+
+
+def start_to(event: RunEvent) -> dict[str, Any]:
+    """A run's `start`."""
+    return {
+        "name": event.name,
+        "occurred_at": event.occurred_at.isoformat(),
+        "accepted": event.accepted,
+        "source_id": event.source_id,
+        "properties": dict(event.properties),
+    }
+
+
+def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], now: dt.datetime) -> None:
+    """Write what moving brought about. A new run whose key is taken leaves no trace."""
+    taken = {passage.id for passage in new} - _insert(session, new)
+    changed = [passage for passage in passages if passage.changed]
+    _update(session, changed)
+    written = changed + [passage for passage in new if passage.id not in taken]
+    _insert_steps(session, written)
+    _wakeups(session, written)
+    _messages(session, written, now)
+    over = [passage for passage in written if not passage.active]
+    append(session, [_ended(passage) for passage in over], now)
+
+
+def refuse(session: Session, refused: Iterable[Refused], now: dt.datetime) -> None:
+    """Keep why a trigger started nothing."""
+    rows = [{"profile": r.profile_id, "journey": r.journey_id, "key": r.key, "reason": r.reason, "detail": dumps(r.detail), "at": now} for r in refused]
+    if rows:
+        session.execute(
+            text(
+                "INSERT INTO entry_refusals (profile_id, journey_id, key, reason, detail, at)"
+                " VALUES (:profile, :journey, :key, :reason, CAST(:detail AS jsonb), :at)"
+            ),
+            rows,
+        )
+
+
+def break_journeys(session: Session, problems: Mapping[int, str]) -> None:
+    """Switch journeys to `broken`, with the problem; their runs stay where they are and wake no more until someone resumes."""
+    for journey_id in sorted(problems):
+        session.execute(
+            text("UPDATE journeys SET status = 'broken', problem = :problem WHERE id = :id AND status IN ('live', 'paused')"),
+            {"id": journey_id, "problem": problems[journey_id]},
+        )
+
+
+def _insert(session: Session, new: Sequence[Passage]) -> set[uuid.UUID]:
+    if not new:
+        return set()
+    columns = _columns(new) | {
+        "profile_id": [p.profile_id for p in new],
+        "journey_id": [p.journey_id for p in new],
+        "version": [p.version for p in new],
+        "key": [p.key for p in new],
+        "started_at": [p.started_at for p in new],
+        "start": [dumps(start_to(p.start)) for p in new],
+        "hops": [p.hops for p in new],
+    }
+    return set(session.scalars(_INSERT, columns))
+
+
+def _update(session: Session, changed: Sequence[Passage]) -> None:
+    if changed:
+        session.execute(_UPDATE, _columns(changed))
+
+
+def _columns(passages: Sequence[Passage]) -> dict[str, list[Any]]:
+    return {
+        "id": [p.id for p in passages],
+        "node": [p.node for p in passages],
+        "round": [p.round for p in passages],
+        "status": [p.status for p in passages],
+        "entered_at": [p.entered_at for p in passages],
+        "due_at": [p.due_at for p in passages],
+        "steps": [p.steps for p in passages],
+        "ended_at": [p.ended_at for p in passages],
+        "end_reason": [p.end_reason for p in passages],
+        "error": [p.error for p in passages],
+    }
+
+
+def _insert_steps(session: Session, passages: Sequence[Passage]) -> None:
+    steps = [(passage, step) for passage in passages for step in passage.passed]
+    if steps:
+        session.execute(
+            _STEPS,
+            {
+                "profile_id": [p.profile_id for p, _ in steps],
+                "run_id": [p.id for p, _ in steps],
+                "node": [s.node for _, s in steps],
+                "round": [s.round for _, s in steps],
+                "number": [s.number for _, s in steps],
+                "exit": [s.exit for _, s in steps],
+                "detail": [dumps(dict(s.why)) for _, s in steps],
+                "at": [s.at for _, s in steps],
+            },
+        )
+
+
+def _wakeups(session: Session, passages: Sequence[Passage]) -> None:
+    """One row for each run that may be woken; none for one that is over or held."""
+    waiting = [p for p in passages if p.active and p.due_at is not None and not p.held]
+    gone = [p.id for p in passages if not p.active or p.due_at is None or p.held]
+    if gone:
+        session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": gone})
+    if waiting:
+        columns = {"runs": [p.id for p in waiting], "profiles": [p.profile_id for p in waiting], "due": [p.due_at for p in waiting]}
+        session.execute(_WAKEUPS, columns)
+
+
+def _messages(session: Session, passages: Sequence[Passage], now: dt.datetime) -> None:
+    wanted = [_request(passage, *each) for passage in passages for each in passage.effects]
+    if wanted:
+        outbox.queue(session, wanted, now)
+    taken_back: dict[str, list[uuid.UUID]] = {}
+    for passage in passages:
+        if passage.end_reason and passage.end_reason.startswith(WITHDRAWING):
+            taken_back.setdefault(passage.end_reason, []).append(passage.id)
+    for reason, runs in taken_back.items():
+        outbox.withdraw(session, runs, reason, now)
+
+
+def _request(passage: Passage, node: str, round_: int, effect: SendMessage) -> outbox.Request:
+    match effect:
+        case SendMessage():
+            cart = cart_ref(passage.start)
+            return outbox.Request(
+                profile_id=passage.profile_id,
+                run_id=passage.id,
+                journey=passage.slug,
+                node=node,
+                round=round_,
+                channel=effect.channel,
+                template=effect.template,
+                relevant_if={"cart": cart} if effect.while_cart_open else None,
+                data={"event": dict(passage.start.properties)} | ({"cart": cart} if passage.graph.key == "cart" else {}),
+                hops=passage.hops + 1,
+                cause=f"run:{passage.id}",
+            )
+        case _:
+            assert_never(effect)
+
+
+def cart_ref(event: RunEvent) -> dict[str, Any]:
+    """How a run names its cart: stays true when a join renames nameless carts."""
+    return {"source_id": event.source_id, "key": cart_id(dict(event.properties)), "at": event.occurred_at.isoformat()}
+
+
+def _ended(passage: Passage) -> Any:
+    """The event that tells the log a run is over."""
+    said = {"journey": passage.slug, "version": passage.version, "run_id": str(passage.id), "reason": passage.end_reason}
+    return system_event(ENDED, passage.profile_id, said, cause=f"run:{passage.id}", hops=passage.hops + 1, message_id=f"run:{passage.id}:ended")
+
+
+_ACTIVE = text("""
+    SELECT id, profile_id, journey_id, version, key, node, round, started_at, entered_at, due_at, steps, start, hops, error
+    FROM runs WHERE status = 'active' AND profile_id = ANY(:profiles)
+    ORDER BY started_at, id
+""")
+_INSERT = text("""
+    INSERT INTO runs (id, profile_id, journey_id, version, key, node, round, status, started_at,
+                      entered_at, due_at, steps, start, hops, ended_at, end_reason, error)
+    SELECT id, profile_id, journey_id, version, key, node, round, status, started_at,
+           entered_at, due_at, steps, CAST(start AS jsonb), hops, ended_at, end_reason, error
+    FROM unnest(
+        CAST(:id AS uuid[]), CAST(:profile_id AS uuid[]), CAST(:journey_id AS int[]), CAST(:version AS int[]), CAST(:key AS text[]),
+        CAST(:node AS text[]), CAST(:round AS smallint[]), CAST(:status AS text[]), CAST(:started_at AS timestamptz[]),
+        CAST(:entered_at AS timestamptz[]), CAST(:due_at AS timestamptz[]), CAST(:steps AS smallint[]), CAST(:start AS text[]),
+        CAST(:hops AS smallint[]), CAST(:ended_at AS timestamptz[]), CAST(:end_reason AS text[]), CAST(:error AS text[])
+    ) AS n(id, profile_id, journey_id, version, key, node, round, status, started_at,
+           entered_at, due_at, steps, start, hops, ended_at, end_reason, error)
+    ON CONFLICT (profile_id, journey_id, key) DO NOTHING
+    RETURNING id
+""")
+_UPDATE = text("""
+    UPDATE runs r
+    SET node = n.node, round = n.round, status = n.status, entered_at = n.entered_at, due_at = n.due_at, steps = n.steps,
+        ended_at = n.ended_at, end_reason = n.end_reason, error = n.error
+    FROM unnest(
+        CAST(:id AS uuid[]), CAST(:node AS text[]), CAST(:round AS smallint[]), CAST(:status AS text[]), CAST(:entered_at AS timestamptz[]),
+        CAST(:due_at AS timestamptz[]), CAST(:steps AS smallint[]), CAST(:ended_at AS timestamptz[]), CAST(:end_reason AS text[]), CAST(:error AS text[])
+    ) AS n(id, node, round, status, entered_at, due_at, steps, ended_at, end_reason, error)
+    WHERE r.id = n.id
+""")
+_STEPS = text("""
+    INSERT INTO run_steps (profile_id, run_id, node, round, number, exit, detail, at)
+    SELECT profile_id, run_id, node, round, number, exit, CAST(detail AS jsonb), at
+    FROM unnest(
+        CAST(:profile_id AS uuid[]), CAST(:run_id AS uuid[]), CAST(:node AS text[]), CAST(:round AS smallint[]), CAST(:number AS smallint[]),
+        CAST(:exit AS text[]), CAST(:detail AS text[]), CAST(:at AS timestamptz[])
+    ) AS n(profile_id, run_id, node, round, number, exit, detail, at)
+    ON CONFLICT DO NOTHING
+""")
+_WAKEUPS = text("""
+    INSERT INTO wakeups (run_id, profile_id, due_at)
+    SELECT * FROM unnest(CAST(:runs AS uuid[]), CAST(:profiles AS uuid[]), CAST(:due AS timestamptz[]))
+    ON CONFLICT (run_id) DO UPDATE SET profile_id = excluded.profile_id, due_at = excluded.due_at
+""")

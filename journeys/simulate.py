@@ -1,0 +1,159 @@
+"""A journey tried on one profile: the same steps as live, a clock that jumps, nothing written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from crm.commerce import cart as commerce
+from crm.core.ids import new_id
+from crm.events.spec import Happened
+from journeys.facts import CartLife, cart_of
+from journeys.graph import Graph
+from journeys.node import CartFact, SendMessage
+from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
+
+Said = tuple[dt.datetime, str] | tuple[dt.datetime, str, Mapping[str, Any]]
+SOURCE = 1
+ITEM = {"product_id": "p1", "name": "Article", "price": "100", "quantity": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """Whom it is tried on."""
+
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    language: str = "en"
+
+
+NOBODY = Somebody()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that would have been handed to the gate."""
+
+    at: dt.datetime
+    channel: str
+    template: str
+    key: str = ""
+
+
+@dataclass(slots=True)
+class Story:
+    """What a simulation shows: messages, and each run with its steps."""
+
+    sent: list[Sent] = field(default_factory=list)
+    runs: list[Passage] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[Passed]:
+        """Every node passed, in order of time."""
+        return sorted((step for run in self.runs for step in run.passed), key=lambda step: (step.at, step.number))
+
+
+def simulate(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY) -> list[Sent]:
+    """What would be sent to a profile to whom `events` (time, name, properties) happen, from `start` until every run is over or waits for ever."""
+    return tell(graph, start, events, who).sent
+
+
+def tell(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY) -> Story:
+    """The same, with every step."""
+    profile = uuid.UUID(int=0)
+    log = sorted((_happened(profile, number, said) for number, said in enumerate(events)), key=lambda event: event.order)
+    story = Story()
+    for number, event in enumerate(log):
+        if event.occurred_at < start:
+            continue
+        past = log[: number + 1]
+        _let_pass(story, past[:-1], event.occurred_at, who)
+        _happen(graph, story, past, event, who)
+    _let_pass(story, log, None, who)
+    return story
+
+
+def _let_pass(story: Story, past: Sequence[Happened], until: dt.datetime | None, who: Somebody) -> None:
+    """Wake, in order, every run that comes due up to `until`."""
+    while due := [run for run in story.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
+        run = min(due, key=lambda each: each.due_at or each.entered_at)
+        at = run.due_at or run.entered_at
+        walk(run, _facts(run, past, who), Moment(at))
+        _collect(story, run, past, at)
+
+
+def _happen(graph: Graph, story: Story, past: Sequence[Happened], event: Happened, who: Somebody) -> None:
+    for run in story.runs:
+        react(run, seen(event), _facts(run, past, who), Moment(event.occurred_at), live=True)
+        _collect(story, run, past, event.occurred_at)
+    if not graph.trigger.matches(graph.trigger_settings, event):
+        return
+    key = _key(graph, past, event)
+    if key is None or any(run.key == key for run in story.runs):
+        return
+    run = Passage(
+        id=new_id(),
+        profile_id=event.profile_id,
+        journey_id=0,
+        slug="simulation",
+        version=0,
+        graph=graph,
+        key=key,
+        node=graph.entry,
+        start=seen(event),
+        started_at=event.occurred_at,
+        entered_at=event.occurred_at,
+    )
+    story.runs.append(run)
+    walk(run, _facts(run, past, who), Moment(event.occurred_at))
+    _collect(story, run, past, event.occurred_at)
+
+
+def _collect(story: Story, run: Passage, past: Sequence[Happened], at: dt.datetime) -> None:
+    """Hand over what the run wants sent, as the outbox would: not for a cart that is closed."""
+    cart = cart_of(_carts(run.profile_id, past), run.start)
+    for _, _, effect in run.effects:
+        if isinstance(effect, SendMessage) and not (effect.while_cart_open and (cart is None or cart.status != "open")):
+            story.sent.append(Sent(at, effect.channel, effect.template, run.key))
+    run.effects.clear()
+
+
+def _key(graph: Graph, past: Sequence[Happened], event: Happened) -> str | None:
+    if graph.key == "cart":
+        cart = cart_of(_carts(event.profile_id, past), seen(event))
+        return f"{cart.source_id}:{cart.key}" if cart else None
+    return str(event.accepted) if graph.key == "event" else ""
+
+
+def _facts(run: Passage, past: Sequence[Happened], who: Somebody) -> Facts:
+    cart = cart_of(_carts(run.profile_id, past), run.start) if run.graph.key == "cart" else None
+    return Facts(cart, who.traits, str(who.traits.get("language") or who.language))
+
+
+def _carts(profile: uuid.UUID, past: Iterable[Happened]) -> list[CartLife]:
+    return [
+        CartLife(CartFact(c.source_id, c.key, c.status, len(c.items), c.value, c.currency, c.changed_at), c.opened_at, c.closed_at)
+        for c in commerce.fold(profile, past, "ILS")
+    ]
+
+
+def _happened(profile: uuid.UUID, number: int, said: Said) -> Happened:
+    at, name = said[0], said[1]
+    properties: Mapping[str, Any] = said[2] if len(said) > 2 else ITEM if name in commerce.CHANGES else {}  # noqa: PLR2004
+    return Happened(
+        profile_id=profile,
+        occurred_at=at,
+        accepted=number,
+        source_id=SOURCE,
+        type="track",
+        name=name,
+        origin="live",
+        trusted=True,
+        identities=(),
+        properties=dict(properties),
+        context={},
+        traits={},
+        received_at=at,
+    )

@@ -1,0 +1,41 @@
+"""What starts runs, as a plug-in: which events, for which key, how fresh they must be."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar, Generic, TypeVar
+
+from crm.events.spec import Happened
+from journeys.node import Sentence, Settings
+
+S = TypeVar("S", bound=Settings)
+
+
+class Trigger(Generic[S]):
+    """One kind of start. `matches` is a function of its arguments."""
+
+    kind: str
+    title: str
+    icon: ClassVar[str] = "bolt"
+    schema: ClassVar[int] = 1
+    settings_type: type[S]
+
+    def names(self, settings: S) -> frozenset[str]:
+        """Names of the events it looks at, so that the engine looks at no others."""
+        raise NotImplementedError
+
+    def matches(self, settings: S, event: Happened) -> bool:
+        """Whether this event, by its content, starts a run."""
+        raise NotImplementedError
+
+    def keyed_by(self, settings: S) -> str:
+        """What tells one profile's runs apart: `profile` (one run ever), `cart`, `event` (a run each time)."""
+        raise NotImplementedError
+
+    def fresh_for(self, settings: S) -> dt.timedelta:
+        """An event older than this starts nothing."""
+        raise NotImplementedError
+
+    def summary(self, settings: S) -> Sentence:
+        """The start in a sentence."""
+        raise NotImplementedError

@@ -1,0 +1,61 @@
+"""An event starts a run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Literal
+
+from pydantic import Field
+
+from crm.core.i18n import _l
+from crm.events.spec import Happened
+from journeys.node import Duration, RunEvent, Sentence, Settings
+from journeys.rules import Condition
+from journeys.trigger import Trigger
+
+FRESH = dt.timedelta(hours=24)
+FRESH_CART = dt.timedelta(hours=6)
+
+
+class EventSettings(Settings):
+    """`where` looks at the event's own properties."""
+
+    event: str = Field(min_length=1, max_length=200, title=_l("Event"))
+    where: list[Condition] = Field(default=[], max_length=20, title=_l("Where all of these hold"))
+    key: Literal["profile", "cart", "event"] = Field(default="event", title=_l("One run for each"))
+    fresh_for: Duration | None = Field(default=None, title=_l("Starts nothing when older than"), description=_l("24h unless set; carts 6h."))
+
+
+class EventTrigger(Trigger[EventSettings]):
+    """Matches by name and properties."""
+
+    kind = "event"
+    title = _l("Event")
+    settings_type = EventSettings
+
+    def names(self, settings: EventSettings) -> frozenset[str]:
+        """The one name."""
+        return frozenset({settings.event})
+
+    def matches(self, settings: EventSettings, event: Happened) -> bool:
+        """Name and every condition."""
+        if event.name != settings.event:
+            return False
+        seen = RunEvent(event.name, event.occurred_at, event.accepted, event.source_id, event.properties)
+        return all(each.holds(seen, {}, "", None) for each in settings.where)
+
+    def keyed_by(self, settings: EventSettings) -> str:
+        """As set."""
+        return settings.key
+
+    def fresh_for(self, settings: EventSettings) -> dt.timedelta:
+        """As set, else by the key."""
+        return settings.fresh_for or (FRESH_CART if settings.key == "cart" else FRESH)
+
+    def summary(self, settings: EventSettings) -> Sentence:
+        """What, once for what."""
+        words = {"profile": _l("one run per profile"), "cart": _l("one run per cart"), "event": _l("a run each time")}
+        return Sentence(words[settings.key])
+
+
+plugin = EventTrigger()
