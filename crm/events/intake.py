@@ -22,12 +22,14 @@ from crm.events.models import LIVE
 from crm.events.pressure import LEAST_DISK, MOST_WAITING, Pressure
 from crm.events.source import Held, Parsed, Row
 from crm.events.sources import segment
+from crm.events.spec import MAX_BATCH
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 OK = b'{"success": true}'
 GZIP = b"\x1f\x8b"
+DRAINED, PIECE = 4 * MAX_BATCH, 64 * 1024  # bytes
 RETRY_AFTER = "5"  # seconds
 STATUS = {
     400: "400 Bad Request", 401: "401 Unauthorized", 403: "403 Forbidden", 404: "404 Not Found", 405: "405 Method Not Allowed",
@@ -70,6 +72,7 @@ class Intake:
         try:
             self._take(environ, origin)
         except KesherError as error:
+            _drain(environ)
             return _refuse(start_response, error, origin)
         except DBAPIError as error:
             log.warning("intake_database_failed", error=str(error.orig))
@@ -127,6 +130,13 @@ def _read(environ: WSGIEnvironment, most: int) -> bytes:
     while len(body) < most and (piece := stream.read(most - len(body))):
         body += piece
     return body
+
+
+def _drain(environ: WSGIEnvironment) -> None:
+    """Read what is left of a refused body: a caller still sending would meet a closed connection instead of the answer."""
+    left = DRAINED
+    while left > 0 and (piece := environ["wsgi.input"].read(PIECE)):
+        left -= len(piece)
 
 
 def _gunzip(packed: bytes, limit: int) -> bytes:
