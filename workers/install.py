@@ -110,7 +110,7 @@ def held(home: Path) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def opened(given: Path | None) -> Iterator[Config]:
+def opened(given: Path | None, *, migrated: bool = True) -> Iterator[Config]:
     """The settings of an installation whose PostgreSQL answers: the running one's, or started for this one command."""
     home = home_of(given)
     with ExitStack() as stack:
@@ -125,7 +125,8 @@ def opened(given: Path | None) -> Iterator[Config]:
                 stack.callback(postgres.stop)
                 postgres.start()
         config = config_of(home, postgres)
-        prepare_database(config)
+        if migrated:
+            prepare_database(config)
         yield config
 
 

@@ -17,7 +17,7 @@ import crm.messages.models
 import crm.migrations
 import crm.profiles.models
 import crm.web.models
-import journeys.models
+import journeys.models  # noqa: F401
 import workers.models  # noqa: F401  all tables register with the metadata
 from crm.core import partitions
 from crm.core.db import Base

@@ -7,11 +7,11 @@ import secrets
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-import journeys.install
 from crm.core import clock
 from crm.messages import templates
 from crm.web.models import User
 from crm.web.users import create_user
+from journeys import install
 from workers.install import write_secret
 from workers.migrate import migrate
 from workers.process import Tools, tools
@@ -35,7 +35,7 @@ def prepare(ours: Tools) -> None:
     migrate(ours.engine, now)
     with ours.sessions() as session:
         templates.install(session, templates.shipped_templates(), now)
-        journeys.install.install(session, now)
+        install.install(session, now)
         password = first_user(session)
         if password:
             write_secret(ours.config.home / FIRST_LOGIN, f"{FIRST_USER}\n{password}\n")

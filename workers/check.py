@@ -1,0 +1,147 @@
+"""What `kesher doctor` looks at on a live installation. Each check reads, never writes, and answers in a sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+import crm.migrations
+from crm.consent.ledger import broken_seal
+from crm.core import clock, partitions
+from crm.core.config import Config
+from crm.core.db import engine_for
+from workers.clock import LEADER_LOCK
+
+LATE = dt.timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One answer: `ok`, `warn` (look at it) or `bad` (broken), and the sentence."""
+
+    name: str
+    state: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What a check may look at."""
+
+    config: Config
+    session: Session
+    now: dt.datetime
+
+
+Check = Callable[[Patient], Verdict]
+
+
+def examine(config: Config, checks: Sequence[Check]) -> list[Verdict]:
+    """Run the checks in order; without PostgreSQL there is only one answer."""
+    engine = engine_for(config.database_url)
+    try:
+        with Session(engine) as session:
+            session.execute(text("SELECT 1"))
+            patient = Patient(config, session, clock.now())
+            return [Verdict("PostgreSQL", "ok", "it answers"), *(check(patient) for check in checks)]
+    except OperationalError as error:
+        return [Verdict("PostgreSQL", "bad", f"it does not answer: {error.orig}")]
+    finally:
+        engine.dispose()
+
+
+def broker(patient: Patient) -> Verdict:
+    """Hints need it; nothing is lost without it."""
+    try:
+        redis.Redis.from_url(patient.config.redis_url, socket_timeout=2, socket_connect_timeout=2).ping()
+    except redis.RedisError as error:
+        return Verdict("Valkey", "warn", f"it does not answer ({error}); work waits for it, nothing is lost. Is `kesher up` running?")
+    return Verdict("Valkey", "ok", "it answers")
+
+
+def migrations(patient: Patient) -> Verdict:
+    """The database is at the version of the program."""
+    head = ScriptDirectory(str(Path(crm.migrations.__file__).parent)).get_current_head()
+    exists = patient.session.scalar(text("SELECT to_regclass('alembic_version')"))
+    there = patient.session.scalar(text("SELECT version_num FROM alembic_version")) if exists else None
+    if there == head:
+        return Verdict("migrations", "ok", f"at {head}")
+    return Verdict("migrations", "bad", f"the database is at {there}, the program at {head}: run `kesher migrate`")
+
+
+def partitions_exist(patient: Patient) -> Verdict:
+    """Today, tomorrow and this month."""
+    days = [partitions.day_bounds(patient.now + dt.timedelta(days=n))[0] for n in (0, 1)]
+    wanted = [*(f"event_inbox_{day:%Y%m%d}" for day in days), f"events_{partitions.month_bounds(patient.now)[0]:%Y%m%d}"]
+    there = set(patient.session.scalars(text("SELECT relname FROM pg_class WHERE relname = ANY(:names)"), {"names": wanted}))
+    missing = [name for name in wanted if name not in there]
+    return Verdict("partitions", "bad", f"missing: {', '.join(missing)}; is the clock running?") if missing else Verdict("partitions", "ok", "they exist")
+
+
+def clock_leads(patient: Patient) -> Verdict:
+    """Somebody holds the leader's lock."""
+    held = patient.session.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock AND granted"), {"lock": LEADER_LOCK})
+    return Verdict("clock", "ok", "one leads") if held else Verdict("clock", "warn", "none leads; is `kesher up` running?")
+
+
+def inbox(patient: Patient) -> Verdict:
+    """Accepted events are processed soon."""
+    return _age(patient, "inbox", "SELECT min(received_at), count(*) FROM event_inbox WHERE processed_at IS NULL", "accepted events wait to be processed")
+
+
+def outbox(patient: Patient) -> Verdict:
+    """Due messages go out soon."""
+    return _age(patient, "outbox", "SELECT min(due_at), count(*) FROM outbox WHERE due_at <= now() AND lease_until IS NULL", "messages are due")
+
+
+def wakeups(patient: Patient) -> Verdict:
+    """Runs whose wait is over move soon."""
+    return _age(patient, "runs", "SELECT min(due_at), count(*) FROM wakeups WHERE due_at <= now()", "runs are due")
+
+
+def _age(patient: Patient, name: str, query: str, what: str) -> Verdict:
+    oldest, count = patient.session.execute(text(query)).one()
+    if not count:
+        return Verdict(name, "ok", "nothing waits")
+    age = patient.now - oldest
+    said = f"{count} {what}, the oldest for {max(0, int(age.total_seconds()))} s"
+    return Verdict(name, "ok", said) if age < LATE else Verdict(name, "warn", f"{said}; is `kesher up` running, and what does log/tasks.log say?")
+
+
+def quarantine(patient: Patient) -> Verdict:
+    """What could not be taken is for a person to look at."""
+    count = patient.session.scalar(text("SELECT count(*) FROM quarantine WHERE replayed_at IS NULL"))
+    return Verdict("quarantine", "warn", f"{count} calls wait for somebody to look at them (Sources)") if count else Verdict("quarantine", "ok", "empty")
+
+
+def broken_plans(patient: Patient) -> Verdict:
+    """Journeys that raised."""
+    names = list(patient.session.scalars(text("SELECT slug FROM journeys WHERE status = 'broken' ORDER BY slug")))
+    return Verdict("journeys", "warn", f"broken: {', '.join(names)}") if names else Verdict("journeys", "ok", "none is broken")
+
+
+def unknown_messages(patient: Patient) -> Verdict:
+    """Messages nobody knows the fate of."""
+    count = patient.session.scalar(text("SELECT count(*) FROM messages WHERE status = 'unknown'"))
+    return Verdict("messages", "warn", f"{count} have an unknown outcome (Messages)") if count else Verdict("messages", "ok", "every outcome is known")
+
+
+def consent_chain(patient: Patient) -> Verdict:
+    """Nobody altered the consent ledger."""
+    broken = broken_seal(patient.session)
+    if broken is None:
+        return Verdict("consent ledger", "ok", "the chain of hashes is intact")
+    return Verdict("consent ledger", "bad", f"entry {broken} is not what was sealed: somebody altered the ledger; compare with a backup")
+
+
+CHECKS: Sequence[Check] = (
+    broker, migrations, partitions_exist, clock_leads, inbox, outbox, wakeups, quarantine, broken_plans, unknown_messages, consent_chain,
+)  # fmt: skip

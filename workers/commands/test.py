@@ -1,0 +1,52 @@
+"""`kesher test`: every check of the project, from a checkout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from crm.core.errors import KesherError
+from workers.commands import Subparsers
+
+ROOT = Path(__file__).parents[2]
+RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """`test [--full] [what pytest takes]`."""
+    parser = subparsers.add_parser("test", help="Run every check: style, types, import directions, tests.")
+    parser.add_argument("--full", action="store_true", help="larger counts and the real data sets; up to an hour")
+    parser.set_defaults(call=call)
+
+
+def call(args: argparse.Namespace) -> int:
+    """All checks run, whatever the ones before them said; the exit code is 1 where one failed."""
+    if not (ROOT / "tests").is_dir():
+        raise KesherError("The checks run from a checkout: ./kesher test.")
+    failed = [name for name, words in checks().items() if not _passes(name, words, full=args.full)]
+    print(_coloured(f"failed: {', '.join(failed)}", RED) if failed else _coloured("every check passed", GREEN), flush=True)
+    return 1 if failed else 0
+
+
+def checks() -> dict[str, list[str]]:
+    """Name -> program and its words; the tests come last, so that their closing line is near the end."""
+    programs = Path(sys.executable).parent
+    return {
+        "ruff": [str(programs / "ruff"), "check", "."],
+        "mypy": [str(programs / "mypy"), "--no-error-summary"],
+        "import directions": [str(programs / "lint-imports"), "--no-logo"],
+        "tests": [sys.executable, "-m", "pytest", "-n", "2", "-q", "-rs"],
+    }
+
+
+def _passes(name: str, words: list[str], *, full: bool) -> bool:
+    print(_coloured(f"── {name}", ""), flush=True)
+    environment = {**os.environ, **({"KESHER_TEST_FULL": "1"} if full else {})}
+    return subprocess.run(words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def _coloured(text: str, colour: str) -> str:
+    return f"{colour}{text}{PLAIN}" if colour and sys.stdout.isatty() else text
