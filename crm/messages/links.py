@@ -61,12 +61,12 @@ class Followed:
 
 def read(keys: Keys, purpose: str, token: str) -> Followed | None:
     """What a token of this purpose says, or None where it is not ours."""
-    value = keys.read(purpose, token) if token.isascii() and len(token) <= 8192 else None  # noqa: PLR2004  longer than any link we write
+    value = keys.read(purpose, token) if token.isascii() and len(token) <= 8192 else None  # longer than any link we write
     return None if value is None else Followed(_long(value.get("m")), value.get("u"))
 
 
 def _short(message_id: uuid.UUID | None) -> str | None:
-    return message_id and base64.urlsafe_b64encode(message_id.bytes).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(message_id.bytes).rstrip(b"=").decode() if message_id else None
 
 
 def _long(text: Any) -> uuid.UUID | None:

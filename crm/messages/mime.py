@@ -18,12 +18,10 @@ _LONG = 200  # a line may have 998 characters; past this it is folded
 
 def assemble(letter: Letter, sender: str, now: dt.datetime) -> tuple[str, bytes]:
     """The Message-ID and the whole mail, CRLF line ends, ASCII only (RFC 5322, 2045–2047, 8058)."""
-    name, address = parseaddr(sender)
-    domain = address.rpartition("@")[2] or "localhost"
     boundary = f"=_{letter.message_id.hex}"
-    provider_id = f"<{letter.message_id.hex}@{domain}>"
+    provider_id = f"<{letter.message_id.hex}@{_domain(parseaddr(sender)[1])}>"
     head = [
-        _fixed(name, address, domain, letter.topic, letter.purpose, letter.language),
+        _fixed(sender, letter.topic, letter.purpose, letter.language),
         f"To: {one_line(letter.address)}",
         f"Subject: {encoded(letter.subject)}",
         f"Date: {format_datetime(now)}",
@@ -36,13 +34,19 @@ def assemble(letter: Letter, sender: str, now: dt.datetime) -> tuple[str, bytes]
 
 
 @lru_cache(maxsize=256)
-def _fixed(name: str, address: str, domain: str, topic: str, purpose: str, language: str) -> str:
+def _fixed(sender: str, topic: str, purpose: str, language: str) -> str:
     """The header lines that are the same for every mail of a sender, topic, purpose and language."""
+    name, address = parseaddr(sender)
+    domain = _domain(address)
     lines = [f"From: {phrase(name)} <{one_line(address)}>" if name else f"From: {one_line(address)}", "MIME-Version: 1.0", "Auto-Submitted: auto-generated"]
     lines.append(f"Content-Language: {one_line(language)}")
     if purpose == "marketing":
         lines += [f"List-Id: <{re.sub('[^a-z0-9-]+', '-', topic.lower()) or 'mail'}.{domain}>", "Precedence: bulk"]
     return "\r\n".join(lines)
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2] or "localhost"
 
 
 def _unsubscribe(letter: Letter) -> list[str]:

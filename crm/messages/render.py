@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Any
 
-from jinja2 import Template as Compiled, TemplateError
+from jinja2 import Template as Compiled
+from jinja2 import TemplateError
 
 from crm.core.config import Config
 from crm.core.i18n import direction
@@ -85,7 +86,9 @@ def _line(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def context_for(config: Config, *, person: Person, cart: Mapping[str, Any] | None, data: Mapping[str, Any], links: Links, language: str) -> dict[str, Any]:
+def context_for(  # noqa: PLR0913
+    config: Config, *, person: Person, cart: Mapping[str, Any] | None, data: Mapping[str, Any], links: Links, language: str
+) -> dict[str, Any]:
     """Everything a template may name; `data` is what the journey or the caller handed over."""
     right_to_left = direction(language) == "rtl"
     name, address = parseaddr(config.mail_from)

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
 from babel.numbers import format_currency, format_decimal
 from jinja2 import StrictUndefined, Template, TemplateError, nodes, pass_context
+from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 LOOPS = 5_000  # rounds of all loops of one rendering together
@@ -40,7 +42,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Only small numbers may be multiplied."""
-        if not all(isinstance(side, int | float | Decimal) and abs(side) <= FACTOR for side in (left, right)):
+        if not (_small(left) and _small(right)):
             raise SecurityError(f"{operator} is for numbers up to {FACTOR}")
         return super().call_binop(context, operator, left, right)
 
@@ -56,13 +58,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return tree
 
 
+def _small(side: Any) -> bool:
+    return isinstance(side, (int, float, Decimal)) and abs(side) <= FACTOR  # noqa: UP038
+
+
 def environment(*, autoescape: bool) -> Sandbox:
     """The language of templates: for HTML with escaping, for subjects and text without."""
-    made = Sandbox(autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=False, trim_blocks=True)
+    made = Sandbox(autoescape=autoescape, undefined=StrictUndefined, trim_blocks=autoescape)
     made.globals["range"] = _range
     for name in ("center", "format", "indent", "wordwrap", "pprint", "tojson", "join", "replace"):
         made.filters.pop(name, None)
-    made.filters |= {"counted": _counted, "money": _money, "number": _number, "web": web_address, "ltr": _ltr, "tracked": _tracked, "join": _join}
+    made.filters |= {"counted": _counted, "money": _money, "number": _number, "web": web_address, "ltr": _ltr if autoescape else _isolated, "tracked": _tracked, "join": _join}
     return made
 
 
@@ -149,10 +155,15 @@ def _ltr(value: Any) -> Markup:
     return Markup('<bdi dir="ltr">{}</bdi>').format(value)
 
 
+def _isolated(value: Any) -> str:
+    """The same in plain text, by Unicode's own marks."""
+    return f"\u2066{value}\u2069"
+
+
 def _join(values: Iterable[Any], by: str = ", ") -> str:
     return str(by)[:20].join(str(value) for value in values)
 
 
 def _tracked(target: Any) -> str:
     """What every link of a mail goes through: `href` values reach this filter after their own expressions."""
-    return _tracker.get()(Markup(str(target)).unescape().strip())
+    return _tracker.get()(unescape(str(target)).strip())

@@ -7,12 +7,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import mrml
 import yaml
-from inscriptis import ParserConfig, get_text
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -28,6 +28,9 @@ COMPILER = 1  # raise when compiling changes, so that installed templates are co
 HEBREW_MARK = "פרסומת"  # Israel's Communications Law, section 30A: a commercial subject begins with it
 _HERE = Path(__file__).resolve()
 _LINK = re.compile(r'(<a\b[^>]*?\bhref=")([^"]+)(")', re.IGNORECASE)
+_UNSEEN = re.compile(r"<!--.*?-->|<(head|style|script|title)\b.*?</\1>|<div style=\"display:none.*?</div>", re.DOTALL | re.IGNORECASE)
+_ANCHOR = re.compile(r'<a\b[^>]*?\bhref="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL | re.IGNORECASE)
+_BREAK = re.compile(r"<br\s*/?>|</(?:p|div|tr|table|h[1-6]|li|ul)>", re.IGNORECASE)
 _NO_FONTS = mrml.RenderOptions(disable_comments=True, fonts={})  # no mail of ours calls a font server
 
 
@@ -150,5 +153,14 @@ def prepared(html: str) -> str:
 
 
 def text_of(html: str) -> str:
-    """The words of a page, with the target behind each link; made once per version, so the Jinja expressions stay in it."""
-    return str(get_text(html, ParserConfig(display_links=True, display_images=False))).strip()
+    """The words of a page in the order of its source, with the target behind each link; once per version, so its Jinja tags stay in place.
+
+    A layout engine would move a `{% for %}` out of its table, and the loop would lose its rows.
+    """
+    text = _UNSEEN.sub("", html)
+    text = _ANCHOR.sub(lambda m: f"{m[2]} ({m[1]})", text)
+    text = re.sub(r"\s+", " ", text)
+    text = _BREAK.sub("\n", text)
+    text = unescape(re.sub(r"<[^>]*>", " ", text))
+    lines = (re.sub(r"[ \t]+", " ", line).strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line) + "\n"

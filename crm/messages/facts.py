@@ -1,0 +1,146 @@
+"""What the gate and the templates need to know about a set of messages, read in sets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from crm.commerce.cart import CartState
+from crm.commerce.carts import carts_at, is_open
+from crm.consent import suppression
+from crm.core.crypto import Keys
+from crm.core.json import dumps
+from crm.messages.channel import registry
+from crm.messages.gate import DUPLICATE_WINDOW, Facts
+from crm.messages.render import Person
+
+Reference = tuple[str, str, str]  # address, template, what it is about
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message on its way, as claimed from the outbox."""
+
+    id: uuid.UUID
+    profile_id: uuid.UUID
+    channel: str
+    template: str
+    topic: str
+    purpose: str
+    relevant_if: Mapping[str, Any] | None
+    data: Mapping[str, Any]
+    hops: int
+    attempts: int
+
+    @property
+    def cart(self) -> Mapping[str, Any] | None:
+        """The reference of the cart it is about."""
+        return (self.relevant_if or {}).get("cart") or self.data.get("cart")
+
+    def reference(self, address: str) -> Reference:
+        """Two messages with the same one are duplicates."""
+        return address, self.template, dumps(_sorted(self.relevant_if))
+
+
+@dataclass(slots=True)
+class Known:
+    """What was read for a set of drafts: gate facts and cart for each message, the person for each profile."""
+
+    facts: dict[uuid.UUID, Facts]
+    carts: dict[uuid.UUID, CartState | None]
+    people: dict[uuid.UUID, Person]
+
+
+def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime, *, hold: bool = False) -> Known:
+    """Read everything about these drafts. With `hold` the consent rows stay as they are until this transaction ends."""
+    people = _people(session, {d.profile_id for d in drafts})
+    addresses = _addresses(session, drafts)
+    hashes = {pair: keys.address_hash(*pair) for pair in set(addresses.values())}
+    stops = {channel: suppression.reasons(session, list(hashes.values()), channel=channel) for channel in {d.channel for d in drafts}}
+    consents = _consents(session, [(hashes[addresses[d.id]], d.channel, d.topic) for d in drafts if d.id in addresses], hold=hold)
+    about = [d for d in drafts if d.cart]
+    carts = dict(zip((d.id for d in about), carts_at(session, [(d.profile_id, d.cart or {}) for d in about]), strict=True)) if about else {}
+    recent = _recent(session, drafts, now)
+    facts = {}
+    for draft in drafts:
+        pair = addresses.get(draft.id)
+        address_hash = hashes[pair] if pair else b""
+        facts[draft.id] = Facts(
+            purpose=draft.purpose,
+            address=pair[1] if pair else None,
+            suppressions=frozenset(stops[draft.channel].get(address_hash, ())),
+            consent=consents.get((address_hash, draft.channel, draft.topic)),
+            relevant=_relevant(draft, carts),
+            repeats=pair is not None and draft.reference(pair[1]) in recent,
+        )
+    return Known(facts, carts, people)
+
+
+def _relevant(draft: Draft, carts: Mapping[uuid.UUID, CartState | None]) -> bool | None:
+    """An unknown kind of condition counts as not met: better silent than wrong."""
+    if not draft.relevant_if:
+        return None
+    return set(draft.relevant_if) == {"cart"} and is_open(carts.get(draft.id))
+
+
+def _people(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person]:
+    rows = session.execute(text("SELECT id, name, traits FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(ids)})
+    return {row.id: Person(str(row.id), row.name, row.traits) for row in rows}
+
+
+def _addresses(session: Session, drafts: Sequence[Draft]) -> dict[uuid.UUID, tuple[str, str]]:
+    """For each message (kind, address): of the kinds its channel can write to the best, verified before unverified, oldest first."""
+    channels = registry()
+    found: dict[uuid.UUID, dict[str, str]] = {}
+    for row in session.execute(text(_ADDRESSES), {"ids": list({d.profile_id for d in drafts})}):
+        found.setdefault(row.profile_id, {}).setdefault(row.kind, row.value)
+    chosen = {}
+    for draft in drafts:
+        owned = found.get(draft.profile_id, {})
+        kinds = channels[draft.channel].address_kinds if draft.channel in channels else ()
+        if kind := next((kind for kind in kinds if kind in owned), None):
+            chosen[draft.id] = (kind, owned[kind])
+    return chosen
+
+
+def _consents(session: Session, wanted: Sequence[tuple[bytes, str, str]], *, hold: bool) -> dict[tuple[bytes, str, str], str]:
+    ordered = sorted(set(wanted))
+    params = {"hashes": [h for h, _, _ in ordered], "channels": [c for _, c, _ in ordered], "topics": [t for _, _, t in ordered]}
+    rows: Sequence[Row[Any]] = session.execute(text(_CONSENTS + (" FOR SHARE OF s" if hold else "")), params).all()
+    return {(bytes(row.address_hash), row.channel, row.topic): row.action for row in rows}
+
+
+def _recent(session: Session, drafts: Sequence[Draft], now: dt.datetime) -> set[Reference]:
+    params = {
+        "profiles": list({d.profile_id for d in drafts}),
+        "templates": list({d.template for d in drafts}),
+        "ids": [d.id for d in drafts],
+        "since": now - DUPLICATE_WINDOW,
+    }
+    return {(row.address, row.template, dumps(_sorted(row.relevant_if))) for row in session.execute(text(_RECENT), params)}
+
+
+def _sorted(value: Any) -> Any:
+    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, Mapping) else value
+
+
+_ADDRESSES = """
+SELECT profile_id, kind, value FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND kind <> 'anonymous_id'
+ORDER BY verified DESC, first_seen, value
+"""
+_CONSENTS = """
+SELECT s.address_hash, s.channel, s.topic, s.action
+FROM unnest(CAST(:hashes AS bytea[]), CAST(:channels AS text[]), CAST(:topics AS text[])) k(address_hash, channel, topic)
+JOIN consents_current s USING (address_hash, channel, topic) ORDER BY s.address_hash, s.channel, s.topic
+"""
+_RECENT = """
+SELECT address, template, relevant_if FROM messages
+WHERE profile_id = ANY(CAST(:profiles AS uuid[])) AND template = ANY(CAST(:templates AS text[])) AND NOT id = ANY(CAST(:ids AS uuid[]))
+  AND address IS NOT NULL AND status IN ('sending', 'sent', 'unknown') AND coalesce(sent_at, created_at) > :since
+"""

@@ -1,0 +1,113 @@
+"""The outbox: messages asked for, and messages taken back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from crm.core.commit import after_commit
+from crm.core.ids import new_id
+from crm.messages.models import Decision, Message, OutboxRow, Template
+
+on_queued: list[Callable[[], object]] = []  # hints to whoever delivers, given once something queued is committed
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One message somebody wants sent. The same (run, node, round) is one message for ever.
+
+    `relevant_if` is checked again in the final gate, for example `{"cart": {"source_id": 10, "key": "c1", "at": "…"}}`;
+    `data` is what the template gets besides the profile; `cause` and `hops` go on in the events the message makes.
+    """
+
+    profile_id: uuid.UUID
+    channel: str
+    template: str
+    run_id: uuid.UUID | None = None
+    journey: str | None = None
+    node: str | None = None
+    round: int = 0
+    relevant_if: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    hops: int = 0
+    cause: str | None = None
+
+
+def queue(session: Session, requests: Sequence[Request], now: dt.datetime) -> list[uuid.UUID]:
+    """Ask for messages; returns the ids of those that are new. One whose template does not exist fails at once, visibly."""
+    if not requests:
+        return []
+    templates = {t.name: t for t in session.scalars(select(Template).where(Template.name.in_({r.template for r in requests})))}
+    rows = [_row(request, templates.get(request.template), now) for request in requests]
+    new = set(session.scalars(upsert(Message).on_conflict_do_nothing(index_elements=["run_id", "node", "round"]).returning(Message.id), rows))
+    made = [row for row in rows if row["id"] in new]
+    waiting = [{"message_id": row["id"], "profile_id": row["profile_id"], "due_at": now} for row in made if row["status"] == "queued"]
+    if made:
+        session.execute(insert(Decision), [_decision(row, request.cause, now) for row, request in zip(rows, requests, strict=True) if row["id"] in new])
+    if waiting:
+        session.execute(insert(OutboxRow), waiting)
+        for hint in on_queued:
+            after_commit(session, hint)
+    return [row["id"] for row in made]
+
+
+def withdraw(session: Session, run_ids: Sequence[uuid.UUID], reason: str, now: dt.datetime) -> int:
+    """Drop what ended runs still have waiting; what is marked `sending` is on its way and stays. Returns how many."""
+    if not run_ids:
+        return 0
+    params = {"runs": list(run_ids), "reason": reason, "now": now}
+    return len(session.execute(text(_WITHDRAW), params).all())
+
+
+def _row(request: Request, template: Template | None, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "profile_id": request.profile_id,
+        "run_id": request.run_id,
+        "journey": request.journey,
+        "node": request.node,
+        "round": request.round,
+        "channel": request.channel,
+        "template": request.template,
+        "topic": template.topic if template else "",
+        "purpose": template.purpose if template else "",
+        "status": "queued" if template else "failed",
+        "reason": None if template else "template_missing",
+        "relevant_if": dict(request.relevant_if) if request.relevant_if is not None else None,
+        "data": dict(request.data),
+        "hops": request.hops,
+        "created_at": now,
+    }
+
+
+def _decision(row: Mapping[str, Any], cause: str | None, now: dt.datetime) -> dict[str, Any]:
+    failed = row["status"] == "failed"
+    return {
+        "profile_id": row["profile_id"],
+        "message_id": row["id"],
+        "stage": "queued",
+        "answer": "failed" if failed else "queued",
+        "reason": row["reason"] or "queued",
+        "detail": {"cause": cause} if cause else {},
+        "at": now,
+    }
+
+
+_WITHDRAW = """
+WITH gone AS (
+  DELETE FROM outbox o USING messages m
+  WHERE m.run_id = ANY(CAST(:runs AS uuid[])) AND o.message_id = m.id AND o.lease_until IS NULL
+  RETURNING o.message_id, o.profile_id
+), dropped AS (
+  UPDATE messages m SET status = 'dropped', reason = CAST(:reason AS text) FROM gone WHERE m.id = gone.message_id
+)
+INSERT INTO message_decisions (profile_id, message_id, stage, answer, reason, at)
+SELECT profile_id, message_id, 'queued', 'drop', CAST(:reason AS text), :now FROM gone RETURNING message_id
+"""

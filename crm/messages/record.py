@@ -1,0 +1,147 @@
+"""What became of messages, written in sets: statuses, the outbox, decisions with their reasons, events."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import insert, text
+from sqlalchemy.orm import Session
+
+from crm.events.inbox import NewRow, append, system_event
+from crm.messages.channel import Letter, registry
+from crm.messages.facts import Draft
+from crm.messages.models import Decision
+
+EVENTS = {"sent": "Sent", "failed": "Failed", "bounced": "Bounced", "unknown": "Outcome Unknown"}  # answer -> "Email Sent", …
+_STATUS = {
+    "drop": "dropped", "hold": "held", "sent": "sent", "failed": "failed", "bounced": "failed",
+    "unknown": "unknown", "retry": "queued", "released": "queued",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided about, or happened to, one message. `due_at` where it stays in the outbox."""
+
+    draft: Draft
+    stage: str  # cheap | final | channel
+    answer: str  # send, or a key of `_STATUS`
+    reason: str
+    detail: dict[str, Any] = field(default_factory=dict)
+    due_at: dt.datetime | None = None
+    address: str | None = None
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A message marked `sending`: its letter may be handed over until the lease ends."""
+
+    draft: Draft
+    letter: Letter
+    version: int
+    lease_until: dt.datetime
+
+
+def mark_sending(session: Session, marked: Sequence[Marked], now: dt.datetime) -> None:
+    """Write the mark and the lease; what commits after this commits the sending."""
+    if not marked:
+        return
+    params = {
+        "ids": [m.draft.id for m in marked],
+        "addresses": [m.letter.address for m in marked],
+        "subjects": [m.letter.subject for m in marked],
+        "languages": [m.letter.language for m in marked],
+        "versions": [m.version for m in marked],
+        "leases": [m.lease_until for m in marked],
+    }
+    session.execute(text(_MARK), params)
+    session.execute(text(_LEASE), {"ids": params["ids"], "leases": params["leases"]})
+    decisions = [Verdict(m.draft, "final", "send", "allowed") for m in marked]
+    session.execute(insert(Decision), [_decision(verdict, now) for verdict in decisions])
+
+
+def settle(session: Session, verdicts: Sequence[Verdict], now: dt.datetime) -> None:
+    """Write verdicts on claimed rows. A lease that was taken away meanwhile stays `unknown` unless the provider's answer is certain."""
+    kept = _still_ours(session, verdicts)
+    if not kept:
+        return
+    params = {
+        "ids": [v.draft.id for v in kept],
+        "statuses": [_STATUS[v.answer] for v in kept],
+        "reasons": [v.reason for v in kept],
+        "providers": [v.provider_id for v in kept],
+        "tries": [int(v.stage == "channel" and v.answer != "released") for v in kept],
+        "now": now,
+    }
+    session.execute(text(_SETTLE), params)
+    waiting = [v for v in kept if v.due_at is not None]
+    session.execute(text(_WAIT), {"ids": [v.draft.id for v in waiting], "due": [v.due_at for v in waiting]})
+    session.execute(text("DELETE FROM outbox WHERE message_id = ANY(CAST(:ids AS uuid[]))"), {"ids": [v.draft.id for v in kept if v.due_at is None]})
+    session.execute(insert(Decision), [_decision(v, now) for v in kept])
+    append(session, [_event(v) for v in kept if v.answer in EVENTS], now)
+
+
+def _still_ours(session: Session, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    wanted = [v.draft.id for v in verdicts]
+    held = set(session.scalars(text("SELECT message_id FROM outbox WHERE message_id = ANY(CAST(:ids AS uuid[])) FOR UPDATE"), {"ids": wanted}))
+    return [v for v in verdicts if v.draft.id in held or v.answer in {"sent", "failed", "bounced"}]
+
+
+def expire_leases(session: Session, now: dt.datetime) -> int:
+    """Messages whose sender stopped between mark and record: the outcome is `unknown`, and they are never sent again by themselves."""
+    rows = session.execute(text(_EXPIRED), {"now": now}).all()
+    settle(session, [Verdict(Draft(*row[:10]), "channel", "unknown", "lease_expired", address=row.address) for row in rows], now)
+    return len(rows)
+
+
+def _decision(verdict: Verdict, now: dt.datetime) -> dict[str, Any]:
+    about = {"profile_id": verdict.draft.profile_id, "message_id": verdict.draft.id}
+    return about | {"stage": verdict.stage, "answer": verdict.answer, "reason": verdict.reason, "detail": verdict.detail, "at": now}
+
+
+def _event(verdict: Verdict) -> NewRow:
+    draft = verdict.draft
+    channel = registry().get(draft.channel)
+    prefix = channel.event_prefix if channel else draft.channel.title()
+    return system_event(
+        f"{prefix} {EVENTS[verdict.answer]}",
+        draft.profile_id,
+        {"message_id": str(draft.id), "template": draft.template, "topic": draft.topic, "reason": verdict.reason},
+        email=verdict.address if prefix == "Email" else None,
+        cause=cause_of(draft.id),
+        hops=draft.hops + 1,
+        message_id=f"{draft.id}:{verdict.answer}",
+    )
+
+
+def cause_of(message_id: uuid.UUID) -> str:
+    """How events name the message that made them."""
+    return f"message:{message_id}"
+
+
+_MARK = """
+UPDATE messages m SET status = 'sending', reason = NULL, address = u.address, subject = u.subject, language = u.language, version = u.version
+FROM unnest(CAST(:ids AS uuid[]), CAST(:addresses AS text[]), CAST(:subjects AS text[]), CAST(:languages AS text[]), CAST(:versions AS integer[]))
+  u(id, address, subject, language, version) WHERE m.id = u.id
+"""
+_LEASE = """
+UPDATE outbox o SET lease_until = u.lease FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS timestamptz[])) u(id, lease) WHERE o.message_id = u.id
+"""
+_SETTLE = """
+UPDATE messages m SET status = u.status, reason = CASE u.status WHEN 'sent' THEN NULL ELSE u.reason END, attempts = m.attempts + u.tries,
+  provider_id = coalesce(u.provider, m.provider_id), sent_at = CASE u.status WHEN 'sent' THEN :now ELSE m.sent_at END
+FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:providers AS text[]), CAST(:tries AS smallint[]))
+  u(id, status, reason, provider, tries) WHERE m.id = u.id
+"""
+_WAIT = """
+UPDATE outbox o SET due_at = u.due, lease_until = NULL FROM unnest(CAST(:ids AS uuid[]), CAST(:due AS timestamptz[])) u(id, due) WHERE o.message_id = u.id
+"""
+_EXPIRED = """
+SELECT m.id, m.profile_id, m.channel, m.template, m.topic, m.purpose, m.relevant_if, m.data, m.hops, m.attempts, m.address
+FROM outbox o JOIN messages m ON m.id = o.message_id WHERE o.lease_until < :now ORDER BY o.message_id LIMIT 1000 FOR UPDATE OF o SKIP LOCKED
+"""
