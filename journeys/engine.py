@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+import journeys.moves  # noqa: F401  hears of joins wherever the engine runs
 from crm.core.config import Config
 from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS

@@ -78,13 +78,7 @@ def _write(session: Session, changes: Sequence[Change], now: dt.datetime) -> Non
     session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": [each.run_id for each in changes if each.merged]})
 
 
-def register() -> None:
-    """Hear of joins; importing the engine's processes do this once."""
-    if move_runs not in on_move:
-        on_move.append(move_runs)
-
-
-register()
+on_move.append(move_runs)
 
 _RUNS = text("""
     SELECT id, profile_id, journey_id, key, status, start FROM runs WHERE profile_id = ANY(:profiles)

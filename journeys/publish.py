@@ -1,4 +1,4 @@
-"""Publishing, pausing, resuming, stopping; the ready journeys of a new installation."""
+"""Publishing, pausing, resuming, stopping: each alone, while no batch moves runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
 from crm.messages import outbox
-from journeys import board, files
-from journeys.graph import Drawing, parse
+from journeys import board
+from journeys.graph import parse
 from journeys.models import Journey, RunRow, Version
 
 
@@ -78,25 +78,6 @@ def stop(session: Session, slug: str, *, now: dt.datetime) -> int:
     return len(ended)
 
 
-def install(session: Session, now: dt.datetime) -> list[str]:
-    """Publish the ready journeys that are missing, and new versions of those whose file changed; returns the slugs published.
-
-    A version somebody else published over a recipe is left alone, and so is a paused or stopped state.
-    """
-    done = []
-    for slug, drawing in files.recipes().items():
-        current = session.execute(_PUBLISHED, {"slug": slug}).one_or_none()
-        if current is not None and (current.published_by != RECIPE or current.graph == _plain(drawing)):
-            continue
-        publish(session, slug, drawing, now=now, by=RECIPE)
-        done.append(slug)
-    return done
-
-
-def _plain(drawing: object) -> dict[str, Any]:
-    return Drawing.model_validate(drawing).model_dump(by_alias=True, exclude_defaults=True, mode="json")
-
-
 def _graph(session: Session, journey_id: int, number: int) -> dict[str, Any]:
     return session.scalars(select(Version.graph).where(Version.journey_id == journey_id, Version.number == number)).one()
 
@@ -119,10 +100,6 @@ def _revive(session: Session, journey: Journey) -> None:
     session.flush()
 
 
-RECIPE = "recipe"
-_PUBLISHED = text("""
-    SELECT v.graph, v.published_by FROM journeys j JOIN journey_versions v ON v.journey_id = j.id AND v.number = j.version WHERE j.slug = :slug
-""")
 _WAKE_ALL = text("""
     INSERT INTO wakeups (run_id, profile_id, due_at)
     SELECT id, profile_id, due_at FROM runs WHERE journey_id = :id AND status = 'active' AND due_at IS NOT NULL

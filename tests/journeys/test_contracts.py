@@ -1,0 +1,75 @@
+"""Every node and trigger keeps its contract."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from journeys.kinds import NODES, TRIGGERS
+from journeys.node import Advance, Finish, Park, Run, RunEvent
+
+NOW = dt.datetime(2026, 11, 23, 10, tzinfo=dt.UTC)
+EXAMPLES: dict[str, list[dict[str, Any]]] = {
+    "wait": [{"for": "1h"}, {"for": "2d", "until": ["Order Completed"]}, {"for": "5m", "counting_from": "cart"}],
+    "send": [{"template": "hello"}, {"channel": "sms", "template": "hello", "while_cart_open": True}],
+    "branch": [{"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]}],
+    "stop": [{}, {"reason": "gone"}],
+}
+CASES = [(kind, settings) for kind, many in EXAMPLES.items() for settings in many]
+
+
+def run_at(now: dt.datetime) -> Run:
+    start = RunEvent("Product Added", NOW, 1, 10, {"total": 150})
+    return Run(uuid.UUID(int=1), uuid.UUID(int=2), "here", 0, start, NOW, NOW, None, now)
+
+
+def test_every_node_has_examples() -> None:
+    assert set(EXAMPLES) == set(NODES)
+
+
+@pytest.mark.parametrize(("kind", "plain"), CASES)
+def test_settings_survive_being_stored(kind: str, plain: dict[str, Any]) -> None:
+    node = NODES[kind]
+    settings = node.settings_type.model_validate(plain)
+    stored = json.loads(settings.model_dump_json(by_alias=True))
+    assert node.settings_type.model_validate(stored) == settings
+
+
+@pytest.mark.parametrize(("kind", "plain"), CASES)
+def test_a_step_is_a_step_by_an_exit_that_exists(kind: str, plain: dict[str, Any]) -> None:
+    node = NODES[kind]
+    settings = node.settings_type.model_validate(plain)
+    for now in (NOW, NOW + dt.timedelta(days=400)):
+        step = node.step(settings, run_at(now))
+        assert isinstance(step, Advance | Park | Finish)
+        assert not isinstance(step, Advance) or step.exit in node.exits(settings)
+        assert not isinstance(step, Park) or (step.until > now and node.waits(settings))
+        assert node.step(settings, run_at(now)) == step
+
+
+@pytest.mark.parametrize("kind", [*NODES, *(f"trigger:{kind}" for kind in TRIGGERS)])
+def test_the_form_can_be_drawn_and_nothing_unknown_is_taken(kind: str) -> None:
+    plugin: Any = TRIGGERS[kind.removeprefix("trigger:")] if kind.startswith("trigger:") else NODES[kind]
+    schema = plugin.settings_type.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert all(field.get("title") for field in schema["properties"].values())
+    assert plugin.title
+    with pytest.raises(ValidationError):
+        plugin.settings_type.model_validate({"no such setting": 1})
+
+
+@pytest.mark.parametrize(("kind", "plain"), CASES)
+def test_the_sentence_fits_its_values(kind: str, plain: dict[str, Any]) -> None:
+    sentence = NODES[kind].summary(NODES[kind].settings_type.model_validate(plain))
+    assert sentence.text % sentence.values
+
+
+def test_time_scale_shortens_a_wait_and_nothing_else() -> None:
+    node = NODES["wait"]
+    fast = Run(**{name: getattr(run_at(NOW), name) for name in Run.__slots__} | {"time_scale": 60.0})
+    assert node.step(node.settings_type.model_validate({"for": "1h"}), fast) == Park(NOW + dt.timedelta(minutes=1))
