@@ -29,10 +29,10 @@ def source(session: Session, *, name: str) -> int:
     return found
 
 
-def begin(session: Session, *, source_id: int, file_name: str, file_digest: bytes, mapping_digest: bytes) -> Import:
-    """The row of this import: a new one, or the one that was begun or finished before."""
-    key = {"source_id": source_id, "file_digest": file_digest, "mapping_digest": mapping_digest}
-    session.execute(insert(Import).values(file_name=file_name, **key).on_conflict_do_nothing())
+def begin(session: Session, *, source_id: int, file_name: str, digests: tuple[bytes, bytes], now: dt.datetime) -> Import:
+    """The row of this import: a new one, or the one that was begun or finished before. `digests`: of the file, of the mapping."""
+    key = {"source_id": source_id, "file_digest": digests[0], "mapping_digest": digests[1]}
+    session.execute(insert(Import).values(file_name=file_name, started_at=now, **key).on_conflict_do_nothing())
     return session.scalars(select(Import).filter_by(**key)).one()
 
 
@@ -56,6 +56,7 @@ def finish(session: Session, *, row: Import, tally: Tally, now: dt.datetime) -> 
     session.execute(update(Import).where(Import.id == row.id).values(finished_at=now, counts=tally.as_dict()))
 
 
-def again(session: Session, *, row: Import) -> None:
+def again(session: Session, *, row: Import, now: dt.datetime) -> None:
     """Read a finished file once more from its beginning; what is known by its key is not taken twice."""
-    session.execute(update(Import).where(Import.id == row.id).values(done=0, finished_at=None))
+    row.done, row.started_at, row.finished_at = 0, now, None
+    session.flush()

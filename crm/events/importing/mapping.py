@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -152,6 +153,16 @@ class Mapping(Strict):
         return hashlib.sha256(dumps(self.model_dump(mode="json", by_alias=True)).encode()).digest()
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which only `true` and `false` are truth: a column may be called no, on or y."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+
+
 def shipped() -> list[str]:
     """The mappings that come with Kesher, by name."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
@@ -169,7 +180,7 @@ def load(name: str) -> Mapping:
 def parse(text: str) -> Mapping:
     """A mapping from YAML; what is wrong is an InvalidError that names the place."""
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         raise InvalidError(f"The mapping is not YAML: {error}") from error
     if not isinstance(raw, dict):

@@ -155,7 +155,9 @@ class Reading:
 
     def _news(self, call: Call) -> bool:
         """Whether an `also` identify says anything the latest one of the same person did not."""
-        who, said, at = hash((call.user_id, call.anonymous_id, repr(call.external_ids))), hash(repr(call.traits)), call.timestamp or ""
+        traits = call.traits or {}
+        who = hash((call.user_id, call.anonymous_id, repr(call.external_ids), traits.get("email"), traits.get("phone")))
+        said, at = hash(repr(traits)), call.timestamp or ""
         latest = self._told.get(who)
         if latest is None or at >= latest[0]:
             self._told[who] = (at, said)
