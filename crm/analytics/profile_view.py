@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -161,8 +161,8 @@ def profile(session: Session, profile_id: uuid.UUID, *, keys: Keys, now: dt.date
         carts=_carts(session, owner.id, before=now - abandoned_after),
         orders=_orders(session, owner.id),
         revenue=revenue(session, owner.id),
-        consents=_consents(session, addresses),
-        stops=_stops(session, addresses),
+        consents=consents(session, addresses),
+        stops=stops(session, addresses),
         links=_links(session, owner.id),
     )
 
@@ -203,14 +203,16 @@ def _orders(session: Session, profile_id: uuid.UUID) -> list[OrderView]:
     ]  # fmt: skip
 
 
-def _consents(session: Session, addresses: dict[bytes, IdentityView]) -> list[ConsentView]:
+def consents(session: Session, addresses: Mapping[bytes, IdentityView]) -> list[ConsentView]:
+    """What these addresses (by their hash) said last, per channel and topic."""
     columns = select(ConsentState.address_hash, ConsentState.channel, ConsentState.topic, ConsentState.action, ConsentState.at, ConsentEntry.source, ConsentEntry.wording)
     joined = columns.join(ConsentEntry, ConsentEntry.id == ConsentState.entry_id).where(ConsentState.address_hash.in_(list(addresses)))
     rows = session.execute(joined.order_by(ConsentState.channel, ConsentState.topic, ConsentState.at)) if addresses else ()
     return [ConsentView(addresses[bytes(row[0])].kind, addresses[bytes(row[0])].value, *row[1:]) for row in rows]
 
 
-def _stops(session: Session, addresses: dict[bytes, IdentityView]) -> list[StopView]:
+def stops(session: Session, addresses: Mapping[bytes, IdentityView]) -> list[StopView]:
+    """What stops messages to these addresses (by their hash)."""
     columns = select(Suppression.address_hash, Suppression.channel, Suppression.reason, Suppression.detail, Suppression.at)
     rows = session.execute(columns.where(Suppression.address_hash.in_(list(addresses))).order_by(Suppression.at)) if addresses else ()
     return [StopView(addresses[bytes(row[0])].kind, addresses[bytes(row[0])].value, *row[1:]) for row in rows]

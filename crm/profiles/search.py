@@ -114,6 +114,12 @@ def search(session: Session, words: str = "", *, after: str | None = None, limit
     return Page(rows, cursor(rows[-1].last_seen, rows[-1].id) if len(found) > limit else None)
 
 
+def by_ids(session: Session, ids: Collection[uuid.UUID]) -> list[ProfileRow]:
+    """These people as a list shows them, last seen first."""
+    page = "SELECT unnest(CAST(:ids AS uuid[])) AS id"
+    return [_row(row) for row in session.execute(text(_SHOW.format(page=page)), {"ids": list(ids)})]
+
+
 def _start(after: str | None) -> tuple[dt.datetime, uuid.UUID] | None:
     place = read_cursor(after)
     try:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
-from crm.web import auth, db, failures, i18n, pages, security, show
+from crm.web import api, auth, db, failures, i18n, pages, security, show
 from crm.web.folder import load_blueprints
 
 LONGEST_FORM = 1024 * 1024
@@ -40,7 +40,7 @@ def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequ
     security.install(app, config)
     show.install(app)
     failures.install(app)
-    for blueprint in (*load_blueprints(pages), *blueprints):
+    for blueprint in (*load_blueprints(pages), *load_blueprints(api), *blueprints):
         if blueprint.name not in app.blueprints:
             app.register_blueprint(blueprint)
     app.extensions["kesher_paths"] = frozenset(rule.rule for rule in app.url_map.iter_rules())

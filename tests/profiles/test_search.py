@@ -143,6 +143,8 @@ def test_searching_many_people_is_fast(fresh_url: str) -> None:
         for statement in SEED.split(";\n"):
             if statement.strip():
                 session.execute(text(statement), {"count": count} if ":count" in statement else {})
+        session.execute(text("ANALYZE profiles"))
+        session.execute(text("ANALYZE identities"))
         ids = list(session.scalars(text("SELECT id FROM profiles")))
         started = time.monotonic()
         for first in range(0, len(ids), 2000):
