@@ -106,7 +106,3 @@ def main() -> None:
         signal.signal(sign, lambda *_: stop.set())
     ours = tools()
     lead(ours.config, stop, lambda: begin(ours))
-
-
-if __name__ == "__main__":
-    main()

@@ -79,7 +79,3 @@ async def _run() -> None:
 def main() -> None:
     """Run until told to stop."""
     asyncio.run(_run())
-
-
-if __name__ == "__main__":
-    main()

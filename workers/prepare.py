@@ -47,7 +47,3 @@ def main() -> None:
     ours = tools()
     prepare(ours)
     ours.engine.dispose()
-
-
-if __name__ == "__main__":
-    main()

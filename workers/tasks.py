@@ -100,7 +100,3 @@ def main() -> None:
         "worker", "--pool", "prefork", "--concurrency", "2", "--loglevel", "WARNING",
         "--without-gossip", "--without-mingle", "--without-heartbeat",
     ])  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -20,14 +20,15 @@ from urllib.parse import urlsplit
 
 from crm.core.config import Config
 from crm.core.errors import KesherError
-from workers.children import Child
+from workers.children import Child, preload
 from workers.install import RUNNING, config_of, environment_of, held
-from workers.servers import Postgres, ServerError, Valkey
+from workers.servers import Postgres, ServerError, Valkey, die_with_parent
 
 FIRST_LOGIN = "first-login"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 ORDER = ("web", "clock", "tasks", "mailbox")  # of stopping: first nothing new comes in, then nothing new begins
 PATIENCE_S = 60.0
+PREPARE_S = 3600.0  # a migration of much data takes its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,10 @@ def up(home: Path, wish: Wish) -> int:
         stack.callback((home / RUNNING).unlink, missing_ok=True)
         if os.environ.get("DATABASE_URL"):
             _wait_for_database(config.database_url)
-        _prepare(config)
         children = _children(config, wish, port)
-        for child in reversed(children):
-            stack.callback(child.stop)
-        for child in children:
-            child.start()
+        preload(["prepare", *(child.name for child in children)])
+        _prepare(config)
+        _begin(children, stack)
         _look_after(servers, children, stopping, until_healthy=f"http://{_reach(wish.host)}:{port}/health")
         if not stopping:
             _greet(config)
@@ -132,20 +131,26 @@ def _wait_for_database(url: str) -> None:
 
 
 def _prepare(config: Config) -> None:
-    """In a process of its own: what it loads is given back when it ends."""
-    done = subprocess.run([sys.executable, "-m", "workers.prepare"], env=dict(environment_of(config)), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise KesherError(f"The database could not be prepared:\n{done.stderr[-3000:]}")
+    """In a process of its own: this one never opens a connection its children would share."""
+    preparing = Child("prepare", environment_of(config), config.home)
+    preparing.start()
+    if preparing.wait(PREPARE_S):
+        raise KesherError(f"The database could not be prepared; see {preparing.log}:\n{preparing.log.read_text()[-2000:]}")
+
+
+def _begin(children: Sequence[Child], stack: ExitStack) -> None:
+    """Start in order; leaving `stack` stops in the same order."""
+    for child in reversed(children):
+        stack.callback(child.stop)
+    for child in children:
+        child.start()
 
 
 def _children(config: Config, wish: Wish, port: int) -> list[Child]:
     environment = environment_of(config)
-    children = [Child("web", environment, config.home, wish.host, str(port)), *(Child(name, environment, config.home) for name in ("clock", "tasks"))]
-    if not os.environ.get("SMTP_URL"):
-        children.append(Child("mailbox", environment, config.home))
-    if wish.demo:
-        children.append(Child("demo", environment, config.home))
-    return children
+    left_out = {"mailbox"} if os.environ.get("SMTP_URL") else set()
+    names = [*(["demo"] if wish.demo else []), *(name for name in ORDER if name not in left_out)]
+    return [Child(name, environment, config.home, *((wish.host, str(port)) if name == "web" else ())) for name in names]
 
 
 def _stop_on_signals() -> list[int]:
@@ -212,19 +217,35 @@ def _greet(config: Config) -> None:
 def running(config: Config, names: Sequence[str], *, port: int = 0, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """These processes (`web`, `clock`, `tasks`, `mailbox`) on settings whose servers run already; gives the web's address.
 
-    For benches and tests. `settings` are more environment variables. Nothing is restarted.
+    For benches and tests, which may have threads: a process in between forks them. `settings` are more environment variables.
     """
     chosen = free_port("127.0.0.1", port)
-    environment = {**environment_of(config), **(settings or {})}
+    command = [sys.executable, "-m", "workers.up", str(config.home), str(chosen), *names]
+    family = subprocess.Popen(command, env={**environment_of(config), **(settings or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        if family.stdout is None or not family.stdout.readline():
+            raise KesherError(f"The processes {', '.join(names)} did not start; see {config.home / 'log'}")
+        yield f"http://127.0.0.1:{chosen}"
+    finally:
+        family.terminate()
+        family.wait(60)
+
+
+def main() -> int:
+    """`python -m workers.up HOME PORT NAME…`: these processes alone, with the settings of the environment; says `ready`."""
+    home, port, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    stopping = _stop_on_signals()
+    die_with_parent()
+    preload(names)
+    children = [Child(name, os.environ.copy(), home, *(("127.0.0.1", port) if name == "web" else ())) for name in ORDER if name in names]
     with ExitStack() as stack:
-        for name in sorted(names, key=ORDER.index, reverse=True):
-            child = Child(name, environment, config.home, *(("127.0.0.1", str(chosen)) if name == "web" else ()))
-            stack.callback(child.stop)
-            child.start()
-        address = f"http://127.0.0.1:{chosen}"
-        deadline = time.monotonic() + PATIENCE_S
-        while "web" in names and not is_healthy(f"{address}/health"):
-            if time.monotonic() > deadline:
-                raise KesherError(f"The web process did not answer; see {config.home / 'log' / 'web.log'}")
-            time.sleep(0.05)
-        yield address
+        _begin(children, stack)
+        if "web" in names:
+            _look_after([], children, stopping, until_healthy=f"http://127.0.0.1:{port}/health")
+        print("ready", flush=True)
+        _look_after([], children, stopping)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from crm.events.intake import Intake
 from crm.web.app import create_app
-from journeys.pages import bp as journeys
+from journeys.api import bp as journeys_api
+from journeys.pages import bp as journeys_pages
+from workers.mailbox_pages import bp as mailbox_pages
 from workers.process import Tools, end_with_parent, tools
 
 if TYPE_CHECKING:
@@ -27,16 +28,19 @@ WAITING = 512  # requests of one worker; the kernel holds what comes beyond
 POOL = 8  # database connections of one web worker's pages (and as many again in a rush); the intake has its own
 
 
+_built: list[WSGIApplication] = []
+
+
 def build() -> WSGIApplication:
-    """The application of one granian worker, from the environment."""
+    """The application of one granian worker: the one `main` made before the fork, which has opened no connection yet."""
     end_with_parent()
-    return application(tools(pool_size=POOL))
+    return _built[0] if _built else application(tools(pool_size=POOL))
 
 
 def application(ours: Tools) -> WSGIApplication:
     """Flask costs 180 µs a request, so tracking calls never meet it."""
     intake = Intake(ours.config, ours.sessions, on_accepted=lambda: ours.hints.hint("drain"))
-    pages = create_app(ours.config, ours.sessions, blueprints=[journeys]).wsgi_app
+    pages = create_app(ours.config, ours.sessions, blueprints=[journeys_pages, journeys_api, mailbox_pages]).wsgi_app
     health = health_of(ours.sessions)
 
     def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -66,14 +70,14 @@ def health_of(sessions: sessionmaker[Session]) -> Callable[[WSGIEnvironment, Sta
     return answer
 
 
-def main() -> None:
-    """Serve on the host and port given as words. What is imported here is shared by the workers, which are forked."""
-    host, port = sys.argv[1], int(sys.argv[2])
+def main(host: str, port: str) -> None:
+    """Serve there. What is loaded and built here is shared by the workers, which are forked."""
+    _built.append(application(tools(pool_size=POOL)))
     Granian(
         "workers.web:build",
         factory=True,
         address=host,
-        port=port,
+        port=int(port),
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         websockets=False,
@@ -86,7 +90,3 @@ def main() -> None:
         respawn_interval=0.5,
         workers_kill_timeout=10,
     ).serve()
-
-
-if __name__ == "__main__":
-    main()
