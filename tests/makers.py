@@ -38,11 +38,11 @@ def source(session: Session, name: str = "shop", **settings: Any) -> int:
 
 def accepted(call: Call, now: dt.datetime, *, source_id: int = SHOP, trusted: bool = True, origin: str = LIVE) -> Accepted:
     """A call as the pipeline gets it, accepted now, in the order of making."""
-    from crm.events.inbox import _text  # noqa: PLC0415
+    from crm.events.inbox import as_text  # noqa: PLC0415
 
     number = next(_numbers)
     call.message_id = call.message_id or f"m{number}"
-    return read(Waiting(number, now, source_id, trusted, origin, None, 0, None, _text(call)))
+    return read(Waiting(number, now, source_id, trusted, origin, None, 0, None, as_text(call)))
 
 
 def track(event: str, properties: dict[str, Any] | None = None, *, at: dt.datetime, **who: Any) -> Call:

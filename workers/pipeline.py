@@ -83,7 +83,7 @@ def _run_halving(session: Session, batch: Sequence[Accepted], rows: dict[int, Wa
         raise
     except Exception as error:  # noqa: BLE001  whatever one event can do to us must not stop the others
         if len(batch) == 1:
-            log.warning("event_quarantined", accepted=batch[0].id, exc_info=True)
+            log.warning("event_quarantined", accepted=batch[0].id, error=f"{type(error).__name__}: {error}"[:500])
             return [_holding(rows[batch[0].id], "failed", f"{type(error).__name__}: {error}"[:2000])]
         half = len(batch) // 2
         return _run_halving(session, batch[:half], rows, now, config) + _run_halving(session, batch[half:], rows, now, config)

@@ -54,6 +54,8 @@ def apply(order: OrderState | None, event: Happened, default_currency: str) -> O
     money = currency(event.properties.get("currency"), default_currency)
     if order is None:
         order = OrderState(event.source_id, order_id(event) or "", event.profile_id, money, event.order)
+    if not order.reported and event.order < order.version:
+        order.version, order.currency = event.order, money  # until a report comes, the earliest word counts
     if event.name in REPORTS:
         _report(order, event, money)
     elif event.name == "Order Refunded":

@@ -91,7 +91,7 @@ def append(session: Session, rows: Sequence[NewRow], now: dt.datetime) -> int:
         for row in rows:
             lane = lane_of(_identity(row.body))
             done = now if row.hops > MAX_HOPS else None
-            copy.write_row((now, row.source_id, row.trusted, row.origin, lane, row.sent_at, row.hops, row.cause, _text(row.body), done))
+            copy.write_row((now, row.source_id, row.trusted, row.origin, lane, row.sent_at, row.hops, row.cause, as_text(row.body), done))
     return len(rows)
 
 
@@ -104,7 +104,7 @@ def _identity(call: Call) -> str:
     return str(call.user_id or call.anonymous_id or call.profile_id or call.message_id)
 
 
-def _text(call: Call) -> str:
+def as_text(call: Call) -> str:
     return dumps(msgspec.to_builtins(call))
 
 
