@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import re
 import uuid
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from functools import lru_cache
 
 from crm.messages.channel import Letter
@@ -19,7 +19,7 @@ _LONG = 200  # a line may have 998 characters; past this it is folded
 def assemble(letter: Letter, sender: str, now: dt.datetime) -> tuple[str, bytes]:
     """The Message-ID and the whole mail, CRLF line ends, ASCII only (RFC 5322, 2045–2047, 8058)."""
     boundary = f"=_{letter.message_id.hex}"
-    provider_id = f"<{letter.message_id.hex}@{_domain(parseaddr(sender)[1])}>"
+    provider_id = f"<{letter.message_id.hex}@{_domain(name_and_address(sender)[1])}>"
     head = [
         _fixed(sender, letter.topic, letter.purpose, letter.language),
         f"To: {one_line(letter.address)}",
@@ -36,7 +36,7 @@ def assemble(letter: Letter, sender: str, now: dt.datetime) -> tuple[str, bytes]
 @lru_cache(maxsize=256)
 def _fixed(sender: str, topic: str, purpose: str, language: str) -> str:
     """The header lines that are the same for every mail of a sender, topic, purpose and language."""
-    name, address = parseaddr(sender)
+    name, address = name_and_address(sender)
     domain = _domain(address)
     lines = [f"From: {phrase(name)} <{one_line(address)}>" if name else f"From: {one_line(address)}", "MIME-Version: 1.0", "Auto-Submitted: auto-generated"]
     lines.append(f"Content-Language: {one_line(language)}")
@@ -53,6 +53,12 @@ def _unsubscribe(letter: Letter) -> list[str]:
     if letter.purpose != "marketing":
         return []
     return [f"List-Unsubscribe: <{one_line(letter.unsubscribe_url)}>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click"]
+
+
+def name_and_address(sender: str) -> tuple[str, str]:
+    """`Shop & Sons, Ltd <hello@shop.example>` taken apart; the name may hold any marks, quoted or not."""
+    name, bracket, rest = sender.rpartition("<")
+    return (name.strip().strip('"').strip(), rest.rstrip("> \t")) if bracket else ("", sender.strip())
 
 
 def one_line(text: str) -> str:

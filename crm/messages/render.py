@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parseaddr
 from typing import Any
 
 from jinja2 import Template as Compiled
@@ -15,6 +14,7 @@ from jinja2 import TemplateError
 from crm.core.config import Config
 from crm.core.i18n import direction
 from crm.messages.links import Links
+from crm.messages.mime import name_and_address
 from crm.messages.models import TemplateVersion
 from crm.messages.sandbox import TemplateBrokenError, environment, fill, web_address
 
@@ -91,7 +91,7 @@ def context_for(  # noqa: PLR0913
 ) -> dict[str, Any]:
     """Everything a template may name; `data` is what the journey or the caller handed over."""
     right_to_left = direction(language) == "rtl"
-    name, address = parseaddr(config.mail_from)
+    name, address = name_and_address(config.mail_from)
     return {
         "profile": person.values(),
         "cart": dict(cart) if cart is not None else None,

@@ -15,12 +15,13 @@ from jinja2 import StrictUndefined, Template, TemplateError, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 LOOPS = 5_000  # rounds of all loops of one rendering together
 RANGE = 1_000
 FACTOR = 10_000  # the largest number that may stand in `*` or `**`
 OUTPUT = 2_000_000  # characters
+LINKS = ("https://", "http://", "mailto:", "tel:")  # what a link may be; anything else a value brings along leads nowhere
 _GROWING = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map", "replace", "join"})  # one call makes a text of any length
 _LOCALES = {"he": "he_IL", "en": "en_IL"}
 _rounds: ContextVar[list[int]] = ContextVar("rounds")
@@ -59,7 +60,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _small(side: Any) -> bool:
-    return isinstance(side, (int, float, Decimal)) and abs(side) <= FACTOR  # noqa: UP038
+    return isinstance(side, int | float | Decimal) and -FACTOR <= float(side) <= FACTOR
 
 
 def environment(*, autoescape: bool) -> Sandbox:
@@ -68,7 +69,8 @@ def environment(*, autoescape: bool) -> Sandbox:
     made.globals["range"] = _range
     for name in ("center", "format", "indent", "wordwrap", "pprint", "tojson", "join", "replace"):
         made.filters.pop(name, None)
-    made.filters |= {"counted": _counted, "money": _money, "number": _number, "web": web_address, "ltr": _ltr if autoescape else _isolated, "tracked": _tracked, "join": _join}
+    made.filters |= {"counted": _counted, "money": _money, "number": _number, "web": web_address, "tracked": _tracked, "join": _join}
+    made.filters["ltr"] = _ltr if autoescape else _isolated
     return made
 
 
@@ -164,6 +166,7 @@ def _join(values: Iterable[Any], by: str = ", ") -> str:
     return str(by)[:20].join(str(value) for value in values)
 
 
-def _tracked(target: Any) -> str:
+def _tracked(target: Any) -> Markup:
     """What every link of a mail goes through: `href` values reach this filter after their own expressions."""
-    return _tracker.get()(unescape(str(target)).strip())
+    plain = unescape(str(target)).strip()
+    return escape(_tracker.get()(plain) if plain.startswith(LINKS) else "#")

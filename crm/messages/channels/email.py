@@ -16,7 +16,7 @@ from crm.core.clock import now as clock_now
 from crm.core.config import Config
 from crm.core.i18n import _l
 from crm.messages.channel import Channel, Letter, RejectedError, TryLaterError, UncertainError
-from crm.messages.mime import assemble, envelope, one_line
+from crm.messages.mime import assemble, envelope, name_and_address, one_line
 
 OK_FINAL, GO_AHEAD, SERVICE_CLOSING, MAILBOX_GONE = 250, 354, 421, 550
 AUTH_CODES = (530, 534, 535, 538)  # our credentials are wrong; no message is to blame
@@ -47,7 +47,7 @@ class Email(Channel):
         now = clock_now()
         provider_id, mail = assemble(letter, config.mail_from, now)
         try:
-            sender, recipient = envelope(config.mail_from.rpartition("<")[2].rstrip("> ")), envelope(letter.address)
+            sender, recipient = envelope(name_and_address(config.mail_from)[1]), envelope(letter.address)
         except UnicodeError as error:
             raise RejectedError("the address has letters that this mail server cannot take") from error
         line = self._line(config.smtp_url, now)

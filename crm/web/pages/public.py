@@ -9,11 +9,13 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from crm.commerce.carts import is_open
 from crm.core.clock import now
 from crm.core.crypto import Keys
 from crm.core.i18n import LANGUAGES, direction
 from crm.messages import feedback, links
 from crm.messages.feedback import Visit
+from crm.messages.mime import name_and_address
 from crm.messages.models import Message
 from crm.messages.render import cart_values
 from crm.messages.sandbox import money
@@ -95,7 +97,6 @@ def ask_unsubscribe(token: str) -> AnyResponse:
 
 
 @bp.post("/u/<token>")
-@csrf.exempt  # the signed token is the proof, and mail programs post by themselves (RFC 8058)
 def unsubscribe(token: str) -> AnyResponse:
     """Takes effect with the commit, before the answer goes out."""
     message = _message(links.UNSUBSCRIBE, token)
@@ -105,6 +106,9 @@ def unsubscribe(token: str) -> AnyResponse:
     known = feedback.unsubscribe(db(), _keys(), message, _visit(), now(), one_click=one_click)
     db().commit()
     return _page("done", message, address=message.address or "") if known else _page("done", message, note="erased")
+
+
+csrf.exempt(unsubscribe)  # the signed token is the proof, and mail programs post by themselves (RFC 8058)
 
 
 @bp.get("/cart/<token>")
@@ -119,7 +123,7 @@ def restore_cart(token: str) -> AnyResponse:
     db().commit()
     if target:
         return redirect(target, 302)
-    if cart is None or not feedback.is_open(cart):
+    if cart is None or not is_open(cart):
         return _page("cart_over", message)
     return _page("cart", message, cart=cart_values(list(cart.items.values()), cart.currency, cart.value))
 
@@ -150,9 +154,8 @@ def _page(kind: str, message: Message | None = None, *, status: int = 200, note:
     language = (message.language if message else None) or request.accept_languages.best_match(list(LANGUAGES)) or settings().locale
     language = language if language in WORDS else "en"
     words = WORDS[language]
-    sender = settings().mail_from.partition("<")[0].strip().strip('"')
-    html = render_template(
-        "public/page.html", kind=kind, w=words, title=words[f"{kind}_title"], text=words.get(note or kind, ""), language=language, dir=direction(language),
-        sender=sender, money=lambda amount, currency: money(Decimal(str(amount)), currency, language), **({"button": False, "cart": None, "address": ""} | values),
-    )  # fmt: skip
+    sender = name_and_address(settings().mail_from)[0]
+    values = {"button": False, "cart": None, "address": ""} | values
+    page = {"w": words, "title": words[f"{kind}_title"], "text": words.get(note or kind, ""), "language": language, "dir": direction(language), "sender": sender}
+    html = render_template("public/page.html", **page, **values, money=lambda amount, currency: money(Decimal(str(amount)), currency, language))
     return Response(html, status=status, headers={"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer", "Vary": "Accept-Language"})
