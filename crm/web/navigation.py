@@ -73,6 +73,11 @@ def pages() -> list[Item]:
     return list({page.path: page for page in flat}.values())
 
 
+def is_built(prefix: str) -> bool:
+    """Whether a page of another part of the product is here: some path begins like this."""
+    return any(path.startswith(prefix) for path in current_app.extensions["kesher_paths"])
+
+
 def _pruned(item: Item) -> Item:
     return Item(item.key, item.title, item.icon, item.path, item.roles, tuple(page for page in item.under if _may(page)))
 

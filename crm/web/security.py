@@ -15,7 +15,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https: http:; font-src 'self'; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-FRAMED = "default-src 'none'; style-src 'unsafe-inline'; img-src data: https: http:; font-src https:; sandbox; frame-ancestors 'self'"
+FRAMED = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data: https: http:; font-src https:; frame-ancestors 'self'; sandbox"
+OPENS_TABS = " allow-popups allow-popups-to-escape-sandbox"
 
 
 def install(app: Flask, config: Config) -> None:
@@ -29,9 +30,10 @@ def install(app: Flask, config: Config) -> None:
     app.after_request(_headers)
 
 
-def framed(html: str) -> Response:
-    """Somebody's mail as a document of its own: no script, no form, shown only inside our pages."""
-    return Response(html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": FRAMED})
+def framed(html: str, *, links: bool = False) -> Response:
+    """Somebody's mail as a document of its own: no script, no form, shown only inside our pages; its links open tabs or nothing."""
+    shown = html.replace("<head>", '<head><base target="_blank">', 1) if links else html
+    return Response(shown, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": FRAMED + (OPENS_TABS if links else "")})
 
 
 def _headers(response: Response) -> Response:
@@ -39,7 +41,7 @@ def _headers(response: Response) -> Response:
     headers.setdefault("Content-Security-Policy", POLICY)
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("X-Frame-Options", "SAMEORIGIN" if headers["Content-Security-Policy"] == FRAMED else "DENY")
+    headers.setdefault("X-Frame-Options", "SAMEORIGIN" if headers["Content-Security-Policy"].startswith(FRAMED) else "DENY")
     headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
     if request.endpoint != "static":
         headers.setdefault("Cache-Control", "no-store")

@@ -7,25 +7,28 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_skeleton, format_timedelta
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.dates import format_date, format_skeleton, format_timedelta
+from babel.numbers import format_percent
 from flask import Flask, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup, escape
 
+from crm.analytics.pulse import Count
 from crm.core import clock
-from crm.core.i18n import LANGUAGES, direction
-from crm.web import navigation, words
+from crm.core.i18n import LANGUAGES, _l, direction
+from crm.web import navigation, phrases, words
 from crm.web.db import settings
 from crm.web.i18n import is_rtl, language, region
+from crm.web.isolates import bdi, ltr, money, num
 
 STATIC = Path(__file__).parent / "static"
+_HOW = {"exact": "%(n)s", "about": _l("about %(n)s"), "at_least": _l("at least %(n)s")}
 MIRRORED = frozenset(  # icons with a direction, flipped in right-to-left
     "arrow-right arrow-left chevron-right chevron-left send logout login-2 external-link route message-2 list-check door-exit".split()
 )
@@ -33,10 +36,13 @@ MIRRORED = frozenset(  # icons with a direction, flipped in right-to-left
 
 def install(app: Flask) -> None:
     """Give templates these functions."""
-    functions: dict[str, Callable[..., object]] = {
-        f.__name__: f for f in (asset, icon, num, money, pct, day, at, ago, span, ltr, bdi, spark, words.event_title, words.event_icon, words.reason, words.status_word)
-    }
-    app.jinja_env.globals.update(functions, csrf_token=generate_csrf, languages=LANGUAGES, zip=zip)
+    functions: tuple[Callable[..., object], ...] = (
+        *(asset, icon, num, money, pct, day, at, ago, span, ltr, bdi, spark, share, counted, clock_time, day_title, long_day, seen_now, url, language_links),
+        *(words.event_title, words.event_icon, words.reason, words.status_word),
+        *phrases.ALL,
+        navigation.is_built,
+    )
+    app.jinja_env.globals.update({f.__name__: f for f in functions}, csrf_token=generate_csrf, languages=LANGUAGES)
     app.context_processor(_context)
 
 
@@ -68,28 +74,6 @@ def icon(name: str, cls: str = "") -> Markup:
     """One icon of the sprite, mirrored where it has a direction."""
     flip = " k-flip" if name in MIRRORED else ""
     return Markup('<svg class="k-i{} {}" aria-hidden="true"><use href="{}#i-{}"/></svg>').format(flip, cls, asset("vendor/icons.svg"), name)
-
-
-def bdi(text: object) -> Markup:
-    """A name or quoted text, whatever its direction."""
-    return Markup("<bdi>{}</bdi>").format(text)
-
-
-def ltr(text: object, cls: str = "") -> Markup:
-    """An id, phone, address or time: always left to right."""
-    return Markup('<bdi dir="ltr" class="{}">{}</bdi>').format(cls, text) if cls else Markup('<bdi dir="ltr">{}</bdi>').format(text)
-
-
-def num(value: float | Decimal) -> Markup:
-    """A number as this language writes it."""
-    return bdi(format_decimal(value, locale=region()))
-
-
-def money(value: Decimal | float | str, currency: str | None = None, *, cents: bool = True) -> Markup:
-    """An amount with its currency; without cents for sums that are only looked at."""
-    amount = Decimal(str(value))
-    digits = {} if cents else {"currency_digits": False, "format": "\u200f#,##0\u00a0\u200f¤" if is_rtl() else "¤#,##0"}
-    return bdi(format_currency(amount, currency or settings().currency, locale=region(), **digits))  # type: ignore[arg-type]
 
 
 def pct(share: float) -> Markup:
@@ -125,6 +109,44 @@ def ago(moment: dt.datetime) -> Markup:
 def span(seconds: float) -> str:
     """A duration in words."""
     return format_timedelta(dt.timedelta(seconds=seconds), locale=region())
+
+
+def counted(count: Count) -> Markup:
+    """A number that may be an estimate or a lower bound, and says so."""
+    return Markup(_(_HOW[count.how]) % {"n": num(count.value)})  # noqa: S704  a number we wrote
+
+
+def clock_time(moment: dt.datetime) -> Markup:
+    """Hours and minutes on the installation's clock."""
+    return ltr(f"{local(moment):%H:%M}")
+
+
+def day_title(date: dt.date) -> str:
+    """Today, yesterday, or the date."""
+    apart = (local(clock.now()).date() - date).days
+    return {0: _("Today"), 1: _("Yesterday")}.get(apart) or _plain_day(dt.datetime.combine(date, dt.time(12)))
+
+
+def long_day(moment: dt.datetime) -> str:
+    """The weekday, date and time in words."""
+    here = local(moment)
+    return _("%(day)s, %(time)s", day=format_date(here, "full", locale=region()), time=f"{here:%H:%M}")
+
+
+def seen_now(moment: dt.datetime) -> bool:
+    """Whether this was within the last five minutes."""
+    return clock.now() - moment < dt.timedelta(minutes=5)
+
+
+def url(path: str, **args: object) -> str:
+    """A path with the arguments that are not empty."""
+    query = urlencode({key: value for key, value in args.items() if value})
+    return f"{path}?{query}" if query else path
+
+
+def language_links(path: str, codes: Sequence[str], chosen: str, profile: object, width: str) -> list[tuple[str, str, bool]]:
+    """The choice of a template's language, as links."""
+    return [(url(path, language=code, profile=profile, width=width), LANGUAGES.get(code, code), code == chosen) for code in codes]
 
 
 def spark(values: Sequence[float], width: int = 300, height: int = 32, label: str = "") -> Markup:

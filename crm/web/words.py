@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from flask_babel import gettext as _
 
-from crm.core.i18n import _l
+from crm.core.i18n import LANGUAGES, _l
+from crm.messages.gate import REASONS as GATE_REASONS
 
+LANGUAGE_NAMES = dict(LANGUAGES)
 EVENTS = {  # name -> (words, icon, tone)
     "Page Viewed": (_l("Page viewed"), "world", ""),
     "Screen Viewed": (_l("Screen viewed"), "device-mobile", ""),
@@ -50,47 +52,36 @@ STATUSES = {  # message status -> (words, tone, icon)
     "failed": (_l("Failed"), "bad", "alert-circle"),
     "unknown": (_l("Unknown"), "acc", "help-octagon"),
 }
-REASONS = {
+STATUS_COUNTS = {  # behind a number
+    "queued": _l("pending"),
+    "held": _l("held"),
+    "sending": _l("being sent"),
+    "sent": _l("sent"),
+    "dropped": _l("dropped"),
+    "failed": _l("failed"),
+    "unknown": _l("unknown"),
+}
+OWN_REASONS = {
     "": _l("No reason was needed."),
-    "no_consent": _l("No consent: this address never agreed to this topic."),
-    "refused": _l("Consent was refused or withdrawn for this topic."),
-    "unsubscribed": _l("The address unsubscribed from marketing."),
-    "bounce": _l("An earlier e-mail to this address bounced for good."),
-    "bounced": _l("An earlier e-mail to this address bounced for good."),
-    "complaint": _l("The person complained about an earlier message."),
-    "erased": _l("The person was erased at their request."),
     "suppressed": _l("Nothing may be sent to this address."),
-    "no_address": _l("The profile has no address for this channel."),
-    "no_longer_relevant": _l("No longer relevant: what it was about has changed."),
-    "not_relevant": _l("No longer relevant: what it was about has changed."),
-    "irrelevant": _l("No longer relevant: what it was about has changed."),
-    "cart_gone": _l("No longer relevant: the cart was ordered or emptied."),
-    "duplicate": _l("The same message already went to this address."),
+    "bounced": _l("The address does not exist; nothing is sent to it."),
     "holdout": _l("Kept aside in the holdout, to measure the effect."),
-    "frequency": _l("The address already got as many messages as the cap allows."),
-    "quiet_hours": _l("Quiet hours: it goes when they end."),
-    "template_broken": _l("The template could not be rendered. Mend it, then messages go on."),
-    "template_missing": _l("The template does not exist. Publish it, then messages go on."),
-    "run_ended": _l("The run ended before the message went out."),
-    "exit": _l("The run ended before the message went out."),
-    "retry": _l("The mail server was busy; we try again."),
-    "try_later": _l("The mail server was busy; we try again."),
-    "rejected": _l("The mail server refused the message for good."),
-    "uncertain": _l("The mail server gave no clear answer. It is never sent again by itself."),
-    "lease_expired": _l("The sender stopped in the middle. It is never sent again by itself."),
+    "finished": _l("It came to its end."),
+    "merged": _l("Two runs of one person became one."),
+    "stopped": _l("Somebody stopped the journey."),
     "too_late": _l("The event came too late to start anything."),
     "already_in": _l("A run for the same thing is already going on."),
     "history": _l("It came from an import; the past starts nothing."),
     "too_large": _l("The event is larger than 32 KB."),
-    "no_identity": _l("It names nobody: no userId, no anonymousId."),
+    "no_identity": _l("It names nobody: no userId, no anonymousId, no usable e-mail or phone."),
     "no_name": _l("The event has no name."),
-    "bad_json": _l("It is not valid JSON."),
-    "too_old": _l("It happened too long ago for a live event."),
-    "failed": _l("Processing it raised an error."),
+    "bad_json": _l("It is not valid JSON, or a field has the wrong type."),
     "bad_type": _l("The type is none of the Segment calls."),
     "bad_time": _l("Its time could not be read."),
-    "invalid": _l("A field has a value that cannot be read."),
+    "too_old": _l("It happened too long ago for a live event."),
+    "failed": _l("Processing it raised an error."),
 }
+REASONS = {**OWN_REASONS, **GATE_REASONS}
 STAGES = {
     "queued": _l("Queued"),
     "cheap": _l("First check"),

@@ -83,11 +83,39 @@
     }
     closeMenus(target.closest("details[data-menu-box]") || document.body);
   });
+  /* --- the drawer, and lists that are ticked --- */
+  document.addEventListener("click", (event) => {
+    const close = event.target.closest("[data-close-drawer]");
+    if (close) {
+      event.preventDefault();
+      history.length > 1 ? history.back() : location.assign(close.href);
+      $("#drawer").replaceChildren();
+      $("[data-drawer][aria-current]")?.focus();
+    }
+    const ask = event.target.closest("[data-ask]");
+    if (ask && !confirm(ask.dataset.ask)) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target.id !== "drawer") return;
+    document.querySelectorAll("[data-drawer]").forEach((a) => a.closest("tr")?.setAttribute("aria-selected", String(a.pathname === location.pathname)));
+    $("#drawer a, #drawer button")?.focus({ preventScroll: true });
+    scrollTo({ top: 0 });
+  });
+
+  /* --- live parts rest while nobody looks, or while somebody points at them --- */
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const live = event.detail.elt.closest?.("[data-live]");
+    if (live && (document.hidden || live.querySelector("[data-pause]:hover, [data-pause]:focus-within, details[open]"))) event.preventDefault();
+  });
+
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset?.confirm;
     if (question && !confirm(question)) event.preventDefault();
   });
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+    if (event.target.matches("[data-all]")) {
+      event.target.form.querySelectorAll(`input[name=${event.target.dataset.all}]`).forEach((box) => { box.checked = event.target.checked; });
+    }
   });
 })();

@@ -1,0 +1,88 @@
+"""The latest calls, with whom they are about: what Home and a source's page show live."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.events.inbox import Waiting
+from crm.events.models import InboxRow
+from crm.events.read import UnreadableError, read
+from crm.events.spec import Accepted, event_name
+
+LOOK = 5000  # how many of the latest calls are looked through for one source
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A call as it came; `profile` is the name of whom it is about, where we know already."""
+
+    at: dt.datetime
+    source_id: int
+    source: str
+    name: str
+    origin: str
+    properties: dict[str, Any]
+    processed: bool
+    profile_id: uuid.UUID | None
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    row: Any
+    accepted: Accepted
+
+
+def recent_calls(session: Session, *, now: dt.datetime, source_id: int | None = None, limit: int = 8) -> list[Recent]:
+    """The latest readable calls of the last day, newest first; of one source where it is named (among the latest 5,000)."""
+    rows = session.execute(text(_LATEST), {"since": now - dt.timedelta(days=1), "source": source_id, "look": LOOK, "limit": limit})
+    calls = [call for row in rows if (call := _readable(row))]
+    people = _people(session, calls)
+    return [_shown(call, people) for call in calls]
+
+
+def _readable(row: Any) -> _Call | None:
+    waiting = Waiting(row.id, row.received_at, row.source_id, row.trusted, row.origin, row.sent_at, row.hops, row.cause, row.body)
+    try:
+        return _Call(row, read(waiting))
+    except UnreadableError:
+        return None  # it stands in quarantine, with its reason
+
+
+def _shown(call: _Call, people: dict[tuple[str, str], tuple[uuid.UUID, str]]) -> Recent:
+    row, accepted = call.row, call.accepted
+    found = next((people[key] for key in _keys(accepted) if key in people), (None, ""))
+    properties = accepted.call.properties or {}
+    return Recent(row.received_at, row.source_id, row.source or "", event_name(accepted.call), row.origin, properties, row.processed_at is not None, *found)
+
+
+def _keys(accepted: Accepted) -> list[tuple[str, str]]:
+    own = [("profile", accepted.call.profile_id)] if accepted.call.profile_id else []
+    return [*own, *((ident.kind, ident.value) for ident in accepted.identities)]
+
+
+def _people(session: Session, calls: Sequence[_Call]) -> dict[tuple[str, str], tuple[uuid.UUID, str]]:
+    keys = sorted({key for call in calls for key in _keys(call.accepted)})
+    rows = session.execute(text(_PEOPLE), {"kinds": [kind for kind, _ in keys], "values": [value for _, value in keys]})
+    return {(row.kind, row.value): (row.id, row.name) for row in rows}
+
+
+_LATEST = f"""
+SELECT i.*, s.name AS source FROM (
+    SELECT * FROM (SELECT * FROM {InboxRow.__tablename__} WHERE received_at > :since ORDER BY id DESC LIMIT :look) latest
+    WHERE CAST(:source AS integer) IS NULL OR source_id = :source ORDER BY id DESC LIMIT :limit
+) i LEFT JOIN sources s ON s.id = i.source_id ORDER BY i.id DESC
+"""  # noqa: S608
+_PEOPLE = """
+SELECT k.kind, k.value, p.id, p.name
+FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value)
+LEFT JOIN identities i ON i.kind = k.kind AND i.value = k.value
+JOIN profiles p ON p.id = coalesce(i.profile_id, CASE WHEN k.kind = 'profile' THEN k.value::uuid END)
+"""

@@ -1,0 +1,33 @@
+"""Pieces of a sentence that keep their own direction: names, numbers, amounts, ids."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from babel.numbers import format_currency, format_decimal
+from markupsafe import Markup
+
+from crm.web.db import settings
+from crm.web.i18n import is_rtl, region
+
+
+def bdi(text: object) -> Markup:
+    """A name or quoted text, whatever its direction."""
+    return Markup("<bdi>{}</bdi>").format(text)
+
+
+def ltr(text: object, cls: str = "") -> Markup:
+    """An id, phone, address or time: always left to right."""
+    return Markup('<bdi dir="ltr" class="{}">{}</bdi>').format(cls, text) if cls else Markup('<bdi dir="ltr">{}</bdi>').format(text)
+
+
+def num(value: float | Decimal) -> Markup:
+    """A number as this language writes it."""
+    return bdi(format_decimal(value, locale=region()))
+
+
+def money(value: Decimal | float | str, currency: str | None = None, *, cents: bool = True) -> Markup:
+    """An amount with its currency; without cents for sums that are only looked at."""
+    amount = Decimal(str(value))
+    digits = {} if cents else {"currency_digits": False, "format": "\u200f#,##0\u00a0\u200f¤" if is_rtl() else "¤#,##0"}
+    return bdi(format_currency(amount, currency or settings().currency, locale=region(), **digits))  # type: ignore[arg-type]

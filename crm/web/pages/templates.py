@@ -1,0 +1,71 @@
+"""Templates: what we say, previewed as anybody, in both languages, at both widths."""
+
+from __future__ import annotations
+
+import uuid
+
+from flask import Blueprint, Response, render_template, request
+from flask_babel import gettext as _
+from sqlalchemy import func, select
+
+from crm.consent.models import Topic
+from crm.core.errors import NotFoundError
+from crm.messages.models import Message, Template, TemplateVersion
+from crm.messages.preview import preview
+from crm.profiles.models import Profile
+from crm.profiles.search import search
+from crm.web.auth import requires
+from crm.web.db import db, settings
+from crm.web.security import framed
+
+bp = Blueprint("templates", __name__, url_prefix="/templates")
+WIDTHS = {"phone": 375, "desktop": 680}
+FOUND = 8
+
+
+@bp.get("")
+@requires()
+def index() -> str:
+    """The list."""
+    latest = (TemplateVersion.name == Template.name) & (TemplateVersion.version == Template.version)
+    rows = db().execute(select(Template, TemplateVersion).outerjoin(TemplateVersion, latest).order_by(Template.name)).all()
+    sent = {name: count for name, count in db().execute(select(Message.template, func.count()).where(Message.status == "sent").group_by(Message.template))}
+    return render_template("templates.html", rows=rows, sent=sent, topics=_topics())
+
+
+@bp.get("/<name>")
+@requires()
+def show(name: str) -> str:
+    """One template, filled in as a profile or with its sample."""
+    template = db().get(Template, name)
+    if template is None:
+        raise NotFoundError(_("There is no such template."))
+    as_whom = _profile()
+    made = preview(db(), settings(), name=name, language=request.args.get("language"), profile_id=as_whom.id if as_whom else None)
+    width = request.args.get("width", "phone")
+    words = request.args.get("q", "").strip()[:200]
+    people = search(db(), words, limit=FOUND).rows if words else []
+    return render_template(
+        "template.html", template=template, made=made, as_whom=as_whom, width=width if width in {*WIDTHS, "text"} else "phone", widths=WIDTHS,
+        words=words, people=people, topics=_topics(),
+    )  # fmt: skip
+
+
+@bp.get("/<name>/body")
+@requires()
+def body(name: str) -> Response:
+    """The mail alone, as a document that can do nothing."""
+    as_whom = _profile()
+    made = preview(db(), settings(), name=name, language=request.args.get("language"), profile_id=as_whom.id if as_whom else None)
+    return framed(made.html)
+
+
+def _profile() -> Profile | None:
+    try:
+        return db().get(Profile, uuid.UUID(request.args["profile"])) if request.args.get("profile") else None
+    except ValueError:
+        return None
+
+
+def _topics() -> dict[str, dict[str, str]]:
+    return {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))}

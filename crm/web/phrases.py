@@ -1,0 +1,173 @@
+"""What rows say, as sentences: traits, identities, consents, carts, events; one place for their words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Protocol
+
+import phonenumbers
+from flask_babel import gettext as _
+from markupsafe import Markup
+
+from crm.core.json import dumps
+from crm.web import words
+from crm.web.i18n import language
+from crm.web.isolates import bdi, ltr, money, num
+
+LONGEST = 300
+
+
+class _Said(Protocol):
+    channel: str
+    topic: str
+    action: str
+
+
+class _Cart(Protocol):
+    status: str
+    recovered: bool
+
+
+def identity_word(kind: str) -> tuple[str, str]:
+    """Words and icon of a kind of identity; `external:<source>` names its source."""
+    if kind in words.IDENTITIES:
+        title, sign = words.IDENTITIES[kind]
+        return _(title), sign
+    return kind.removeprefix("external:"), "building-store"
+
+
+def phone(value: str) -> Markup:
+    """A number as people write it, kept from left to right."""
+    try:
+        return ltr(phonenumbers.format_number(phonenumbers.parse(value, None), phonenumbers.PhoneNumberFormat.INTERNATIONAL))
+    except phonenumbers.NumberParseException:
+        return ltr(value)
+
+
+def trait_title(name: str) -> Markup | str:
+    """A trait in words; one we have no words for keeps its own name."""
+    return _(words.TRAITS[name]) if name in words.TRAITS else ltr(name)
+
+
+def trait_value(value: Any) -> Markup | str:
+    """A value of a trait or property: numbers as this language writes them, lists and objects as JSON."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, int | float | Decimal):
+        return num(value)
+    text = value if isinstance(value, str) else dumps(value)
+    return bdi(text if len(text) <= LONGEST else text[:LONGEST] + "…")
+
+
+def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
+    """One line about an event: the product, the sum, the page."""
+    currency = properties.get("currency") if isinstance(properties.get("currency"), str) else None
+    if name.startswith("Order ") and (total := _amount(properties.get("total", properties.get("revenue")))) is not None:
+        return _("%(order)s, %(sum)s", order=ltr(properties.get("order_id", "")), sum=money(total, currency))
+    if isinstance(title := properties.get("name") or properties.get("title") or properties.get("subject"), str) and title:
+        price = _amount(properties.get("price"))
+        return bdi(title[:LONGEST]) if price is None else _("%(product)s, %(price)s", product=bdi(title[:LONGEST]), price=money(price, currency))
+    for key in ("query", "path", "url", "journey", "template", "product_id", "sku", "reason"):
+        if isinstance(value := properties.get(key), str | int) and value:
+            return bdi(str(value)[:LONGEST]) if key == "query" else ltr(str(value)[:LONGEST])
+    return ""
+
+
+def _amount(value: Any) -> Decimal | None:
+    try:
+        found = Decimal(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except InvalidOperation:
+        return None
+    return found if found is not None and found.is_finite() and abs(found) < Decimal("1e15") else None
+
+
+def channel_title(channel: str) -> str:
+    """A channel in words."""
+    return words.word(words.CHANNELS, channel)
+
+
+def channel_icon(channel: str) -> str:
+    """A channel's icon."""
+    return words.CHANNEL_ICONS.get(channel, "mail")
+
+
+def topic_title(topic: str, topics: Mapping[str, Mapping[str, str]]) -> str:
+    """A topic in the page's language."""
+    titles = topics.get(topic, {})
+    return titles.get(language()) or titles.get("en") or topic
+
+
+def consent_word(action: str) -> str:
+    """Agreed or refused."""
+    return words.word(words.CONSENTS, action)
+
+
+def consent_line(said: _Said, topics: Mapping[str, Mapping[str, str]]) -> str:
+    """`Offers, by E-mail: agreed`, as one sentence."""
+    slots = {"topic": topic_title(said.topic, topics), "channel": channel_title(said.channel)}
+    return _("%(topic)s by %(channel)s: agreed", **slots) if said.action == "granted" else _("%(topic)s by %(channel)s: refused", **slots)
+
+
+def consent_source(source: str) -> str:
+    """Where an act of consent came from."""
+    head, _colon, rest = source.partition(":")
+    known = {"api": _("the API"), "form": _("a form"), "unsubscribe": _("the unsubscribe link"), "context": _("the site's consent banner"), "import": _("an import")}
+    return known.get(head, source) if not rest else _("%(what)s (%(name)s)", what=known.get(head, head), name=rest)
+
+
+def cart_badge(cart: _Cart) -> Markup:
+    """What became of a cart."""
+    title, tone = (_("Recovered"), "ok") if cart.recovered else (_(words.CART_STATES[cart.status][0]), words.CART_STATES[cart.status][1])
+    return Markup('<span class="k-badge {}">{}</span>').format(tone, title)
+
+
+def link_reason(code: str) -> str:
+    """Why two profiles became one."""
+    return words.word(words.LINKS, code)
+
+
+def status_count(status: str) -> str:
+    """A status behind a number: `12 sent`."""
+    return words.word(words.STATUS_COUNTS, status)
+
+
+def role_word(role: str) -> str:
+    """A role in words."""
+    return words.word(words.ROLES, role)
+
+
+def role_means(role: str) -> str:
+    """What a role may do."""
+    return words.word(words.ROLE_MEANS, role)
+
+
+def action_word(action: str) -> str:
+    """An entry of the audit log in words."""
+    return words.word(words.ACTIONS, action)
+
+
+def stage_word(stage: str) -> str:
+    """Where a message was judged."""
+    return words.word(words.STAGES, stage)
+
+
+def answer_word(answer: str) -> str:
+    """What the answer was."""
+    return words.word(words.ANSWERS, answer)
+
+
+def purpose_word(purpose: str) -> str:
+    """Marketing or service."""
+    return words.word(words.PURPOSES, purpose)
+
+
+def language_name(code: str) -> str:
+    """A language in its own words."""
+    return words.LANGUAGE_NAMES.get(code, code)
+
+
+ALL: tuple[Callable[..., object], ...] = (
+    *(identity_word, phone, trait_title, trait_value, event_detail, channel_title, channel_icon, topic_title, consent_word, consent_line, consent_source),
+    *(cart_badge, link_reason, status_count, role_word, role_means, action_word, stage_word, answer_word, purpose_word, language_name),
+)
