@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from sqlalchemy.orm import Session
 
 from crm.core.errors import NotFoundError
 from crm.web.api.operation import Items, Paged, blueprint, items, operation
 from journeys import view
-from journeys.view import JourneyRow, RunFilters, RunView
+from journeys.view import JourneyRow, RunFilters, RunView, StepRow
 
 bp = blueprint("journeys")
 
@@ -24,6 +26,24 @@ class RunsWanted(Paged):
     profile_id: uuid.UUID | None = None
     status: Literal["active", "done", "failed"] | None = None
     node: str | None = Field(None, max_length=40, description="The node at which they stand.")
+    since: AwareDatetime | None = Field(None, description="Started at this time or later; with its time zone.")
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyWhole:
+    """A journey with the graph new runs follow."""
+
+    journey: JourneyRow
+    graph: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunWhole:
+    """A run with the event that started it and every step it took."""
+
+    run: RunView
+    start: Mapping[str, Any]
+    steps: Sequence[StepRow]
 
 
 @operation(bp, "/journeys", answer=Items[JourneyRow], summary="Journeys with their numbers of the last 30 days")
@@ -32,17 +52,27 @@ def journey_list(session: Session, *, now: dt.datetime) -> Items[JourneyRow]:
     return Items(items=view.journeys(session, now=now))
 
 
+@operation(bp, "/journeys/<slug>", answer=JourneyWhole, summary="One journey and its graph", finds=True)
+def one_journey(session: Session, *, slug: str, now: dt.datetime) -> JourneyWhole:
+    """That journey."""
+    found = view.journeys(session, now=now, slug=slug)
+    if not found:
+        raise NotFoundError("There is no journey with this slug. `GET /api/v1/journeys` lists those there are.")
+    graph = view.graph_of(session, found[0].id, found[0].version) if found[0].version is not None else None
+    return JourneyWhole(found[0], graph or {})
+
+
 @operation(bp, "/runs", answer=Items[RunView], query=RunsWanted, summary="Runs, newest first, with the steps they took")
 def run_list(session: Session, *, query: RunsWanted, now: dt.datetime) -> Items[RunView]:
     """A page of them."""
-    filters = RunFilters(journey=query.journey, profile_id=query.profile_id, status=query.status, node=query.node)
+    filters = RunFilters(**query.model_dump(exclude={"limit", "cursor"}))
     return items(view.runs(session, filters, after=query.cursor, limit=query.limit))
 
 
-@operation(bp, "/runs/<uuid:run_id>", answer=RunView, summary="One run and the steps it took", finds=True)
-def one_run(session: Session, *, run_id: uuid.UUID, now: dt.datetime) -> RunView:
+@operation(bp, "/runs/<uuid:run_id>", answer=RunWhole, summary="One run, what started it and the steps it took", finds=True)
+def one_run(session: Session, *, run_id: uuid.UUID, now: dt.datetime) -> RunWhole:
     """That run."""
     found = view.runs(session, RunFilters(run_id=run_id), limit=1).rows
     if not found:
         raise NotFoundError("There is no run with this id. `GET /api/v1/runs` lists those there are.")
-    return found[0]
+    return RunWhole(found[0], view.start_of(session, run_id), found[0].steps)

@@ -1,0 +1,125 @@
+"""Where each node of a graph stands on the page: it flows downwards, branches lie side by side. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from journeys.graph import Graph, Spot
+
+STEP_X, STEP_Y, TALL, TOP = 300, 128, 54, 16  # px between columns and rows, a node's height, the first row
+TRIGGER = "trigger"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node's middle and upper edge, px from the start side and the top."""
+
+    name: str
+    x: int
+    y: int
+    spot: Spot | None  # None for the trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A way between two nodes: an SVG path, its arrow, and where its label stands."""
+
+    origin: str
+    exit: str
+    target: str
+    path: str
+    arrow: str
+    x: int
+    y: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything to draw, and how large it is in px."""
+
+    places: Sequence[Place]
+    edges: Sequence[Edge]
+    width: int
+    height: int
+
+
+def draw(graph: Graph) -> Picture:
+    """The picture of a graph."""
+    rows = _rows(graph)
+    width = max(len(row) for row in rows.values()) * STEP_X
+    at = {TRIGGER: (width // 2, TOP)}
+    for depth, names in rows.items():
+        for column, name in enumerate(names):
+            at[name] = ((2 * column + 1) * width // (2 * len(names)), TOP + (depth + 1) * STEP_Y)
+    places = [Place(name, x, y, graph.nodes.get(name) if name != TRIGGER or y != TOP else None) for name, (x, y) in at.items()]
+    edges = [_edge(TRIGGER, "", graph.entry, at)]
+    edges += [_edge(name, way, target, at) for names in rows.values() for name in names for way, target in graph.nodes[name].exits.items()]
+    return Picture(places, edges, width, TOP + len(rows) * STEP_Y + TALL + TOP)
+
+
+def outline(graph: Graph) -> list[tuple[int, str, str, bool]]:
+    """The graph as a list for narrow screens: (depth, way that leads here, node, met before), each node told once."""
+    told: set[str] = set()
+    lines: list[tuple[int, str, str, bool]] = []
+
+    def tell(name: str, way: str, depth: int) -> None:
+        lines.append((depth, way, name, name in told))
+        if name in told:
+            return
+        told.add(name)
+        ways = _ways(graph, name)
+        for exit_name, target in ways:
+            tell(target, exit_name, depth + (len(ways) > 1))
+
+    tell(graph.entry, "", 0)
+    return lines
+
+
+def _ways(graph: Graph, name: str) -> list[tuple[str, str]]:
+    """The exits in the order the node names them."""
+    spot = graph.nodes[name]
+    return [(way, spot.exits[way]) for way in spot.node.exits(spot.settings)]
+
+
+def _rows(graph: Graph) -> dict[int, list[str]]:
+    """depth -> names: each node below all that lead to it, ways back left aside, in the order of the exits."""
+    order: list[str] = []
+    back: set[tuple[str, str]] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        for _, target in _ways(graph, name):
+            if target in (*path, name):
+                back.add((name, target))
+            elif target not in order:
+                visit(target, (*path, name))
+        order.append(name)
+
+    visit(graph.entry, ())
+    depth = dict.fromkeys(order, 0)
+    for name in reversed(order):
+        for _, target in _ways(graph, name):
+            if (name, target) not in back:
+                depth[target] = max(depth[target], depth[name] + 1)
+    rows: dict[int, list[str]] = defaultdict(list)
+    for name in reversed(order):
+        rows[depth[name]].append(name)
+    return {level: _in_order(graph, rows[level], rows.get(level - 1, [])) for level in sorted(rows)}
+
+
+def _in_order(graph: Graph, names: list[str], above: list[str]) -> list[str]:
+    """Side by side as the nodes above name them."""
+    wanted = [target for name in above for _, target in _ways(graph, name) if target in names]
+    return list(dict.fromkeys([*wanted, *names]))
+
+
+def _edge(origin: str, way: str, target: str, at: dict[str, tuple[int, int]]) -> Edge:
+    (x1, y1), (x2, y2) = at[origin], at[target]
+    down, end = y1 + TALL, y2 - 2
+    arrow = f"M{x2 - 5} {end - 6} l5 8 l5 -8z"
+    if y2 <= y1:  # a way back: round the outer side
+        side = max(x1, x2) + STEP_X // 2 - 8
+        return Edge(origin, way, target, f"M{x1} {down} V{down + 14} H{side} V{y2 - 18} H{x2} V{end}", arrow, side, (y1 + y2) // 2)
+    middle = end - 44
+    return Edge(origin, way, target, f"M{x1} {down} V{middle} H{x2} V{end}", arrow, x2, middle + 8 if x1 == x2 else middle + 14)

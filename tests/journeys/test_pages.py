@@ -1,0 +1,133 @@
+"""The journeys' pages and API, as people and programs see them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.config import Config
+from crm.web import auth
+from crm.web.app import create_app
+from crm.web.models import User
+from crm.web.tokens import create_token
+from journeys import drawing, install
+from journeys.files import recipes
+from journeys.graph import parse
+from journeys.api import bp as api
+from journeys.pages import bp
+from tests.makers import accepted, config, product, track
+from workers import pipeline
+
+
+@pytest.fixture
+def app(session: Session) -> Flask:
+    settings = Config(home=Path("."), database_url="", redis_url="memory://", smtp_url="", secret_key="a secret of this test")
+    connection = session.connection()
+    made = create_app(settings, lambda: Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint"), blueprints=[bp, api])
+    made.config["WTF_CSRF_ENABLED"] = False
+    return made
+
+
+@pytest.fixture
+def signed_in(app: Flask, session: Session, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FlaskClient]:
+    def as_role(role: str = "marketer", language: str = "en") -> FlaskClient:
+        user = User(email=f"{role}@example.com", name=role, password_hash="x", role=role, language=language)
+        session.add(user)
+        session.flush()
+        client = app.test_client()
+        with client.session_transaction() as cookie:
+            cookie["_user_id"], cookie["_fresh"] = auth.session_id(user), True
+        return client
+
+    monkeypatch.setattr("flask_login.login_manager.LoginManager._session_protection_failed", lambda *_: False)
+    return as_role
+
+
+@pytest.fixture(autouse=True)
+def story(session: Session, now: dt.datetime) -> None:
+    """The recipe live, one run waiting, one ended by an order, one start too late."""
+    install.install(session, now)
+    calls = [
+        track("Product Added", product("vase"), at=now, user_id="anna"),
+        track("Product Added", product("vase"), at=now, user_id="bella"),
+        track("Order Completed", {"order_id": "1", "total": 10, "currency": "ILS"}, at=now, user_id="bella"),
+        track("Product Added", product("vase"), at=now - dt.timedelta(hours=9), user_id="cora"),
+    ]
+    pipeline.run(session, [accepted(call, now) for call in calls], now, config())
+    session.flush()
+
+
+def run_ids(session: Session) -> list[str]:
+    return [str(each) for each in session.scalars(text("SELECT id FROM runs ORDER BY status, id"))]
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_every_page_shows_itself_in_both_languages(signed_in: Callable[..., FlaskClient], session: Session, language: str) -> None:
+    client = signed_in(language=language)
+    profile = session.scalar(text("SELECT profile_id FROM runs WHERE status = 'active'"))
+    paths = ["/journeys", "/journeys/abandoned_cart", "/journeys/abandoned_cart/runs", "/journeys/abandoned_cart/runs?status=active&node=wait"]
+    paths += [f"/journeys/of/{profile}", "/journeys/pulse", *(f"/runs/{each}" for each in run_ids(session))]
+    for path in paths:
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+    page = client.get("/journeys/abandoned_cart").text
+    assert ("Wait for an order" in page) == (language == "en")
+    assert ("המתנה להזמנה" in page) == (language == "he")
+
+
+def test_the_graph_shows_who_stands_where_and_what_started_nothing(signed_in: Callable[..., FlaskClient]) -> None:
+    page = signed_in().get("/journeys/abandoned_cart").text
+    assert page.count('class="k-node wait"') == 2  # canvas and outline
+    assert "here now" in page
+    assert "the event came too late to start anything" in page
+    assert "Order placed ended it" in page
+
+
+def test_pause_and_resume_are_for_marketing_and_written_down(signed_in: Callable[..., FlaskClient], session: Session) -> None:
+    client = signed_in()
+    assert client.post("/journeys/abandoned_cart/pause").status_code == 302
+    assert "Nothing is dropped" in client.get("/journeys/abandoned_cart").text
+    assert session.scalar(text("SELECT count(*) FROM wakeups")) == 0
+    assert client.post("/journeys/abandoned_cart/resume").status_code == 302
+    assert session.scalar(text("SELECT count(*) FROM wakeups")) == 1
+    assert session.scalars(text("SELECT action FROM audit_log ORDER BY id")).all() == ["journey.pause", "journey.resume"]
+    assert signed_in("viewer").post("/journeys/abandoned_cart/pause").status_code == 403
+
+
+def test_what_is_not_there_is_said(signed_in: Callable[..., FlaskClient]) -> None:
+    client = signed_in()
+    assert client.get("/journeys/nothing").status_code == 404
+    assert client.get("/runs/00000000-0000-0000-0000-000000000000").status_code == 404
+
+
+def test_the_palette_is_drawn_from_the_classes(signed_in: Callable[..., FlaskClient]) -> None:
+    found = signed_in().get("/journeys/palette").get_json()
+    assert [each["kind"] for each in found] == ["branch", "send", "stop", "wait"]
+    assert all(each["schema"]["type"] == "object" for each in found)
+
+
+def test_the_api_lists_journeys_and_runs_with_their_steps(app: Flask, session: Session) -> None:
+    headers = {"Authorization": f"Bearer {create_token(session, name='t', role='viewer')}"}
+    client = app.test_client()
+    listed = client.get("/api/v1/journeys", headers=headers).get_json()["items"]
+    assert [(each["slug"], each["active_runs"], each["started"]) for each in listed] == [("abandoned_cart", 1, 2)]
+    page = client.get("/api/v1/runs?limit=1", headers=headers).get_json()
+    rest = client.get(f"/api/v1/runs?cursor={page['next']}", headers=headers).get_json()
+    assert sorted(each["status"] for each in page["items"] + rest["items"]) == ["active", "done"]
+    assert client.get("/api/v1/runs?status=done", headers=headers).get_json()["items"][0]["end_reason"] == "exit:Order Completed"
+    assert client.get("/api/v1/runs", headers={}).status_code == 401
+
+
+def test_the_picture_flows_down_and_branches_lie_side_by_side() -> None:
+    picture = drawing.draw(parse(recipes()["abandoned_cart"]))
+    at = {place.name: (place.x, place.y) for place in picture.places}
+    assert at["trigger"][1] < at["wait"][1] < at["remind"][1] == at["bought"][1] < at["end"][1]
+    assert at["remind"][0] < at["bought"][0]
+    assert {(edge.origin, edge.exit, edge.target) for edge in picture.edges} >= {("wait", "timed_out", "remind"), ("wait", "happened", "bought")}
