@@ -12,9 +12,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 import workers.importing
+from crm.core import clock
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.events.importing import load, mapping
+from crm.messages import templates
+from journeys import install
 from workers.importing import Job, dry_run, import_file
 
 ORDERS = """
@@ -131,7 +134,10 @@ def test_both_real_data_sets_while_the_recipe_is_live(made, config):
     files = {"online_retail": shared / "online_retail/online_retail.parquet", "taobao_clickstream": shared / "taobao_clickstream/UserBehavior.csv"}
     if not all(path.exists() for path in files.values()):
         pytest.skip(f"{shared} is not here; set KESHER_SHARED_DATA")
-    assert one(made, "SELECT count(*) FROM journeys WHERE status = 'live'")
+    with made() as session:
+        templates.install(session, templates.shipped_templates(), clock.now())
+        assert install.install(session, clock.now()) == ["abandoned_cart"]
+        session.commit()
     for again in (False, True):
         for name, path in files.items():
             found = import_file(made, config, Job(path, name, mapping.load(name), again=again), quiet)

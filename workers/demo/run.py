@@ -1,0 +1,58 @@
+"""The demo from its beginning: wait for the web process, import the year, then visitors and consents side by side."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.request
+from datetime import date
+from pathlib import Path
+
+import structlog
+
+from crm.core import clock
+from crm.core.errors import KesherError
+from workers.demo import fill
+from workers.demo.door import Door, secrets_of
+from workers.demo.live import Player
+from workers.demo.year import ZONE
+from workers.process import Tools
+
+SEED = 1
+PATIENCE_S = 120.0
+
+log = structlog.get_logger()
+
+
+def run(ours: Tools, *, seed: int = SEED, seconds: float | None = None) -> None:
+    """Fill what is not filled yet and play for so many seconds, or for ever."""
+    wait_for_web(ours.config.base_url)
+    folder = ours.config.home / "demo"
+    folder.mkdir(exist_ok=True)
+    state = fill.state_of(folder, seed=seed, today=_today())
+    door = Door(ours.config.base_url, secrets_of(ours.config, ours.sessions))
+    fill.history(ours.sessions, ours.config, folder, state)
+    threading.Thread(target=_consents, args=(door, folder, state), name="consents", daemon=True).start()
+    Player(door, state.seed, clock.now).play(seconds)
+
+
+def _consents(door: Door, folder: Path, state: fill.State) -> None:
+    fill.consents(door, folder, state)
+    log.info("demo_consents", given=state.consents)
+
+
+def _today() -> date:
+    return clock.now().astimezone(ZONE).date()
+
+
+def wait_for_web(base_url: str, patience: float = PATIENCE_S) -> None:
+    """Until the pages answer; a sentence where they do not."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with urllib.request.urlopen(f"{base_url}/health", timeout=5):  # noqa: S310  our own address
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise KesherError(f"Nothing answers at {base_url}. Start the product first: kesher up.") from None
+            time.sleep(0.3)
