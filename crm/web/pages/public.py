@@ -156,6 +156,7 @@ def _page(kind: str, message: Message | None = None, *, status: int = 200, note:
     words = WORDS[language]
     sender = name_and_address(settings().mail_from)[0]
     values = {"button": False, "cart": None, "address": ""} | values
-    page = {"w": words, "title": words[f"{kind}_title"], "text": words.get(note or kind, ""), "language": language, "dir": direction(language), "sender": sender}
+    said = {"w": words, "title": words[f"{kind}_title"], "text": words.get(note or kind, ""), "sender": sender}
+    page = said | {"language": language, "dir": direction(language)}
     html = render_template("public/page.html", **page, **values, money=lambda amount, currency: money(Decimal(str(amount)), currency, language))
     return Response(html, status=status, headers={"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer", "Vary": "Accept-Language"})
