@@ -48,8 +48,8 @@ class Child:
     Only a process with a single thread may start one.
     """
 
-    def __init__(self, name: str, environment: Mapping[str, str], home: Path, *words: str) -> None:
-        self.name, self._environment, self._words = name, environment, words
+    def __init__(self, name: str, environment: Mapping[str, str], home: Path, *words: str, once: bool = False) -> None:
+        self.name, self._environment, self._words, self._once = name, environment, words, once  # `once`: it may end by itself when it is done
         self.log = home / "log" / f"{name}.log"
         self.pid = 0  # 0 while it does not run
         self.code: int | None = None
@@ -107,7 +107,7 @@ class Child:
 
     def look_after(self) -> str | None:
         """Start it again if it fell and its rest is over; returns a sentence to show where something happened."""
-        if (code := self.poll()) is None:
+        if (code := self.poll()) is None or (code == 0 and self._once):
             return None
         now = time.monotonic()
         if self._due == 0.0:

@@ -150,7 +150,7 @@ def _children(config: Config, wish: Wish, port: int) -> list[Child]:
     environment = environment_of(config)
     left_out = {"mailbox"} if os.environ.get("SMTP_URL") else set()
     names = [*(["demo"] if wish.demo else []), *(name for name in ORDER if name not in left_out)]
-    return [Child(name, environment, config.home, *((wish.host, str(port)) if name == "web" else ())) for name in names]
+    return [Child(name, environment, config.home, *((wish.host, str(port)) if name == "web" else ()), once=name == "demo") for name in names]
 
 
 def _stop_on_signals() -> list[int]:

@@ -1,0 +1,119 @@
+"""The clock: one leads, another takes over at once; what is due is hinted at."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from sqlalchemy import text
+
+from crm.core.config import Config
+from workers import clock
+from workers.process import Tools, tools
+from workers.queue import broker_url
+
+CLOCK = "from workers.clock import main; main()"
+
+
+def until(true: Callable[[], object], seconds: float = 30.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def config(fresh_url, valkey, home) -> Config:
+    return Config(home=home, database_url=fresh_url, redis_url=valkey.url.replace("db=0", "db=7"), smtp_url="smtp://127.0.0.1:1", secret_key="x")
+
+
+@pytest.fixture
+def ours(config: Config) -> Tools:
+    redis.Redis.from_url(config.redis_url).flushdb()
+    made = tools(config)
+    yield made
+    made.engine.dispose()
+
+
+def start_clock(config: Config, folder: Path, name: str) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "KESHER_HOME": str(config.home),
+        "DATABASE_URL": config.database_url,
+        "REDIS_URL": config.redis_url,
+        "SMTP_URL": config.smtp_url,
+        "KESHER_SECRET_KEY": "x",
+    }
+    return subprocess.Popen([sys.executable, "-c", CLOCK], env=environment, stderr=(folder / name).open("wb"))
+
+
+def test_another_clock_leads_at_once_when_the_leader_is_killed(config, tmp_path):
+    def leads(name: str) -> bool:
+        return "clock_leads" in (tmp_path / name).read_text()
+
+    first = start_clock(config, tmp_path, "first")
+    assert until(lambda: leads("first"))
+    second = start_clock(config, tmp_path, "second")
+    try:
+        time.sleep(3)
+        assert not leads("second")
+        killed = time.monotonic()
+        first.kill()
+        first.wait()
+        assert until(lambda: leads("second"), 10)
+        assert time.monotonic() - killed < 10
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(10) == 0
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.wait()
+
+
+def hinted(ours: Tools) -> set[str]:
+    client = redis.Redis.from_url(ours.config.redis_url)
+    return {name for name in clock.DUE if client.exists(f"kesher:hint:{name}")}
+
+
+def test_nothing_due_is_not_hinted_at(ours):
+    clock.sweep(ours)
+    assert hinted(ours) == set()
+
+
+def test_what_is_due_is_hinted_at_and_what_is_not_is_left(ours):
+    past, future = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1), dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    with ours.sessions() as session:
+        for due in (past, future):
+            session.execute(text("INSERT INTO wakeups (run_id, profile_id, due_at) VALUES (:r, :p, :d)"), {"r": uuid.uuid4(), "p": uuid.uuid4(), "d": due})
+        session.execute(text("INSERT INTO outbox (message_id, profile_id, due_at) VALUES (:m, :p, :d)"), {"m": uuid.uuid4(), "p": uuid.uuid4(), "d": future})
+        session.commit()
+    clock.sweep(ours)
+    assert hinted(ours) == {"wake"}
+
+
+def test_a_database_that_is_away_does_not_end_the_sweep(ours):
+    away = dataclasses.replace(ours, sessions=tools(dataclasses.replace(ours.config, database_url="postgresql://nobody@127.0.0.1:1/none")).sessions)
+    clock.sweep(away)
+    assert hinted(ours) == set()
+
+
+def test_the_leaders_connection_notices_a_dead_host():
+    said = psycopg.conninfo.conninfo_to_dict(clock._with_keepalives("postgresql://kesher@db/kesher"))
+    assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("5", "10000")
+
+
+def test_celery_speaks_to_the_same_database_of_the_broker(config):
+    assert broker_url(config.redis_url).endswith("virtual_host=7")
