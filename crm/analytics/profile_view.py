@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from crm.commerce.models import Cart, Order
 from crm.consent.models import ConsentEntry, ConsentState, Suppression
 from crm.core.crypto import Keys
-from crm.profiles.models import Identity, Link, Profile
+from crm.profiles.models import Identity, Profile
 from crm.profiles.timeline import follow
 
 ADDRESSES = ("email", "phone", "wa_id")
@@ -142,7 +142,9 @@ class ProfileView:
     links: list[LinkView]
 
 
-def profile(session: Session, profile_id: uuid.UUID, *, keys: Keys, now: dt.datetime, abandoned_after: dt.timedelta = dt.timedelta(hours=1)) -> ProfileView | None:
+def profile(
+    session: Session, profile_id: uuid.UUID, *, keys: Keys, now: dt.datetime, abandoned_after: dt.timedelta = dt.timedelta(hours=1)
+) -> ProfileView | None:
     """The person with this id, or the one they were joined into; None where there is none."""
     owner = session.scalar(select(Profile).where(Profile.id == follow(session, profile_id)).execution_options(populate_existing=True))
     if owner is None:
@@ -174,7 +176,11 @@ def revenue(session: Session, profile_id: uuid.UUID) -> list[Revenue]:
 
 def _identities(session: Session, profile_id: uuid.UUID) -> list[IdentityView]:
     columns = select(Identity.kind, Identity.value, Identity.verified, Identity.first_seen)
-    rows = session.execute(columns.where(Identity.profile_id == profile_id).order_by(Identity.kind == "anonymous_id", Identity.kind, Identity.first_seen, Identity.value).limit(MOST))
+    rows = session.execute(
+        columns.where(Identity.profile_id == profile_id)
+        .order_by(Identity.kind == "anonymous_id", Identity.kind, Identity.first_seen, Identity.value)
+        .limit(MOST)
+    )
     return [IdentityView(*row) for row in rows]
 
 
@@ -188,24 +194,37 @@ def _since(said: Any) -> dt.datetime | None:
 def _carts(session: Session, profile_id: uuid.UUID, *, before: dt.datetime) -> list[CartView]:
     rows = session.scalars(select(Cart).where(Cart.profile_id == profile_id).order_by(Cart.changed_at.desc(), Cart.key).limit(SHOWN))
     return [
-        CartView(cart.source_id, cart.key, cart.status, cart.items, cart.value, cart.currency, cart.opened_at, cart.changed_at, cart.closed_at, cart.order_id,
-                 cart.recovered, cart.status == "open" and cart.changed_at < before)
+        CartView(
+            cart.source_id,
+            cart.key,
+            cart.status,
+            cart.items,
+            cart.value,
+            cart.currency,
+            cart.opened_at,
+            cart.changed_at,
+            cart.closed_at,
+            cart.order_id,
+            cart.recovered,
+            cart.status == "open" and cart.changed_at < before,
+        )
         for cart in rows
-    ]  # fmt: skip
+    ]
 
 
 def _orders(session: Session, profile_id: uuid.UUID) -> list[OrderView]:
     latest = func.coalesce(Order.ordered_at, Order.version_at).desc()
     rows = session.scalars(select(Order).where(Order.profile_id == profile_id).order_by(latest, Order.order_id).limit(SHOWN))
     return [
-        OrderView(row.source_id, row.order_id, row.currency, row.revenue, row.refunded, row.total, row.items, row.ordered_at, row.cancelled_at)
-        for row in rows
-    ]  # fmt: skip
+        OrderView(row.source_id, row.order_id, row.currency, row.revenue, row.refunded, row.total, row.items, row.ordered_at, row.cancelled_at) for row in rows
+    ]
 
 
 def consents(session: Session, addresses: Mapping[bytes, IdentityView]) -> list[ConsentView]:
     """What these addresses (by their hash) said last, per channel and topic."""
-    columns = select(ConsentState.address_hash, ConsentState.channel, ConsentState.topic, ConsentState.action, ConsentState.at, ConsentEntry.source, ConsentEntry.wording)
+    columns = select(
+        ConsentState.address_hash, ConsentState.channel, ConsentState.topic, ConsentState.action, ConsentState.at, ConsentEntry.source, ConsentEntry.wording
+    )
     joined = columns.join(ConsentEntry, ConsentEntry.id == ConsentState.entry_id).where(ConsentState.address_hash.in_(list(addresses)))
     rows = session.execute(joined.order_by(ConsentState.channel, ConsentState.topic, ConsentState.at)) if addresses else ()
     return [ConsentView(addresses[bytes(row[0])].kind, addresses[bytes(row[0])].value, *row[1:]) for row in rows]

@@ -92,8 +92,8 @@ def decisions(session: Session, message_id: uuid.UUID) -> list[DecisionRow]:
 
 def by_status(session: Session, *, since: dt.datetime) -> dict[str, int]:
     """How many messages created since then are in each status; the numbers add up to all of them."""
-    rows = session.execute(select(Message.status, func.count()).where(Message.created_at >= since).group_by(Message.status))
-    return {status: count for status, count in rows}
+    rows = session.execute(select(Message.status, func.count().label("messages")).where(Message.created_at >= since).group_by(Message.status))
+    return {row.status: row.messages for row in rows}
 
 
 def _rows() -> Select[Any]:
@@ -106,7 +106,11 @@ def _row(row: Row[Any]) -> MessageRow:
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    equal = [getattr(Message, name) == value for name in ("status", "channel", "journey", "template", "reason", "profile_id", "run_id") if (value := getattr(filters, name))]
+    equal = [
+        getattr(Message, name) == value
+        for name in ("status", "channel", "journey", "template", "reason", "profile_id", "run_id")
+        if (value := getattr(filters, name))
+    ]
     since = [Message.created_at >= filters.since] if filters.since else []
     until = [Message.created_at < filters.until] if filters.until else []
     return equal + since + until

@@ -73,7 +73,7 @@ def follow(session: Session, profile_id: uuid.UUID) -> uuid.UUID | None:
     return found
 
 
-def timeline(
+def timeline(  # noqa: PLR0913  each narrows what is shown
     session: Session, profile_id: uuid.UUID, *, before: str | None = None, limit: int = 50, kinds: Collection[str] = (), now: dt.datetime
 ) -> list[Entry]:
     """The events of a person and of everybody joined into them, newest first, older than the cursor `before`.
@@ -117,10 +117,26 @@ def _condition(kinds: Collection[str]) -> str:
 def _look(session: Session, condition: str, values: dict[str, Any]) -> list[Entry]:
     rows: Sequence[Any] = session.execute(text(_EVENTS.format(condition=condition)), values).all()
     return [
-        Entry(row.occurred_at, row.accepted, row.type, row.name, kind_of(row.name), row.source or "", row.origin, row.trusted, row.properties, row.context,
-              row.identities, row.message_id, row.cause, row.hops, row.received_at, row.claimed_at)
+        Entry(
+            row.occurred_at,
+            row.accepted,
+            row.type,
+            row.name,
+            kind_of(row.name),
+            row.source or "",
+            row.origin,
+            row.trusted,
+            row.properties,
+            row.context,
+            row.identities,
+            row.message_id,
+            row.cause,
+            row.hops,
+            row.received_at,
+            row.claimed_at,
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 _FOLLOW = """

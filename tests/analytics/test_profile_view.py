@@ -26,20 +26,47 @@ def person(session: Session, now: dt.datetime, **more: Any) -> uuid.UUID:
     return uuid.UUID(str(values["id"]))
 
 
-def order(session: Session, now: dt.datetime, profile_id: uuid.UUID, number: str, amount: str, refunded: str = "0", **more: Any) -> None:
-    values = {"source_id": 10, "order_id": number, "profile_id": profile_id, "currency": "ILS", "revenue": Decimal(amount), "refunded": Decimal(refunded),
-              "items": [], "ordered_at": now, "version_at": now, "version_accepted": 1, **more}  # fmt: skip
+def order(session: Session, now: dt.datetime, profile_id: uuid.UUID, number: str, *, amount: str, refunded: str = "0", **more: Any) -> None:
+    values = {
+        "source_id": 10,
+        "order_id": number,
+        "profile_id": profile_id,
+        "currency": "ILS",
+        "revenue": Decimal(amount),
+        "refunded": Decimal(refunded),
+        "items": [],
+        "ordered_at": now,
+        "version_at": now,
+        "version_accepted": 1,
+        **more,
+    }
     session.execute(insert(Order).values(values))
 
 
 def test_a_person_is_shown_with_everything_known(session: Session, now: dt.datetime) -> None:
     since = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
     dana = person(session, now, traits={"city": "חיפה"}, traits_at={"city": [int(since.timestamp() * 1000), 7]})
-    session.execute(insert(Identity), [{"kind": kind, "value": value, "profile_id": dana, "first_seen": now} for kind, value in [("anonymous_id", "a1"), ("email", "dana@example.com")]])
-    session.execute(insert(Cart), [
-        {"profile_id": dana, "source_id": 10, "key": key, "status": status, "items": [{"name": "כוס"}], "value": 5, "currency": "ILS", "opened_at": at, "changed_at": at}
-        for key, status, at in [("left", "open", now - dt.timedelta(hours=3)), ("fresh", "open", now), ("bought", "ordered", now - dt.timedelta(days=1))]
-    ])  # fmt: skip
+    session.execute(
+        insert(Identity),
+        [{"kind": kind, "value": value, "profile_id": dana, "first_seen": now} for kind, value in [("anonymous_id", "a1"), ("email", "dana@example.com")]],
+    )
+    session.execute(
+        insert(Cart),
+        [
+            {
+                "profile_id": dana,
+                "source_id": 10,
+                "key": key,
+                "status": status,
+                "items": [{"name": "כוס"}],
+                "value": 5,
+                "currency": "ILS",
+                "opened_at": at,
+                "changed_at": at,
+            }
+            for key, status, at in [("left", "open", now - dt.timedelta(hours=3)), ("fresh", "open", now), ("bought", "ordered", now - dt.timedelta(days=1))]
+        ],
+    )
     said = ledger.Change("email", "dana@example.com", "email", "offers", "marketing", "granted", "form", explicit=True, wording="w1", proof={"ip": "127.0.0.1"})
     assert ledger.record(session, [said], KEYS, now) == 1
     suppression.suppress(session, address_hash=KEYS.address_hash("email", "dana@example.com"), channel="email", reason="bounce", detail="550", now=now)
@@ -54,10 +81,10 @@ def test_a_person_is_shown_with_everything_known(session: Session, now: dt.datet
 
 def test_revenue_is_net_of_refunds_and_cancellations_in_each_currency(session: Session, now: dt.datetime) -> None:
     dana = person(session, now)
-    order(session, now, dana, "1", "100.10", "20")
-    order(session, now, dana, "2", "50", "50", cancelled_at=now)
-    order(session, now, dana, "3", "7", currency="USD")
-    order(session, now, dana, "4", "0", "5", ordered_at=None)
+    order(session, now, dana, "1", amount="100.10", refunded="20")
+    order(session, now, dana, "2", amount="50", refunded="50", cancelled_at=now)
+    order(session, now, dana, "3", amount="7", currency="USD")
+    order(session, now, dana, "4", amount="0", refunded="5", ordered_at=None)
     assert [(one.currency, one.orders, one.gross, one.refunded, one.net) for one in revenue(session, dana)] == [
         ("ILS", 1, Decimal("150.10"), Decimal(75), Decimal("75.10")),
         ("USD", 1, Decimal(7), Decimal(0), Decimal(7)),

@@ -31,7 +31,10 @@ def accepted_within_the_hour(session: Session, now: dt.datetime, count: int) -> 
 
 
 def people(session: Session, now: dt.datetime, *, known: int, anonymous: int, joined: int) -> None:
-    rows = [{"id": new_id(), "bucket": 0, "known": n < known, "merged_into": new_id() if n >= known + anonymous else None, "first_seen": now, "last_seen": now} for n in range(known + anonymous + joined)]
+    rows = [
+        {"id": new_id(), "bucket": 0, "known": n < known, "merged_into": new_id() if n >= known + anonymous else None, "first_seen": now, "last_seen": now}
+        for n in range(known + anonymous + joined)
+    ]
     session.execute(insert(Profile), rows)
 
 
@@ -63,16 +66,25 @@ def test_people_carts_messages_and_what_waits_are_counted(session: Session, now:
     people(session, now, known=3, anonymous=2, joined=4)
     accepted_within_the_hour(session, now, 5)
     cart = {"source_id": 10, "items": [], "opened_at": now, "status": "open"}
-    session.execute(insert(Cart), [
-        {**cart, "profile_id": new_id(), "key": "a", "value": Decimal("10.50"), "currency": "ILS", "changed_at": now},
-        {**cart, "profile_id": new_id(), "key": "b", "value": Decimal(20), "currency": "ILS", "changed_at": now - dt.timedelta(hours=2)},
-        {**cart, "profile_id": new_id(), "key": "c", "value": Decimal(5), "currency": "USD", "changed_at": now},
-        {**cart, "profile_id": new_id(), "key": "d", "value": Decimal(900), "currency": "ILS", "changed_at": now, "status": "ordered"},
-    ])  # fmt: skip
+    session.execute(
+        insert(Cart),
+        [
+            {**cart, "profile_id": new_id(), "key": "a", "value": Decimal("10.50"), "currency": "ILS", "changed_at": now},
+            {**cart, "profile_id": new_id(), "key": "b", "value": Decimal(20), "currency": "ILS", "changed_at": now - dt.timedelta(hours=2)},
+            {**cart, "profile_id": new_id(), "key": "c", "value": Decimal(5), "currency": "USD", "changed_at": now},
+            {**cart, "profile_id": new_id(), "key": "d", "value": Decimal(900), "currency": "ILS", "changed_at": now, "status": "ordered"},
+        ],
+    )
     message = {"profile_id": new_id(), "channel": "email", "template": "t", "topic": "offers", "purpose": "marketing", "data": {}}
     for status, age in [("sent", 0), ("sent", 1), ("held", 0), ("dropped", 0), ("sent", 30)]:
         session.execute(insert(Message).values(**message, id=new_id(), status=status, created_at=now - dt.timedelta(hours=age)))
-    session.execute(insert(QuarantinedCall), [{"received_at": now, "source_id": 10, "trusted": False, "origin": "live", "reason": "no_name", "detail": "", "body": "{}", "replayed_at": at} for at in (None, now)])
+    session.execute(
+        insert(QuarantinedCall),
+        [
+            {"received_at": now, "source_id": 10, "trusted": False, "origin": "live", "reason": "no_name", "detail": "", "body": "{}", "replayed_at": at}
+            for at in (None, now)
+        ],
+    )
     shown = pulse(session, now=now, day_start=now - dt.timedelta(hours=12))
     assert (shown.known.value, shown.anonymous.value, shown.waiting.value, shown.quarantined.value) == (3, 2, 5, 1)
     assert [(one.currency, one.carts, one.value, one.abandoned, one.abandoned_value) for one in shown.carts] == [

@@ -39,7 +39,19 @@ def cart(session: Session, now: dt.datetime) -> int:
 
 
 def run(session: Session, journey: int, at: dt.datetime, **more: Any) -> uuid.UUID:
-    values = {"id": new_id(), "profile_id": new_id(), "journey_id": journey, "version": 2, "key": "", "node": "a", "status": "active", "started_at": at, "entered_at": at, "start": {"name": "x"}, **more}
+    values = {
+        "id": new_id(),
+        "profile_id": new_id(),
+        "journey_id": journey,
+        "version": 2,
+        "key": "",
+        "node": "a",
+        "status": "active",
+        "started_at": at,
+        "entered_at": at,
+        "start": {"name": "x"},
+        **more,
+    }
     session.execute(insert(RunRow).values(values))
     return uuid.UUID(str(values["id"]))
 

@@ -17,7 +17,17 @@ from crm.profiles.models import Profile
 
 
 def said(session: Session, at: dt.datetime, **more: Any) -> uuid.UUID:
-    values = {"id": new_id(), "profile_id": new_id(), "channel": "email", "template": "abandoned_cart", "topic": "offers", "purpose": "marketing", "status": "sent", "created_at": at, **more}
+    values = {
+        "id": new_id(),
+        "profile_id": new_id(),
+        "channel": "email",
+        "template": "abandoned_cart",
+        "topic": "offers",
+        "purpose": "marketing",
+        "status": "sent",
+        "created_at": at,
+        **more,
+    }
     session.execute(insert(Message).values(values))
     return uuid.UUID(str(values["id"]))
 
@@ -38,12 +48,21 @@ def test_pages_show_each_message_once_newest_first(session: Session, now: dt.dat
 def test_each_filter_narrows(session: Session, now: dt.datetime) -> None:
     dana, run = new_id(), new_id()
     session.execute(insert(Profile).values(id=dana, bucket=0, name="דנה", first_seen=now, last_seen=now))
-    wanted = said(session, now, profile_id=dana, run_id=run, node="mail", journey="welcome", status="dropped", reason="no_consent", channel="sms", template="hello")
+    wanted = said(
+        session, now, profile_id=dana, run_id=run, node="mail", journey="welcome", status="dropped", reason="no_consent", channel="sms", template="hello"
+    )
     said(session, now - dt.timedelta(days=2))
     for filters in [
-        Filters(status="dropped"), Filters(channel="sms"), Filters(journey="welcome"), Filters(template="hello"), Filters(reason="no_consent"), Filters(profile_id=dana),
-        Filters(run_id=run), Filters(since=now - dt.timedelta(days=1)), Filters(status="dropped", channel="sms", until=now + dt.timedelta(seconds=1)),
-    ]:  # fmt: skip
+        Filters(status="dropped"),
+        Filters(channel="sms"),
+        Filters(journey="welcome"),
+        Filters(template="hello"),
+        Filters(reason="no_consent"),
+        Filters(profile_id=dana),
+        Filters(run_id=run),
+        Filters(since=now - dt.timedelta(days=1)),
+        Filters(status="dropped", channel="sms", until=now + dt.timedelta(seconds=1)),
+    ]:
         assert [row.id for row in messages(session, filters).rows] == [wanted], filters
     assert messages(session, Filters(until=now - dt.timedelta(days=3))).rows == []
     one = message(session, wanted)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
@@ -25,10 +26,24 @@ def person(session: Session, now: dt.datetime, merged_into: uuid.UUID | None = N
 def happened(session: Session, profile_id: uuid.UUID, *times: dt.datetime, name: str = "Page Viewed") -> None:
     partitions.ensure(session, "events", {partitions.month_bounds(at) for at in times})
     rows = [
-        {"profile_id": profile_id, "occurred_at": at, "accepted": 1000 + n, "received_at": at, "source_id": 1, "message_id": str(n), "type": "track", "name": name, "origin": "live",
-         "trusted": True, "identities": [["email", "a@b.co", True]], "properties": {"n": n}, "context": {}, "hops": 0}
+        {
+            "profile_id": profile_id,
+            "occurred_at": at,
+            "accepted": 1000 + n,
+            "received_at": at,
+            "source_id": 1,
+            "message_id": str(n),
+            "type": "track",
+            "name": name,
+            "origin": "live",
+            "trusted": True,
+            "identities": [["email", "a@b.co", True]],
+            "properties": {"n": n},
+            "context": {},
+            "hops": 0,
+        }
         for n, at in enumerate(times)
-    ]  # fmt: skip
+    ]
     session.execute(insert(Event), rows)
 
 
@@ -64,7 +79,9 @@ def test_a_joined_profile_shows_whom_it_became(session: Session, now: dt.datetim
 
 def test_only_the_kinds_asked_for_are_shown(session: Session, now: dt.datetime) -> None:
     dana = person(session, now)
-    for n, name in enumerate(["Product Viewed", "Product Added", "Order Completed", "Email Opened", "Run Ended", "Consent Granted", "identify", "Quiz Finished"]):
+    for n, name in enumerate(
+        ["Product Viewed", "Product Added", "Order Completed", "Email Opened", "Run Ended", "Consent Granted", "identify", "Quiz Finished"]
+    ):
         happened(session, dana, now - dt.timedelta(hours=n), name=name)
     by_kind = {kind: [entry.name for entry in timeline(session, dana, kinds=[kind], now=now)] for kind in KINDS}
     assert all(len(names) == 1 for names in by_kind.values())

@@ -58,7 +58,10 @@ def call(app: Flask, session: Session) -> Caller:
 def dana(session: Session, now: dt.datetime) -> uuid.UUID:
     dana = new_id()
     session.execute(insert(Profile).values(id=dana, bucket=1, known=True, name="דנה לוי", traits={"city": "חיפה"}, first_seen=now, last_seen=now))
-    rows = [{"kind": kind, "value": value, "profile_id": dana, "first_seen": now} for kind, value in [("email", "dana@example.com"), ("phone", "+972545550142"), ("external:shop", "a:7")]]
+    rows = [
+        {"kind": kind, "value": value, "profile_id": dana, "first_seen": now}
+        for kind, value in [("email", "dana@example.com"), ("phone", "+972545550142"), ("external:shop", "a:7")]
+    ]
     session.execute(insert(Identity), rows)
     refresh_search(session, [dana])
     return dana
@@ -68,7 +71,13 @@ def test_without_a_good_token_nothing_is_told(app: Flask, session: Session, now:
     client, secret = app.test_client(), create_token(session, name="old", role="admin")
     revoke_token(session, tokens(session)[0].id, now)
     session.flush()
-    for headers in [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": f"Basic {secret}"}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {secret}"}]:
+    for headers in [
+        {},
+        {"Authorization": "Bearer nonsense"},
+        {"Authorization": f"Basic {secret}"},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Bearer {secret}"},
+    ]:
         answer = client.get("/api/v1/profiles", headers=headers)
         assert answer.status_code == 401
         assert "kesher token create" in answer.get_json()["error"]
@@ -90,7 +99,9 @@ def test_a_token_is_kept_as_a_digest_and_its_use_is_noted(call: Caller, session:
     assert secret.encode() not in row.digest
 
 
-@pytest.mark.parametrize(("role", "path", "status"), [("viewer", "/profiles", 200), ("viewer", "/sources", 403), ("sales", "/quarantine", 403), ("marketer", "/quarantine", 200)])
+@pytest.mark.parametrize(
+    ("role", "path", "status"), [("viewer", "/profiles", 200), ("viewer", "/sources", 403), ("sales", "/quarantine", 403), ("marketer", "/quarantine", 200)]
+)
 def test_roles_are_enforced(app: Flask, session: Session, role: str, path: str, status: int) -> None:
     assert Caller(app.test_client(), create_token(session, name="", role=role)).get(path).status_code == status
 
@@ -122,14 +133,24 @@ def test_a_person_is_found_by_words_and_read_whole(call: Caller, dana: uuid.UUID
 
 
 def test_a_list_is_read_page_by_page(call: Caller, session: Session, now: dt.datetime) -> None:
-    session.execute(insert(Profile), [{"id": new_id(), "bucket": 0, "known": True, "first_seen": now, "last_seen": now - dt.timedelta(seconds=n)} for n in range(5)])
+    session.execute(
+        insert(Profile), [{"id": new_id(), "bucket": 0, "known": True, "first_seen": now, "last_seen": now - dt.timedelta(seconds=n)} for n in range(5)]
+    )
     first = call.get("/profiles", limit=3).get_json()
     second = call.get("/profiles", limit=3, cursor=first["next"]).get_json()
     assert len({one["id"] for one in first["items"] + second["items"]}) == 5
     assert second["next"] is None
 
 
-@pytest.mark.parametrize(("path", "query", "place"), [("/profiles", {"limit": 0}, "limit"), ("/profiles", {"who": "me"}, "who"), ("/messages", {"since": "yesterday"}, "since"), ("/messages", {"colour": "red"}, "colour")])
+@pytest.mark.parametrize(
+    ("path", "query", "place"),
+    [
+        ("/profiles", {"limit": 0}, "limit"),
+        ("/profiles", {"who": "me"}, "who"),
+        ("/messages", {"since": "yesterday"}, "since"),
+        ("/messages", {"colour": "red"}, "colour"),
+    ],
+)
 def test_what_is_not_understood_names_the_place(call: Caller, path: str, query: dict[str, Any], place: str) -> None:
     answer = call.get(path, **query)
     assert answer.status_code == 400
@@ -139,7 +160,9 @@ def test_what_is_not_understood_names_the_place(call: Caller, path: str, query: 
 def test_messages_tell_what_became_of_them_and_why(call: Caller, session: Session, dana: uuid.UUID, now: dt.datetime) -> None:
     values = {"profile_id": dana, "channel": "email", "template": "t", "topic": "offers", "purpose": "marketing"}
     dropped, sent = new_id(), new_id()
-    session.execute(insert(Message), [{**values, "id": dropped, "status": "dropped", "reason": "no_consent"}, {**values, "id": sent, "status": "sent", "reason": None}])
+    session.execute(
+        insert(Message), [{**values, "id": dropped, "status": "dropped", "reason": "no_consent"}, {**values, "id": sent, "status": "sent", "reason": None}]
+    )
     session.execute(insert(Decision).values(profile_id=dana, message_id=dropped, stage="cheap", answer="drop", reason="no_consent"))
     assert [one["id"] for one in call.get("/messages", status="dropped", profile_id=str(dana)).get_json()["items"]] == [str(dropped)]
     whole = call.get(f"/messages/{dropped}").get_json()
@@ -147,7 +170,14 @@ def test_messages_tell_what_became_of_them_and_why(call: Caller, session: Sessio
     assert call.get(f"/messages/{new_id()}").status_code == 404
 
 
-GRANT = {"address": "Dana@Example.com", "topic": "offers", "action": "granted", "wording": "I want offers by e-mail", "source": "checkout", "proof": {"ip": "127.0.0.1", "page": 7}}
+GRANT = {
+    "address": "Dana@Example.com",
+    "topic": "offers",
+    "action": "granted",
+    "wording": "I want offers by e-mail",
+    "source": "checkout",
+    "proof": {"ip": "127.0.0.1", "page": 7},
+}
 
 
 def test_consent_is_recorded_once_with_its_proof(call: Caller, session: Session, dana: uuid.UUID) -> None:
@@ -163,7 +193,10 @@ def test_consent_is_recorded_once_with_its_proof(call: Caller, session: Session,
 def test_an_explicit_grant_lifts_a_refusal_and_an_unsubscribe_but_not_a_complaint(call: Caller, session: Session, now: dt.datetime) -> None:
     hashed = Keys(SECRET).address_hash("email", "dana@example.com")
     for reason in ("unsubscribed", "complaint"):
-        session.execute(text("INSERT INTO suppressions (address_hash, channel, reason, at) VALUES (:hash, 'email', :reason, :now)"), {"hash": hashed, "reason": reason, "now": now})
+        session.execute(
+            text("INSERT INTO suppressions (address_hash, channel, reason, at) VALUES (:hash, 'email', :reason, :now)"),
+            {"hash": hashed, "reason": reason, "now": now},
+        )
     assert call.post("/consents", address="dana@example.com", topic="offers", action="refused", source="call centre").get_json()["changed"]
     after = call.post("/consents", **GRANT).get_json()
     assert [one["action"] for one in after["consents"]] == ["granted"]
@@ -174,7 +207,15 @@ def test_an_explicit_grant_lifts_a_refusal_and_an_unsubscribe_but_not_a_complain
 
 @pytest.mark.parametrize(
     ("change", "place"),
-    [({"proof": {}}, "proof"), ({"wording": None}, "wording"), ({"topic": "shoes"}, "topic"), ({"address": "nobody"}, "address"), ({"channel": "sms"}, "channel"), ({"action": "maybe"}, "action"), ({"wording": " "}, "wording")],
+    [
+        ({"proof": {}}, "proof"),
+        ({"wording": None}, "wording"),
+        ({"topic": "shoes"}, "topic"),
+        ({"address": "nobody"}, "address"),
+        ({"channel": "sms"}, "channel"),
+        ({"action": "maybe"}, "action"),
+        ({"wording": " "}, "wording"),
+    ],
 )
 def test_a_consent_that_proves_nothing_is_refused(call: Caller, session: Session, change: dict[str, Any], place: str) -> None:
     answer = call.post("/consents", **{**GRANT, **change})
@@ -198,10 +239,21 @@ def test_sources_show_hints_of_their_keys_only(call: Caller, session: Session) -
 
 def test_held_calls_are_listed_and_replayed(call: Caller, session: Session, now: dt.datetime) -> None:
     bodies = ['{"type": "track", "event": "Product Added", "anonymousId": "a1", "messageId": "m1"}', '{"type": "track"}']
-    made = [session.scalar(insert(QuarantinedCall).values(received_at=now, source_id=1, trusted=True, origin="live", reason="too_large", detail="", body=body).returning(QuarantinedCall.id)) for body in bodies]
+    made = [
+        session.scalar(
+            insert(QuarantinedCall)
+            .values(received_at=now, source_id=1, trusted=True, origin="live", reason="too_large", detail="", body=body)
+            .returning(QuarantinedCall.id)
+        )
+        for body in bodies
+    ]
     session.execute(text("UPDATE quarantine SET source_id = 77"))
     page = call.get("/quarantine", limit=1).get_json()
     assert [one["id"] for one in page["items"] + call.get("/quarantine", limit=1, cursor=page["next"]).get_json()["items"]] == made[::-1]
     done = call.post("/quarantine/replay", ids=made).get_json()
     assert (done["replayed"], list(done["refused"])) == (1, [str(made[1])])
     assert [one["id"] for one in call.get("/quarantine").get_json()["items"]] == [made[1]]
+
+
+def test_a_body_beyond_the_limit_is_refused(call: Caller) -> None:
+    assert call.post("/consents", address="x" * 2_000_000).status_code == 413

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
@@ -19,13 +20,34 @@ from crm.web.tokens import create_token
 from journeys.api import bp as journeys_api
 
 WANTED = {
-    ("get", "/api/v1/profiles"), ("get", "/api/v1/profiles/{profile_id}"), ("get", "/api/v1/profiles/{profile_id}/timeline"), ("get", "/api/v1/messages"),
-    ("get", "/api/v1/messages/{message_id}"), ("get", "/api/v1/journeys"), ("get", "/api/v1/journeys/{slug}"), ("get", "/api/v1/runs"), ("get", "/api/v1/runs/{run_id}"),
-    ("get", "/api/v1/consents"), ("post", "/api/v1/consents"), ("get", "/api/v1/sources"), ("get", "/api/v1/quarantine"), ("post", "/api/v1/quarantine/replay"),
-    ("get", "/api/v1/templates"), ("get", "/api/v1/templates/{name}/preview"),
-}  # fmt: skip
-words = st.text(max_size=30) | st.integers().map(str) | st.uuids().map(str) | st.sampled_from(["email:a@example.com", "1.1", "-1", "2026-01-01T00:00:00Z", "offers", "granted", "email", "known", "\x00", "é'\"\\"])
-anything = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=5)
+    ("get", "/api/v1/profiles"),
+    ("get", "/api/v1/profiles/{profile_id}"),
+    ("get", "/api/v1/profiles/{profile_id}/timeline"),
+    ("get", "/api/v1/messages"),
+    ("get", "/api/v1/messages/{message_id}"),
+    ("get", "/api/v1/journeys"),
+    ("get", "/api/v1/journeys/{slug}"),
+    ("get", "/api/v1/runs"),
+    ("get", "/api/v1/runs/{run_id}"),
+    ("get", "/api/v1/consents"),
+    ("post", "/api/v1/consents"),
+    ("get", "/api/v1/sources"),
+    ("get", "/api/v1/quarantine"),
+    ("post", "/api/v1/quarantine/replay"),
+    ("get", "/api/v1/templates"),
+    ("get", "/api/v1/templates/{name}/preview"),
+}
+words = (
+    st.text(max_size=30)
+    | st.integers().map(str)
+    | st.uuids().map(str)
+    | st.sampled_from(["email:a@example.com", "1.1", "-1", "2026-01-01T00:00:00Z", "offers", "granted", "email", "known", "\x00", "é'\"\\"])
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=5,
+)
 
 
 @pytest.fixture
@@ -67,7 +89,12 @@ def test_every_operation_asks_for_a_token(client: FlaskClient) -> None:
 
 
 def value_for(name: str, schema: dict[str, Any], body: dict[str, Any]) -> st.SearchStrategy[Any]:
-    sensible = {"granted": st.just("granted"), "address": st.sampled_from(["a@example.com", "0545550142"]), "topic": st.sampled_from(["offers", "x"]), "ids": st.lists(st.integers(), max_size=3)}
+    sensible = {
+        "granted": st.just("granted"),
+        "address": st.sampled_from(["a@example.com", "0545550142"]),
+        "topic": st.sampled_from(["offers", "x"]),
+        "ids": st.lists(st.integers(), max_size=3),
+    }
     return sensible.get(name, st.sampled_from(schema["enum"]) if "enum" in schema else words) | anything
 
 
@@ -78,7 +105,11 @@ def test_every_path_answers_a_documented_status_to_anything(client: FlaskClient,
     found = document(client)
     for path, methods in found["paths"].items():
         for method, described in methods.items():
-            parts = {one["name"]: data.draw(st.uuids().map(str) if one["schema"].get("format") == "uuid" else words.filter(lambda text: text.strip("/.") != "")) for one in described["parameters"] if one["in"] == "path"}
+            parts = {
+                one["name"]: data.draw(st.uuids().map(str) if one["schema"].get("format") == "uuid" else words.filter(lambda text: text.strip("/.") != ""))
+                for one in described["parameters"]
+                if one["in"] == "path"
+            }
             known = [one["name"] for one in described["parameters"] if one["in"] == "query"]
             query = data.draw(st.dictionaries(st.sampled_from(known) | words, words, max_size=3)) if known else {}
             body = None
@@ -87,8 +118,12 @@ def test_every_path_answers_a_documented_status_to_anything(client: FlaskClient,
                 fields = found["components"]["schemas"][name]["properties"]
                 whole = st.fixed_dictionaries({}, optional={field: value_for(field, schema, fields) for field, schema in fields.items()})
                 body = data.draw(whole | anything)
-            address = re.sub(r"\{(\w+)\}", lambda match, parts=parts: parts[match[1]].replace("%", "").replace("?", "").replace("#", "").replace("/", "") or "x", path)
-            answer = client.open(address, method=method, query_string=query, json=body if "requestBody" in described else None, headers={"Authorization": f"Bearer {token}"})
+            address = re.sub(
+                r"\{(\w+)\}", lambda match, parts=parts: parts[match[1]].replace("%", "").replace("?", "").replace("#", "").replace("/", "") or "x", path
+            )
+            answer = client.open(
+                address, method=method, query_string=query, json=body if "requestBody" in described else None, headers={"Authorization": f"Bearer {token}"}
+            )
             assert str(answer.status_code) in described["responses"], (method, address, query, body, answer.get_data(as_text=True))
             if answer.status_code >= 400:
                 assert answer.get_json()["error"]

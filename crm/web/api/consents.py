@@ -47,7 +47,7 @@ class NewConsent(Wanted):
     action: Literal["granted", "refused"]
     wording: Text | None = Field(None, description="What the person agreed to, word for word or by its id; needed to grant.")
     source: Text = Field(description="Where it was said: `checkout`, `call centre`, …")
-    proof: Proof = Field(Proof(), description="Needed to grant.")
+    proof: Proof = Field(default_factory=lambda: Proof.model_validate({}), description="Needed to grant.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,14 @@ class AddressConsents:
     history: list[HistoryEntry]
 
 
-@operation(bp, "/consents", answer=Recorded, body=NewConsent, roles=RECORDERS, summary="Record a consent or refusal with its proof; an explicit grant lifts an earlier refusal")
+@operation(
+    bp,
+    "/consents",
+    answer=Recorded,
+    body=NewConsent,
+    roles=RECORDERS,
+    summary="Record a consent or refusal with its proof; an explicit grant lifts an earlier refusal",
+)
 def record(session: Session, *, body: NewConsent, now: dt.datetime) -> Recorded:
     kind, address = _address(body.address)
     topic = _topic(session, body.topic)
@@ -98,7 +105,9 @@ def record(session: Session, *, body: NewConsent, now: dt.datetime) -> Recorded:
     if owner:
         lock(session, [owner])
     keys = Keys(settings().secret_key)
-    said = ledger.Change(kind, address, body.channel, topic.name, topic.purpose, body.action, f"api: {body.source}", explicit=True, wording=body.wording, proof=proof)
+    said = ledger.Change(
+        kind, address, body.channel, topic.name, topic.purpose, body.action, f"api: {body.source}", explicit=True, wording=body.wording, proof=proof
+    )
     changed = bool(ledger.record(session, [said], keys, now))
     hashed = keys.address_hash(kind, address)
     if body.action == ledger.GRANTED:
@@ -144,5 +153,14 @@ def _check(body: NewConsent, kind: str, proof: dict[str, Any]) -> None:
 
 
 def _history(session: Session, hashed: bytes) -> list[HistoryEntry]:
-    columns = (ConsentEntry.id, ConsentEntry.at, ConsentEntry.channel, ConsentEntry.topic, ConsentEntry.purpose, ConsentEntry.action, ConsentEntry.wording, ConsentEntry.source)
+    columns = (
+        ConsentEntry.id,
+        ConsentEntry.at,
+        ConsentEntry.channel,
+        ConsentEntry.topic,
+        ConsentEntry.purpose,
+        ConsentEntry.action,
+        ConsentEntry.wording,
+        ConsentEntry.source,
+    )
     return [HistoryEntry(*row) for row in session.execute(select(*columns).where(ConsentEntry.address_hash == hashed).order_by(ConsentEntry.id))]

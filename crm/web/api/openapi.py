@@ -43,7 +43,11 @@ def describe(rules: list[Rule], views: dict[str, Any]) -> dict[str, Any]:
         paths.setdefault(_PART.sub(r"{\2}", path), {})[found.method.lower()] = _operation(path, found, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Kesher", "version": _version(), "description": "Read the profiles, their timelines and messages; record consent with its proof. Lists are paged by `cursor`; amounts are text."},
+        "info": {
+            "title": "Kesher",
+            "version": _version(),
+            "description": "Read the profiles, their timelines and messages; record consent with its proof. Lists are paged by `cursor`; amounts are text.",
+        },
         "security": [{"token": []}],
         "paths": paths,
         "components": {"schemas": definitions, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
@@ -65,7 +69,8 @@ def _operation(path: str, found: Operation, schemas: dict[Any, Any]) -> dict[str
         "tags": [found.path.strip("/").split("/")[0]],
         "description": f"Roles: {', '.join(found.roles)}.",
         "parameters": [*_path_parameters(path), *_query_parameters(found)],
-        "responses": {"200": {"description": "Done.", "content": {"application/json": {"schema": schemas[f"answer {id(found)}"]}}}} | _problems(found, schemas["problem"]),
+        "responses": {"200": {"description": "Done.", "content": {"application/json": {"schema": schemas[f"answer {id(found)}"]}}}}
+        | _problems(found, schemas["problem"]),
     }
     if found.body:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[f"body {id(found)}"]}}}
@@ -89,7 +94,13 @@ def _query_parameters(found: Operation) -> Iterator[dict[str, Any]]:
     for name, field in schema.get("properties", {}).items():
         described = {key: value for key, value in field.items() if key not in {"title", "description"}}
         required = name in schema.get("required", ())
-        yield {"name": name, "in": "query", "required": required, "schema": described, **({"description": field["description"]} if "description" in field else {})}
+        yield {
+            "name": name,
+            "in": "query",
+            "required": required,
+            "schema": described,
+            **({"description": field["description"]} if "description" in field else {}),
+        }
 
 
 def _version() -> str:

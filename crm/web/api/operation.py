@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from crm.core import clock
 from crm.core.errors import ForbiddenError, InvalidError, UnauthorizedError
@@ -79,7 +78,15 @@ def items(page: Page[T]) -> Items[T]:
 
 
 def operation(  # noqa: PLR0913  each is one thing a caller must know
-    bp: Blueprint, rule: str, *, answer: Any, summary: str, roles: tuple[str, ...] = ROLES, query: type[Wanted] | None = None, body: type[Wanted] | None = None, finds: bool = False
+    bp: Blueprint,
+    rule: str,
+    *,
+    answer: Any,
+    summary: str,
+    roles: tuple[str, ...] = ROLES,
+    query: type[Wanted] | None = None,
+    body: type[Wanted] | None = None,
+    finds: bool = False,
 ) -> Callable[[F], F]:
     """Make `view(session, …)` an operation: POST where it takes a body, else GET.
 
@@ -103,9 +110,9 @@ def _runner(described: Operation, view: Callable[..., Any]) -> Callable[..., Res
         session, now = db(), clock.now()
         token = _allowed(session, described.roles, now)
         if described.query:
-            parts["query"] = _read(described.query, lambda: request.args.to_dict())
+            parts["query"] = _read(described.query, request.args.to_dict())
         if described.body:
-            parts["body"] = _read(described.body, _json)
+            parts["body"] = _read(described.body, _json())
         found = view(session, now=now, **parts)
         if described.method != "GET":
             session.add(AuditEntry(action=f"api {described.method} {described.path}", subject=f"token {token.id}", detail={"token": token.name}))
@@ -127,18 +134,15 @@ def _allowed(session: Session, roles: tuple[str, ...], now: dt.datetime) -> ApiT
 
 
 def _json() -> Any:
-    try:
-        read = request.get_json(silent=True)
-    except RequestEntityTooLarge:
-        raise
+    read = request.get_json(silent=True)
     if read is None:
         raise InvalidError("Send a JSON body with `Content-Type: application/json`.")
     return read
 
 
-def _read(model: type[Wanted], source: Callable[[], Any]) -> Wanted:
+def _read(model: type[Wanted], said: Any) -> Wanted:
     try:
-        return model.model_validate(source())
+        return model.model_validate(said)
     except ValidationError as error:
         raise InvalidError("; ".join(_sentence(dict(one)) for one in error.errors()[:5]) + ".") from error
 

@@ -16,7 +16,8 @@ from crm.events.address import normalise
 from crm.profiles.find import find
 from crm.profiles.models import KINDS
 from crm.profiles.search import ProfileRow, Who, by_ids, search
-from crm.profiles.timeline import KINDS as ENTRY_KINDS, Entry, follow, timeline
+from crm.profiles.timeline import KINDS as ENTRY_KINDS
+from crm.profiles.timeline import Entry, follow, timeline
 from crm.web.api.operation import Items, Paged, blueprint, items, operation
 from crm.web.db import settings
 
@@ -25,7 +26,9 @@ NOBODY = "There is no profile with this id. Find its id with `GET /api/v1/profil
 
 
 class ProfilesWanted(Paged):
-    identity: str | None = Field(None, max_length=400, description="`kind:value`, for example `email:dana@example.com`, `phone:0501234567` or `external:shop:77`.")
+    identity: str | None = Field(
+        None, max_length=400, description="`kind:value`, for example `email:dana@example.com`, `phone:0501234567` or `external:shop:77`."
+    )
     search: str = Field("", max_length=200, description="Beginnings of words of name, traits or identities, or the end of a phone number.")
     who: Who = Field("known", description="Whether people known only by anonymous ids are wanted in a search.")
 
