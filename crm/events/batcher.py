@@ -18,7 +18,7 @@ from crm.core.errors import BusyError
 
 PATIENCE = 30.0  # seconds a request waits for its commit before it is told to come back
 CROWD = 32  # with more requests than this waiting, a little delay makes the next commit fuller
-DELAY = 0.003  # seconds
+DELAY = 0.001  # seconds
 HINT_EVERY = 0.05  # seconds between two calls of on_accepted
 LARGEST = 4 * 1024 * 1024  # bytes in one commit
 OPTIONS = "-c timezone=UTC -c statement_timeout=20000"

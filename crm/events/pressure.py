@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 MOST_WAITING = 1_000_000
 LEAST_DISK = 0.05  # of the disk the home lies on
 CHECK_EVERY, COUNT_EVERY = 1.0, 10.0  # seconds; the count is spared while it cannot have reached the limit
-FASTEST = 50_000  # events a second no installation accepts
+FASTEST = 50_000  # events a second hardly any installation accepts
+SHARE = 10  # a count that takes long (0.6 s at a million) is made that many times its own length apart
 STALE = 5.0  # seconds after which a request waits for the answer instead of taking the last one
 
 _COUNT = text("SELECT count(*) FROM (SELECT FROM event_inbox WHERE processed_at IS NULL LIMIT :most) AS w")
@@ -59,9 +60,11 @@ class Pressure:
     def _inbox(self) -> str:
         if time.monotonic() < self._count_due:
             return self._full
+        started = time.monotonic()
         waiting = self._count()
         left = max(0, self._most_waiting - waiting)
-        self._count_due = time.monotonic() + min(COUNT_EVERY, max(CHECK_EVERY, left / FASTEST)) - CHECK_EVERY / 2
+        took = time.monotonic() - started
+        self._count_due = time.monotonic() + min(COUNT_EVERY, max(CHECK_EVERY / 2, left / FASTEST, took * SHARE))
         self._full = "" if left else f"{waiting:,} events wait to be processed; the workers are behind or stopped. Send again later."
         return self._full
 

@@ -89,8 +89,9 @@ def _row(held: QuarantinedCall, now: dt.datetime) -> inbox.NewRow:
     if held.source_id != SYSTEM_SOURCE:  # Kesher's own calls name a profile instead of an identity
         segment.check(call, call.type)
     call.message_id = call.message_id if call.message_id.strip() else segment.made_id(b"%d" % held.source_id, held.body.encode())
-    call.timestamp, call.sent_at = _happened(call, held).isoformat(), None
-    origin = HISTORY if now - held.received_at > PRESENT else held.origin
+    happened = min(_happened(call, held), held.received_at)
+    call.timestamp, call.sent_at = happened.isoformat(), None
+    origin = HISTORY if now - happened > PRESENT else held.origin
     return inbox.NewRow(held.source_id, held.trusted, origin, call)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -139,6 +142,25 @@ def test_a_body_beyond_the_limit_is_refused_even_when_small_on_the_wire(served: 
     assert served.post("/v1/batch", {"batch": [large] * (MAX_BATCH // MAX_EVENT + 1)}).status == 413
     assert served.post("/v1/batch", b" " * 50_000_000, zipped=True).status == 413
     assert served.post("/v1/batch", {"batch": [{}] * 3000}).status == 413
+
+
+def chunked(door: Door, pieces: Iterator[bytes]) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=20)
+    key = base64.b64encode(f"{door.server_key}:".encode()).decode()
+    try:
+        connection.request("POST", "/v1/track", pieces, {"Authorization": f"Basic {key}"}, encode_chunked=True)
+    except (BrokenPipeError, ConnectionResetError):
+        return 413  # an endless body: the door closed while it came
+    return connection.getresponse().status
+
+
+def test_a_body_in_chunks_is_taken_and_limited_as_it_comes(served: Door) -> None:
+    body = one(event="In chunks")
+    text = json.dumps(body).encode()
+    assert chunked(served, iter([text[:10], text[10:11], text[11:]])) == 200
+    assert len(served.kept("body LIKE %s", f"%{body['anonymousId']}%")) == 1
+    assert chunked(served, iter([b" " * 1000] * 40)) == 413
+    assert chunked(served, iter([b" " * 100_000] * 1000)) == 413
 
 
 def test_a_bad_event_in_a_batch_is_held_and_its_neighbours_are_taken(served: Door) -> None:

@@ -47,9 +47,11 @@ def test_a_senders_wrong_clock_stays_corrected(session: Session, now: dt.datetim
     assert dt.datetime.fromisoformat(json.loads(row.body)["timestamp"]) == now - dt.timedelta(hours=2, minutes=5)
 
 
-def test_what_is_older_than_a_day_replays_as_history(session: Session, now: dt.datetime) -> None:
-    quarantine.replay(session, ids=held(session, GOOD, at=now - dt.timedelta(days=1, seconds=1)), now=now)
-    assert [row.origin for row in came_back(session, now)] == ["history"]
+def test_what_happened_more_than_a_day_ago_replays_as_history(session: Session, now: dt.datetime) -> None:
+    long_ago = json.dumps(json.loads(GOOD) | {"timestamp": "2020-01-01T00:00:00Z"})
+    ids = held(session, GOOD, at=now - dt.timedelta(days=1, seconds=1)) + held(session, long_ago, GOOD, at=now - dt.timedelta(hours=23))
+    quarantine.replay(session, ids=ids, now=now)
+    assert [row.origin for row in came_back(session, now)] == ["history", "history", "live"]
 
 
 def test_what_would_only_be_held_again_stays_with_its_reason(session: Session, now: dt.datetime) -> None:
