@@ -131,7 +131,8 @@ def passed(session: Session, journey_id: int, version: int, since: dt.datetime) 
 def runs(session: Session, filters: RunFilters, *, after: str | None = None, limit: int = 50) -> Page[RunView]:
     """Runs, newest first, with their steps."""
     before = _position(after)
-    asked = {"since": filters.since, "journey": _text(filters.journey), "profile": filters.profile_id, "status": filters.status, "node": _text(filters.node), "run": filters.run_id}
+    asked: dict[str, object] = {"since": filters.since, "journey": _text(filters.journey), "profile": filters.profile_id}
+    asked |= {"status": filters.status, "node": _text(filters.node), "run": filters.run_id}
     rows = session.execute(_RUNS, asked | before | {"limit": limit + 1}).all()
     shown = rows[:limit]
     steps = _steps(session, [(row.profile_id, row.id) for row in shown])

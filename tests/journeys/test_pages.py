@@ -18,9 +18,9 @@ from crm.web.app import create_app
 from crm.web.models import User
 from crm.web.tokens import create_token
 from journeys import drawing, install
+from journeys.api import bp as api
 from journeys.files import recipes
 from journeys.graph import parse
-from journeys.api import bp as api
 from journeys.pages import bp
 from tests.makers import accepted, config, product, track
 from workers import pipeline
