@@ -18,6 +18,7 @@ from crm.core.paging import Page, cursor, read_cursor
 Who = Literal["known", "anonymous", "all"]
 
 BROAD = 3_000  # from this many matches on, walking the newest people finds a page sooner than sorting all matches
+LOOK = 2_000  # people seen last among whom a common word fills a page
 MAX_WORDS = 8
 MAX_WORD = 64  # characters
 TRAITS = ("name", "firstName", "first_name", "lastName", "last_name", "username", "email", "phone", "city", "company")
@@ -129,29 +130,43 @@ def _start(after: str | None) -> tuple[dt.datetime, uuid.UUID] | None:
 
 
 def _found(session: Session, *, query: str, who: Who, after_sql: str, values: dict[str, Any]) -> list[Row[Any]]:
+    """Common words are found among the people seen last, rare ones by the inverted index, the rest by walking on; the page is the same each way."""
     if query:
+        near = _near(session, who=who, after_sql=after_sql, values=values)
+        if len(near) == values["limit"]:
+            return near
         few = _few(session, who=who, values=values)
         if few is not None:
-            matching = f"SELECT p.id, p.last_seen FROM profiles p WHERE p.id = ANY(:few) {after_sql} ORDER BY p.last_seen DESC, p.id DESC LIMIT :limit"
-            return list(session.execute(text(_SHOW.format(page=matching)), {**values, "few": few}))
-    parts = ["known", "anonymous"] if who == "all" else [who]  # each half has an index of its own
-    walks = [_walk(part, matching=bool(query), after_sql=after_sql) for part in parts]
-    page = f"SELECT * FROM ({' UNION ALL '.join(walks)}) both_halves ORDER BY last_seen DESC, id DESC LIMIT :limit"  # noqa: S608
+            page = _PAGE.format(rows=_AMONG.format(more=after_sql))
+            return list(session.execute(text(_SHOW.format(page=page)), {**values, "few": few}))
+    page = _PAGE.format(rows=_walks(who, after_sql, matching=bool(query), limit=":limit"))
     return list(session.execute(text(_SHOW.format(page=page)), values))
+
+
+def _near(session: Session, *, who: Who, after_sql: str, values: dict[str, Any]) -> list[Row[Any]]:
+    """The matches among the few thousand people seen last."""
+    latest = _PAGE.format(rows=_walks(who, after_sql, matching=False, limit=":look")).replace(":limit", ":look")
+    page = _PAGE.format(rows=f"SELECT p.id, p.last_seen FROM ({latest}) l JOIN profiles p ON p.id = l.id WHERE p.search @@ CAST(:query AS tsquery)")  # noqa: S608
+    return list(session.execute(text(_SHOW.format(page=page)), {**values, "look": LOOK}))
 
 
 def _few(session: Session, *, who: Who, values: dict[str, Any]) -> list[uuid.UUID] | None:
     """All matches where they are few, by the inverted index; None where they are many."""
-    statement = text(f"SELECT p.id FROM profiles p WHERE p.search @@ CAST(:query AS tsquery) AND p.merged_into IS NULL AND {_KNOWN[who]} LIMIT :broad")  # noqa: S608
-    ids = list(session.scalars(statement, values))
+    ids = list(session.scalars(text(_MATCHES.format(known=_KNOWN[who])), values))
     return None if len(ids) >= BROAD else ids
 
 
-def _walk(part: str, *, matching: bool, after_sql: str) -> str:
-    match = "AND p.search @@ CAST(:query AS tsquery)" if matching else ""
-    return f"(SELECT p.id, p.last_seen FROM profiles p WHERE p.merged_into IS NULL AND {_KNOWN[part]} {match} {after_sql} ORDER BY p.last_seen DESC, p.id DESC LIMIT :limit)"  # noqa: S608
+def _walks(who: Who, after_sql: str, *, matching: bool, limit: str) -> str:
+    """Down the people seen last; known and anonymous ones have an index each."""
+    parts = ["known", "anonymous"] if who == "all" else [who]
+    more = ("AND p.search @@ CAST(:query AS tsquery) " if matching else "") + after_sql
+    return " UNION ALL ".join(_WALK.format(known=_KNOWN[part], more=more, limit=limit) for part in parts)
 
 
+_PAGE = "SELECT * FROM ({rows}) found ORDER BY last_seen DESC, id DESC LIMIT :limit"
+_WALK = "(SELECT p.id, p.last_seen FROM profiles p WHERE p.merged_into IS NULL AND {known} {more} ORDER BY p.last_seen DESC, p.id DESC LIMIT {limit})"
+_AMONG = "SELECT p.id, p.last_seen FROM profiles p WHERE p.id = ANY(:few) {more}"
+_MATCHES = "SELECT p.id FROM profiles p WHERE p.search @@ CAST(:query AS tsquery) AND p.merged_into IS NULL AND {known} LIMIT :broad"
 _SHOW = """
 SELECT p.id, p.name, p.known, p.traits, p.first_seen, p.last_seen, i.email, i.phone
 FROM ({page}) page JOIN profiles p ON p.id = page.id
