@@ -57,7 +57,7 @@ class Child:
 
     def start(self) -> None:
         """Start it; it ends when we do, however we end, and gets no Ctrl-C from the terminal but ours."""
-        self.log.parent.mkdir(exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_SIZE:
             self.log.replace(self.log.with_suffix(".old"))
         sys.stdout.flush()

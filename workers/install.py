@@ -29,7 +29,7 @@ def home_of(given: Path | None) -> Path:
     """The folder that `--home`, KESHER_HOME or custom names; made where it is missing."""
     home = (given or Path(os.environ.get("KESHER_HOME") or _usual_home())).expanduser().absolute()
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True, mode=0o755 if os.geteuid() == 0 else 0o700)  # as root PostgreSQL is another user, who must get in
     except OSError as error:
         raise KesherError(f"The home {home} cannot be made ({error.strerror}); choose another with --home.") from error
     return home
