@@ -120,6 +120,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "released": _l("Its turn did not come within this claim; it goes with the next one."),
         "opened": _l("Opened."),
         "clicked": _l("A link in it was followed."),
-        "run_ended": _l("Its run ended before it was sent."),
+        "merged": _l("Two runs became one when their profiles were joined; the older one sends."),
+        "stopped": _l("Its journey was stopped before it was sent."),
     }
 )

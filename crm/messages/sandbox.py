@@ -19,7 +19,8 @@ from markupsafe import Markup, escape
 
 LOOPS = 5_000  # rounds of all loops of one rendering together
 RANGE = 1_000
-FACTOR = 10_000  # the largest number that may stand in `*` or `**`
+FACTOR = 10_000  # the largest number that may stand in `*`, `**` or `%`
+NAMED = 100_000  # characters of a text given a name by `set` or `with`
 OUTPUT = 2_000_000  # characters
 LINKS = ("https://", "http://", "mailto:", "tel:")  # what a link may be; anything else a value brings along leads nowhere
 _GROWING = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map", "replace", "join"})  # one call makes a text of any length
@@ -35,11 +36,14 @@ class TemplateBrokenError(Exception):
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja2's immutable sandbox with a budget for loops and growth; macros, imports and recursion are not part of the language here."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Methods of text that can fill the memory are out."""
         return not (isinstance(obj, str) and attr in _GROWING) and super().is_safe_attribute(obj, attr, value)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """`format` is judged like any other method: it is out."""
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Only small numbers may be multiplied."""
@@ -55,8 +59,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for loop in tree.find_all(nodes.For):
             if loop.recursive:
                 raise TemplateError(f"line {loop.lineno}: a recursive loop cannot be used in a message")
-            loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
+            loop.iter = _piped(loop.iter, "counted", loop.lineno)
+        for named in tree.find_all(nodes.Assign):
+            named.node = _piped(named.node, "bounded", named.lineno)
+        for block in tree.find_all(nodes.AssignBlock):
+            block.filter = _piped(block.filter, "bounded", block.lineno)
+        for scope in tree.find_all(nodes.With):
+            scope.values = [_piped(value, "bounded", scope.lineno) for value in scope.values]
         return tree
+
+
+def _piped(value: Any, name: str, line: int) -> nodes.Filter:
+    return nodes.Filter(value, name, [], [], None, None, lineno=line)
 
 
 def _small(side: Any) -> bool:
@@ -66,10 +80,12 @@ def _small(side: Any) -> bool:
 def environment(*, autoescape: bool) -> Sandbox:
     """The language of templates: for HTML with escaping, for subjects and text without."""
     made = Sandbox(autoescape=autoescape, undefined=StrictUndefined, trim_blocks=autoescape)
+    for name in ("namespace", "lipsum", "cycler", "joiner"):
+        made.globals.pop(name, None)
     made.globals["range"] = _range
     for name in ("center", "format", "indent", "wordwrap", "pprint", "tojson", "join", "replace"):
         made.filters.pop(name, None)
-    made.filters |= {"counted": _counted, "money": _money, "number": _number, "web": web_address, "tracked": _tracked, "join": _join}
+    made.filters |= {"counted": _counted, "bounded": _bounded, "money": _money, "number": _number, "web": web_address, "tracked": _tracked, "join": _join}
     made.filters["ltr"] = _ltr if autoescape else _isolated
     return made
 
@@ -114,6 +130,13 @@ def _counted(values: Iterable[Any]) -> Iterator[Any]:
         if spent[0] > LOOPS:
             raise SecurityError(f"more than {LOOPS} rounds of loops in one message")
         yield value
+
+
+def _bounded(value: Any) -> Any:
+    """A named text stays short, so that naming twice its double, again and again, cannot fill the memory."""
+    if isinstance(value, str) and len(value) > NAMED:
+        raise SecurityError(f"a named text of {len(value)} characters is too long; the limit is {NAMED}")
+    return value
 
 
 def locale_of(language: str) -> str:

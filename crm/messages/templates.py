@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mrml
+import structlog
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import select, update
@@ -24,6 +25,7 @@ from crm.core.json import dumps
 from crm.messages.models import Template, TemplateVersion
 from crm.messages.sandbox import TemplateBrokenError
 
+log = structlog.get_logger()
 COMPILER = 1  # raise when compiling changes, so that installed templates are compiled anew
 HEBREW_MARK = "פרסומת"  # Israel's Communications Law, section 30A: a commercial subject begins with it
 _HERE = Path(__file__).resolve()
@@ -81,6 +83,7 @@ def install(session: Session, folder: Path, now: dt.datetime) -> Installed:
             source = read(path)
         except (InvalidError, TemplateBrokenError) as error:
             done.problems[path.name] = str(error)
+            log.warning("template_not_published", template=path.name, problem=str(error))
             session.execute(update(Template).where(Template.name == path.name).values(problem=str(error)))
             continue
         if publish(session, source, now):

@@ -10,12 +10,14 @@ import pytest
 from sqlalchemy import select, text, update
 
 from crm.commerce.models import Cart
+from crm.core.crypto import Keys
 from crm.core.db import engine_for, sessions
 from crm.core.ids import new_id
 from crm.messages import deliver, feedback, outbox
 from crm.messages.channel import registry
 from crm.messages.deliver import ATTEMPTS, CLAIM, LEASE, deliver_due, expire_leases
 from crm.messages.feedback import Visit
+from crm.messages.gate import Hold
 from crm.messages.models import Message, OutboxRow, Template, TemplateVersion
 from crm.messages.outbox import Request, queue, withdraw
 from crm.messages.templates import install, shipped_templates
@@ -78,7 +80,8 @@ def test_marketing_mail_can_be_unsubscribed_by_one_click(session, now, server):
 
 
 @pytest.mark.parametrize(
-    ("who", "reason"), [({"consent": None}, "no_consent"), ({"consent": "refused"}, "consent_refused"), ({"email": None}, "no_address"), ({"cart": None}, "no_longer_relevant")]
+    ("who", "reason"),
+    [({"consent": None}, "no_consent"), ({"consent": "refused"}, "consent_refused"), ({"email": None}, "no_address"), ({"cart": None}, "no_longer_relevant")],
 )
 def test_what_the_gate_refuses_is_dropped_with_its_reason(session, now, server, who, reason):
     made = message(session, now, person(session, now, **who))
@@ -97,6 +100,18 @@ def test_an_order_between_rendering_and_sending_stops_the_mail(session, now, ser
     marked, dropped = deliver.mark(session, written, config, now)
     assert marked == []
     assert [(v.draft.id, v.stage, v.reason) for v in dropped] == [(made, "final", "no_longer_relevant")]
+
+
+def test_a_held_message_waits_for_its_hour(session, now, server, monkeypatch):
+    made = message(session, now, person(session, now))
+    morning = now + dt.timedelta(hours=9)
+    monkeypatch.setattr(deliver, "decide", lambda facts: (Hold(morning, "quiet_hours"), "quiet_hours"))
+    assert send(session, shop(server.url), now) == 1
+    monkeypatch.undo()
+    assert fate(session, made) == ("held", "quiet_hours")
+    assert send(session, shop(server.url), morning - dt.timedelta(seconds=1)) == 0
+    assert send(session, shop(server.url), morning) == 1
+    assert fate(session, made) == ("sent", None)
 
 
 def test_a_bounced_address_gets_nothing_more(session, now, server):
@@ -335,8 +350,6 @@ class TestTwoSides:
             session.commit()
             deliver_due(made, config, lambda: now)
             second = message(session, now, profile, relevant_if=about_cart(now, "c1"), node="second")
-            from crm.core.crypto import Keys
-
             assert feedback.unsubscribe(session, Keys(config.secret_key), the(session, first), Visit("POST", "x"), now)
             session.commit()
             deliver_due(made, config, lambda: now + dt.timedelta(days=2))

@@ -119,7 +119,8 @@ def test_a_refused_mail_does_not_spoil_the_next(server):
 
 @pytest.mark.parametrize("nasty", ["שלום\r\nBcc: all@example.com", "Hi\nBcc: all@example.com", "Hi\x0bBcc: x", "Hi\u2028Bcc: x", "a\r\n\r\nbody"])
 def test_no_value_can_begin_a_header(nasty):
-    _, raw = assemble(letter(subject=nasty, unsubscribe_url="https://k.example/u/x>\r\nBcc: y", language="he\r\nX-A: b"), 'No"a\r\nBcc: z <shop@kafe.example>', NOW)
+    made = letter(subject=nasty, unsubscribe_url="https://k.example/u/x>\r\nBcc: y", language="he\r\nX-A: b")
+    _, raw = assemble(made, 'No"a\r\nBcc: z <shop@kafe.example>', NOW)
     mail = message_from_bytes(raw)
     assert mail["Bcc"] is None and mail["X-A"] is None
     assert raw.isascii() and max(len(line) for line in raw.split(b"\r\n")) <= 998

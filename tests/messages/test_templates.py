@@ -95,7 +95,8 @@ def test_links_of_a_mail_are_counted_and_ours_stay(now):
     assert links.tracked("mailto:a@b.example") == "mailto:a@b.example"
     assert links.tracked("https://k.example/u/abc") == "https://k.example/u/abc"
     html = prepared('<a class="x" href="{{ target }}">go</a><a href="mailto:x@y.example">write</a>')
-    made = fill(environment(autoescape=True).from_string(html), {"target": "https://a.example/?b=1&c=2", "links": {"pixel": "P"}}, lambda target: f"T({target})")
+    values = {"target": "https://a.example/?b=1&c=2", "links": {"pixel": "P"}}
+    made = fill(environment(autoescape=True).from_string(html), values, lambda target: f"T({target})")
     assert 'href="T(https://a.example/?b=1&amp;c=2)"' in made and 'href="mailto:x@y.example"' in made and 'src="P"' in made
 
 
@@ -113,6 +114,9 @@ def test_links_of_a_mail_are_counted_and_ours_stay(now):
         "{{ 'x'.ljust(99999999) }}",
         "{{ '%99999999d' % 1 }}",
         "{{ '{:>99999999}'.format(1) }}",
+        "{% set x = 'ab' %}" + "{% set x = x ~ x %}" * 40,
+        "{% set x %}ab{% endset %}" + "{% set x %}{{ x }}{{ x }}{% endset %}" * 40,
+        "{% with x = 'ab' %}" * 1 + "{% with x = x + x %}" * 30 + "{% endwith %}" * 31,
         "{{ 1 / 0 }}",
         "{{ 'abc'|money }}",
     ],
@@ -122,10 +126,26 @@ def test_a_template_that_goes_too_far_is_stopped_with_a_reason(source):
         fill(environment(autoescape=True).from_string(source), {"profile": {"name": "x"}}, str)
 
 
-@pytest.mark.parametrize("source", ["{% macro f() %}{% endmacro %}", "{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}", "{% for a in b recursive %}{% endfor %}"])
+@pytest.mark.parametrize(
+    "source",
+    ["{% macro f() %}{% endmacro %}", "{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}", "{% for a in b recursive %}{% endfor %}"],
+)
 def test_a_message_has_no_macros_imports_or_recursion(source):
     with pytest.raises(Exception, match="cannot be used in a message"):
         environment(autoescape=True).from_string(source)
+
+
+def test_a_link_made_of_a_value_cannot_become_a_script():
+    html = prepared('<a href="{{ target }}">go</a>')
+    for target in ("javascript:alert(1)", 'https://a.example/"onclick="x', "data:text/html,x"):
+        made = fill(environment(autoescape=True).from_string(html), {"target": target, "links": {"pixel": "P"}}, str)
+        assert "script:" not in made and "data:" not in made and '"onclick' not in made
+
+
+def test_ordinary_naming_and_counting_works():
+    naming = "{% set n = 2 * 3 %}{% set w %}<b>{{ name }}</b>{% endset %}{% with k = n + 1 %}{{ k }}{% endwith %}{{ w }}"
+    counting = "{% for a in range(3) %}{{ loop.index }}{% endfor %}"
+    assert fill(environment(autoescape=True).from_string(naming + counting), {"name": "&"}, str) == "7<b>&amp;</b>123"
 
 
 def test_values_from_events_are_escaped():

@@ -144,7 +144,7 @@ def _alive(smtp: smtplib.SMTP) -> bool:
         return False
 
 
-def _expect(smtp: smtplib.SMTP, code: int, said: bytes, *, good: tuple[int, ...] = (250, 251)) -> None:
+def _expect(smtp: smtplib.SMTP, code: int, said: bytes, *, good: tuple[int, ...] = (250, 251, 252)) -> None:
     """Raise what a reply code means (RFC 5321 §4.2): 4xx later, 5xx never."""
     if code in good:
         return
