@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from babel.numbers import format_currency, format_decimal
+from flask_babel import gettext
 from markupsafe import Markup
 
 from crm.web.db import settings
@@ -31,3 +32,9 @@ def money(value: Decimal | float | str, currency: str | None = None, *, cents: b
     amount = Decimal(str(value))
     digits = {} if cents else {"currency_digits": False, "format": "\u200f#,##0\u00a0\u200f¤" if is_rtl() else "¤#,##0"}
     return bdi(format_currency(amount, currency or settings().currency, locale=region(), **digits))  # type: ignore[arg-type]
+
+
+def sentence(message: str, **slots: object) -> Markup:
+    """A translated sentence whose slots may be pieces of this module; everything else in them is escaped."""
+    said = Markup(gettext(message))  # noqa: S704  our own words
+    return said % slots if slots else said

@@ -7,13 +7,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 import phonenumbers
-from flask_babel import gettext as _
 from markupsafe import Markup
 
 from crm.core.json import dumps
 from crm.web import words
 from crm.web.i18n import language
-from crm.web.isolates import bdi, ltr, money, num
+from crm.web.isolates import bdi, ltr, money, num, sentence as _
 
 LONGEST = 300
 

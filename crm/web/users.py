@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
 from crm.web.models import ROLES, AuditEntry, User
 
 HASHER = PasswordHasher()
@@ -23,9 +24,9 @@ def create_user(session: Session, *, email: str, name: str, role: str, password:
     """Add somebody who may sign in; InvalidError where the address is taken, the role unknown or the password short."""
     email = email.strip().lower()
     if "@" not in email:
-        raise InvalidError("This is not an e-mail address.")
+        raise InvalidError(_l("This is not an e-mail address."))
     if session.scalar(select(User.id).where(User.email == email)):
-        raise InvalidError("Somebody with this e-mail address is already here.")
+        raise InvalidError(_l("Somebody with this e-mail address is already here."))
     user = User(email=email, name=name.strip() or email, role=_role(role), password_hash=hash_password(password), language=language)
     session.add(user)
     session.flush()
@@ -35,7 +36,7 @@ def create_user(session: Session, *, email: str, name: str, role: str, password:
 def hash_password(password: str) -> str:
     """Argon2id; InvalidError under ten characters."""
     if len(password) < SHORTEST:
-        raise InvalidError("A password needs at least ten characters.")
+        raise InvalidError(_l("A password needs at least ten characters."))
     return HASHER.hash(password)
 
 
@@ -80,14 +81,14 @@ def audit(session: Session, *, user_id: int | None, action: str, subject: str, d
 
 def _role(role: str) -> str:
     if role not in ROLES:
-        raise InvalidError("There is no such role.")
+        raise InvalidError(_l("There is no such role."))
     return role
 
 
 def _keep_an_admin(session: Session, user: User) -> None:
     session.scalars(select(User.id).where(User.role == "admin").with_for_update()).all()
     if not session.scalar(select(func.count()).select_from(User).where(User.role == "admin", User.active, User.id != user.id)):
-        raise InvalidError("This is the last admin. Make somebody else an admin first.")
+        raise InvalidError(_l("This is the last admin. Make somebody else an admin first."))
 
 
 @cache

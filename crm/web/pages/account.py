@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from crm.core import clock
 from crm.core.errors import InvalidError
-from crm.core.i18n import LANGUAGES
+from crm.core.i18n import LANGUAGES, _l
 from crm.web import auth, users
 from crm.web.auth import requires
 from crm.web.db import db
@@ -49,7 +49,7 @@ def password() -> Response:
     user = _own()
     try:
         if users.authenticate(db(), email=user.email, password=request.form.get("old", "")) is None:
-            raise InvalidError("The present password is not right.")
+            raise InvalidError(_l("The present password is not right."))
         users.set_password(user, request.form.get("new", ""), clock.now())
     except InvalidError as error:
         flash(_(str(error)), "bad")

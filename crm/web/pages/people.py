@@ -26,6 +26,7 @@ from crm.web.show import local
 
 bp = Blueprint("people", __name__)
 PAGE = 50
+EVENTS = 25
 WHO: dict[str, Who] = {"known": "known", "anonymous": "anonymous", "all": "all"}
 
 
@@ -64,8 +65,8 @@ def older(profile_id: uuid.UUID) -> str:
 def _timeline(profile_id: uuid.UUID) -> dict[str, Any]:
     kind = request.args.get("kind", "")
     kinds = (kind,) if kind in KINDS else ()
-    entries = timeline(db(), profile_id, before=request.args.get("before"), limit=PAGE + 1, kinds=kinds, now=clock.now())
-    shown = entries[:PAGE]
+    entries = timeline(db(), profile_id, before=request.args.get("before"), limit=EVENTS + 1, kinds=kinds, now=clock.now())
+    shown = entries[:EVENTS]
     days = [(day, list(rows)) for day, rows in groupby(shown, key=lambda entry: local(entry.occurred_at).date())]
-    more = shown[-1].cursor if len(entries) > PAGE else ""
+    more = shown[-1].cursor if len(entries) > EVENTS else ""
     return {"profile_id": profile_id, "days": days, "more": more, "kind": kinds[0] if kinds else "", "kinds": KINDS, "onward": False}

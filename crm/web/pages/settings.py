@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
+from crm.core.i18n import _l
 from crm.web import auth, users
 from crm.web import tokens as api_tokens
 from crm.web.auth import requires
@@ -77,7 +78,7 @@ def _act(user: User, act: str) -> str | None:
         users.set_active(db(), user, active=act == "in", now=now)
         _note("user.activated" if act == "in" else "user.deactivated", user.email)
     else:
-        raise InvalidError("There is no such action.")
+        raise InvalidError(_l("There is no such action."))
     return None
 
 
