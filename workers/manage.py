@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import pkgutil
 import sys
@@ -27,14 +28,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser with the sub-command that was typed, or with all of them when none was recognised."""
+    """The parser with the sub-command that was typed; where none was recognised, with the name and first line of each."""
     names = {info.name.rstrip("_"): info.name for info in pkgutil.iter_modules(workers.commands.__path__)}
     parser = argparse.ArgumentParser(prog="kesher", description="The memory and the voice of a shop.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in [names[words[0]]] if words and words[0] in names else names.values():
-        importlib.import_module(f"workers.commands.{module}").add_parser(subparsers)
+    if words and words[0] in names:
+        importlib.import_module(f"workers.commands.{names[words[0]]}").add_parser(subparsers)
+    else:
+        for name, module in sorted(names.items()):
+            subparsers.add_parser(name, help=_first_line(module))
     _add_home(parser)
     return parser
+
+
+def _first_line(module: str) -> str:
+    """What a command says of itself, read without importing it."""
+    source = (Path(workers.commands.__path__[0]) / f"{module}.py").read_text(encoding="utf-8")
+    said = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    return said.partition("`: ")[2] or said
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:

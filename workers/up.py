@@ -27,6 +27,7 @@ from workers.servers import Postgres, ServerError, Valkey, die_with_parent
 FIRST_LOGIN = "first-login"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 ORDER = ("web", "clock", "tasks", "mailbox")  # of stopping: first nothing new comes in, then nothing new begins
+DEMO = "demo.run"
 PATIENCE_S = 60.0
 PREPARE_S = 3600.0  # a migration of much data takes its time
 
@@ -149,8 +150,8 @@ def _begin(children: Sequence[Child], stack: ExitStack) -> None:
 def _children(config: Config, wish: Wish, port: int) -> list[Child]:
     environment = environment_of(config)
     left_out = {"mailbox"} if os.environ.get("SMTP_URL") else set()
-    names = [*(["demo"] if wish.demo else []), *(name for name in ORDER if name not in left_out)]
-    return [Child(name, environment, config.home, *((wish.host, str(port)) if name == "web" else ()), once=name == "demo") for name in names]
+    names = [*([DEMO] if wish.demo else []), *(name for name in ORDER if name not in left_out)]
+    return [Child(name, environment, config.home, *((wish.host, str(port)) if name == "web" else ()), once=name == DEMO) for name in names]
 
 
 def _stop_on_signals() -> list[int]:
