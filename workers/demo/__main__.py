@@ -1,9 +1,8 @@
-"""`python -m workers.demo`, started by `kesher up --demo`: fill the shop once, then play."""
+"""`python -m workers.demo`: fill the shop once, then play."""
 
 from __future__ import annotations
 
-from workers.demo.run import run
-from workers.process import tools
+from workers.demo.run import main
 
 if __name__ == "__main__":
-    run(tools())
+    main()

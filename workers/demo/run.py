@@ -16,12 +16,17 @@ from workers.demo import fill
 from workers.demo.door import Door, secrets_of
 from workers.demo.live import Player
 from workers.demo.year import ZONE
-from workers.process import Tools
+from workers.process import Tools, tools
 
 SEED = 1
 PATIENCE_S = 120.0
 
 log = structlog.get_logger()
+
+
+def main() -> None:
+    """As `kesher up --demo` starts it."""
+    run(tools())
 
 
 def run(ours: Tools, *, seed: int = SEED, seconds: float | None = None) -> None:

@@ -13,6 +13,8 @@ from workers.demo.people import Shopper
 
 TAKES = 0.34  # of visits put something into the cart
 GOES_BACK = 0.035  # of orders are refunded, in part
+EMPTIED = 0.85  # of carts left behind
+DAY = 86_400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Visit:
             line = {**product.properties(self.base_url, self.shopper.language), "quantity": quantity, "cart_id": cart_id}
             yield self._browser(clock, {"type": "track", "event": "Product Added"}, line)
         if not self.orders:
+            yield from self._changes_mind(chance, clock, cart_id, lines)
             return
         clock += chance.uniform(10, 60)
         yield self._browser(clock, {"type": "track", "event": "Checkout Started"}, {"cart_id": cart_id, "currency": "ILS", "value": str(_sum(lines))})
@@ -77,7 +80,16 @@ class Visit:
         if chance.random() < GOES_BACK:
             product, quantity = chance.choice(lines)
             back = {"order_id": f"order-{self.name}", "refund_id": f"refund-{self.name}", "currency": "ILS", "total": str(product.price * quantity)}
-            yield self._server(clock + chance.uniform(3, 12) * 86_400, "Order Refunded", back)
+            yield self._server(clock + chance.uniform(3, 12) * DAY, "Order Refunded", back)
+
+    def _changes_mind(self, chance: Random, clock: float, cart_id: str, lines: list[tuple[Product, int]]) -> Iterator[Said]:
+        """Most carts left behind are emptied some days later."""
+        if chance.random() < EMPTIED:
+            clock += chance.uniform(1, 9) * DAY
+            for product, quantity in lines:
+                clock += chance.uniform(3, 30)
+                line = {**product.properties(self.base_url, self.shopper.language), "quantity": quantity, "cart_id": cart_id}
+                yield self._browser(clock, {"type": "track", "event": "Product Removed"}, line)
 
     def _order(self, chance: Random, clock: float, cart_id: str, lines: list[tuple[Product, int]]) -> Said:
         subtotal = _sum(lines)
