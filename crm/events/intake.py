@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core.config import Config
@@ -74,8 +74,8 @@ class Intake:
         except KesherError as error:
             _drain(environ)
             return _refuse(start_response, error, origin)
-        except DBAPIError as error:
-            log.warning("intake_database_failed", error=str(error.orig))
+        except SQLAlchemyError as error:
+            log.warning("intake_database_failed", error=str(error))
             return _refuse(start_response, UnavailableError("The database does not answer; send the call again."), origin)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(OK))), *(_cors(origin) if origin else ())])
         return [OK]

@@ -7,7 +7,9 @@ import threading
 import time
 from pathlib import Path
 
+import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 MOST_WAITING = 1_000_000
@@ -17,11 +19,13 @@ FASTEST = 50_000  # events a second hardly any installation accepts
 SHARE = 10  # a count that takes long (0.6 s at a million) is made that many times its own length apart
 STALE = 5.0  # seconds after which a request waits for the answer instead of taking the last one
 
+log = structlog.get_logger()
+
 _COUNT = text("SELECT count(*) FROM (SELECT FROM event_inbox WHERE processed_at IS NULL LIMIT :most) AS w")
 
 
 class Pressure:
-    """Looks at most once a second per process, beside the requests; errors of the database are left to the writer to meet."""
+    """Looks at most once a second per process, beside the requests."""
 
     def __init__(self, home: Path, session_factory: sessionmaker[Session], *, most_waiting: int = MOST_WAITING, least_disk: float = LEAST_DISK) -> None:
         self._home, self._sessions = home, session_factory
@@ -45,6 +49,8 @@ class Pressure:
     def _look_aside(self) -> None:
         try:
             self._look()
+        except SQLAlchemyError as error:  # the last answer stands; the writer meets the same trouble and says so to callers
+            log.warning("inbox_not_counted", error=str(error))
         finally:
             self._lock.release()
 
@@ -53,7 +59,11 @@ class Pressure:
         self._checked = time.monotonic()
 
     def _disk(self) -> str:
-        usage = shutil.disk_usage(self._home)
+        try:
+            usage = shutil.disk_usage(self._home)
+        except OSError as error:  # a home that cannot be looked at says nothing about the database's disk
+            log.warning("disk_not_seen", home=str(self._home), error=str(error))
+            return ""
         free = usage.free / usage.total
         return "" if free >= self._least_disk else f"The disk is nearly full ({free:.1%} free); make room, or move the home to a larger one."
 

@@ -225,5 +225,15 @@ def test_without_a_database_callers_are_told_to_come_back(home: Path, own_databa
     assert door.post("/v1/track", one(event="x")).status == 503
 
 
+def test_when_the_pages_hold_every_connection_callers_are_told_to_come_back(home: Path, own_database: str) -> None:
+    door = with_keys(own_database)
+    engine = create_engine(sqlalchemy_url(own_database), pool_size=1, max_overflow=0, pool_timeout=0.1)
+    door.intake = Intake(config_for(home, own_database), sessionmaker(engine))
+    with engine.connect():
+        assert door.post("/v1/track", one(event="x")).status == 503
+    assert door.post("/v1/track", one(event="x")).status == 200
+    engine.dispose()
+
+
 def _engine(url: str) -> Engine:
     return create_engine(sqlalchemy_url(url), poolclass=NullPool)
