@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,8 +54,10 @@ def draw(graph: Graph) -> Picture:
         for column, name in enumerate(names):
             at[name] = ((2 * column + 1) * width // (2 * len(names)), TOP + (depth + 1) * STEP_Y)
     places = [Place(name, x, y, graph.nodes.get(name) if name != TRIGGER or y != TOP else None) for name, (x, y) in at.items()]
-    edges = [_edge(TRIGGER, "", graph.entry, at)]
-    edges += [_edge(name, way, target, at) for names in rows.values() for name in names for way, target in graph.nodes[name].exits.items()]
+    ways = [(TRIGGER, "", graph.entry)]
+    ways += [(name, way, target) for names in rows.values() for name in names for way, target in graph.nodes[name].exits.items()]
+    meeting = Counter(target for _, _, target in ways)
+    edges = [_edge(each, at, shared=meeting[each[2]] > 1) for each in ways]
     return Picture(places, edges, width, TOP + len(rows) * STEP_Y + TALL + TOP)
 
 
@@ -114,7 +116,9 @@ def _in_order(graph: Graph, names: list[str], above: list[str]) -> list[str]:
     return list(dict.fromkeys([*wanted, *names]))
 
 
-def _edge(origin: str, way: str, target: str, at: dict[str, tuple[int, int]]) -> Edge:
+def _edge(between: tuple[str, str, str], at: dict[str, tuple[int, int]], *, shared: bool) -> Edge:
+    """A way down with its label before the target; where several ways meet there, on the stretch that is this one's own."""
+    origin, way, target = between
     (x1, y1), (x2, y2) = at[origin], at[target]
     down, end = y1 + TALL, y2 - 2
     arrow = f"M{x2 - 5} {end - 6} l5 8 l5 -8z"
@@ -122,4 +126,7 @@ def _edge(origin: str, way: str, target: str, at: dict[str, tuple[int, int]]) ->
         side = max(x1, x2) + STEP_X // 2 - 8
         return Edge(origin, way, target, f"M{x1} {down} V{down + 14} H{side} V{y2 - 18} H{x2} V{end}", arrow, side, (y1 + y2) // 2)
     middle = end - 44
-    return Edge(origin, way, target, f"M{x1} {down} V{middle} H{x2} V{end}", arrow, x2, middle + 8 if x1 == x2 else middle + 14)
+    path = f"M{x1} {down} V{middle} H{x2} V{end}"
+    if shared and x1 != x2:
+        return Edge(origin, way, target, path, arrow, (x1 + x2) // 2, middle)
+    return Edge(origin, way, target, path, arrow, x2, middle + 8 if x1 == x2 else middle + 14)

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from babel.dates import format_timedelta
 from babel.lists import format_list
+from babel.units import format_unit
 from flask import Blueprint, flash, redirect, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
@@ -24,7 +24,7 @@ from crm.web.words import event_title
 from journeys import drawing, publish, view
 from journeys.graph import Graph, parse
 from journeys.kinds import NODES, TRIGGERS
-from journeys.node import Sentence
+from journeys.node import Sentence, write_duration
 from journeys.view import JourneyRow, RunFilters, RunView, StepRow
 
 bp = Blueprint("journeys", __name__, template_folder="templates")
@@ -56,6 +56,7 @@ CARTS = {
     "expired": _l("the cart had lapsed"),
     "gone": _l("there was no cart any more"),
 }
+UNITS = {"w": "duration-week", "d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
 PAGE = 50
 
 
@@ -158,7 +159,8 @@ def say(sentence: Sentence) -> str:
 
 def _value(name: str, value: object) -> object:
     if isinstance(value, dt.timedelta):
-        return format_timedelta(value, threshold=1.5, locale=region())
+        amount = write_duration(value)
+        return format_unit(int(amount[:-1]), UNITS[amount[-1]], locale=region())
     if isinstance(value, list):
         return events_in_words(value) if name == "events" else format_list([str(each) for each in value], locale=region())
     return value

@@ -39,7 +39,7 @@ class Branch(Node[BranchSettings]):
 
     kind = "branch"
     title = _l("Branch")
-    icon = "arrows-split-2"
+    icon = "sitemap"
     reads = frozenset({"cart", "traits"})
     settings_type = BranchSettings
 

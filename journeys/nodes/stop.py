@@ -19,7 +19,7 @@ class Stop(Node[StopSettings]):
 
     kind = "stop"
     title = _l("End")
-    icon = "door-exit"
+    icon = "logout"
     settings_type = StopSettings
 
     def step(self, settings: StopSettings, run: Run) -> Step:
