@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import uuid
+from functools import cache
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -17,7 +18,7 @@ from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.messages.models import Decision, Message
 from crm.messages.outbox import Request, queue
-from crm.messages.templates import install, shipped_templates
+from crm.messages.templates import Source, publish, read, shipped_templates
 from crm.profiles.models import Identity, Profile
 from tests import makers
 
@@ -53,10 +54,15 @@ def about_cart(now: dt.datetime, key: str = "c1") -> dict[str, Any]:
 
 def message(session: Session, now: dt.datetime, profile_id: uuid.UUID, *, template: str = "abandoned_cart", **more: Any) -> uuid.UUID:
     """One queued message about the person's cart, from a run of its own."""
-    install(session, shipped_templates(), now)
+    publish(session, _words(), now)
     values: dict[str, Any] = {"run_id": new_id(), "journey": "abandoned_cart", "node": "mail", "relevant_if": about_cart(now)} | more
     [made] = queue(session, [Request(profile_id, "email", template, **values)], now)
     return made
+
+
+@cache
+def _words() -> Source:
+    return read(shipped_templates() / "abandoned_cart")
 
 
 def the(session: Session, message_id: uuid.UUID) -> Message:
