@@ -11,22 +11,16 @@ import psycopg
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from crm.core import clock
 from crm.core.config import Config
+from workers.due import due
 from workers.housekeeping import CHORES
 from workers.process import Tools, tools
-from workers.queue import Name
 
 LEADER_LOCK = 0x6C656164
 KEEPALIVES = "keepalives=1 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000"  # a dead host frees the lock
-DUE: dict[Name, str] = {
-    "drain": "SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL)",
-    "wake": "SELECT EXISTS (SELECT FROM wakeups WHERE due_at <= :now)",
-    "deliver": "SELECT EXISTS (SELECT FROM outbox WHERE due_at <= :now AND lease_until IS NULL)",
-}
 
 log = structlog.get_logger()
 
@@ -35,11 +29,11 @@ def sweep(ours: Tools) -> None:
     """Hint at whatever a lost hint would have left lying."""
     try:
         with ours.sessions() as session:
-            due = [name for name, query in DUE.items() if session.scalar(text(query), {"now": clock.now()})]
+            names = due(session, clock.now())
     except SQLAlchemyError as error:
         log.warning("sweep_failed", error=str(error))
         return
-    for name in due:
+    for name in names:
         ours.hints.hint(name)
 
 

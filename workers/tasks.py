@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import structlog
 from celery.signals import worker_process_init
-from sqlalchemy import text
 
 from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
 from journeys import engine
 from workers import pipeline
+from workers.due import due
 from workers.process import Tools, end_with_parent, tools
 from workers.queue import Name, app, connect
 
@@ -79,18 +79,9 @@ def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
 def _hint_what_became_due(ours: Tools) -> None:
     """What the last step made may be due at once: do not leave it to the clock's next second."""
     with ours.sessions() as session:
-        outbox, wakeups, inbox = session.execute(text(DUE), {"now": clock.now()}).one()
-    due: dict[Name, bool] = {"deliver": outbox, "wake": wakeups, "drain": inbox}
-    for name, is_due in due.items():
-        if is_due:
-            ours.hints.hint(name)
-
-
-DUE = """
-SELECT EXISTS (SELECT FROM outbox WHERE due_at <= :now AND lease_until IS NULL),
-       EXISTS (SELECT FROM wakeups WHERE due_at <= :now),
-       EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL)
-"""
+        names = due(session, clock.now())
+    for name in names:
+        ours.hints.hint(name)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from crm.core.config import Config
 from workers import clock
 from workers.process import Tools, tools
-from workers.queue import broker_url
+from workers.queue import NAMES, broker_url
 
 CLOCK = "from workers.clock import main; main()"
 
@@ -85,7 +85,7 @@ def test_another_clock_leads_at_once_when_the_leader_is_killed(config, tmp_path)
 
 def hinted(ours: Tools) -> set[str]:
     client = redis.Redis.from_url(ours.config.redis_url)
-    return {name for name in clock.DUE if client.exists(f"kesher:hint:{name}")}
+    return {name for name in NAMES if client.exists(f"kesher:hint:{name}")}
 
 
 def test_nothing_due_is_not_hinted_at(ours):
