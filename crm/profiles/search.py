@@ -145,8 +145,8 @@ def _found(session: Session, *, query: str, who: Who, after_sql: str, values: di
 
 def _near(session: Session, *, who: Who, after_sql: str, values: dict[str, Any]) -> list[Row[Any]]:
     """The matches among the few thousand people seen last."""
-    latest = _PAGE.format(rows=_walks(who, after_sql, matching=False, limit=":look")).replace(":limit", ":look")
-    page = _PAGE.format(rows=f"SELECT p.id, p.last_seen FROM ({latest}) l JOIN profiles p ON p.id = l.id WHERE p.search @@ CAST(:query AS tsquery)")  # noqa: S608
+    latest = _NEAR.format(rows=_walks(who, after_sql, matching=False, limit=":look"))
+    page = _PAGE.format(rows=latest)
     return list(session.execute(text(_SHOW.format(page=page)), {**values, "look": LOOK}))
 
 
@@ -163,8 +163,12 @@ def _walks(who: Who, after_sql: str, *, matching: bool, limit: str) -> str:
     return " UNION ALL ".join(_WALK.format(known=_KNOWN[part], more=more, limit=limit) for part in parts)
 
 
-_PAGE = "SELECT * FROM ({rows}) found ORDER BY last_seen DESC, id DESC LIMIT :limit"
-_WALK = "(SELECT p.id, p.last_seen FROM profiles p WHERE p.merged_into IS NULL AND {known} {more} ORDER BY p.last_seen DESC, p.id DESC LIMIT {limit})"
+_PAGE = "SELECT id, last_seen FROM ({rows}) found ORDER BY last_seen DESC, id DESC LIMIT :limit"
+_WALK = "(SELECT p.id, p.last_seen, p.search FROM profiles p WHERE p.merged_into IS NULL AND {known} {more} ORDER BY p.last_seen DESC, p.id DESC LIMIT {limit})"
+_NEAR = """
+SELECT id, last_seen FROM (SELECT * FROM ({rows}) both_halves ORDER BY last_seen DESC, id DESC LIMIT :look) latest
+WHERE search @@ CAST(:query AS tsquery)
+"""
 _AMONG = "SELECT p.id, p.last_seen FROM profiles p WHERE p.id = ANY(:few) {more}"
 _MATCHES = "SELECT p.id FROM profiles p WHERE p.search @@ CAST(:query AS tsquery) AND p.merged_into IS NULL AND {known} LIMIT :broad"
 _SHOW = """
