@@ -29,7 +29,7 @@ from journeys.view import JourneyRow, RunFilters, RunView, StepRow
 
 bp = Blueprint("journeys", __name__, template_folder="templates")
 STATES = {  # status -> (words, tone, icon)
-    "live": (_l("Live"), "ok", ""),
+    "live": (_l("Active"), "ok", ""),
     "paused": (_l("Paused"), "warn", ""),
     "broken": (_l("Broken"), "bad", "alert-triangle"),
     "draft": (_l("Draft"), "line", ""),

@@ -8,8 +8,10 @@ import uuid
 from typing import Any
 
 import pytest
+from babel.messages.pofile import read_po
 from pydantic import ValidationError
 
+from crm.web.i18n import CATALOGS
 from journeys.kinds import NODES, TRIGGERS
 from journeys.node import Advance, Finish, Park, Run, RunEvent
 
@@ -73,3 +75,19 @@ def test_time_scale_shortens_a_wait_and_nothing_else() -> None:
     node = NODES["wait"]
     fast = Run(**{name: getattr(run_at(NOW), name) for name in Run.__slots__} | {"time_scale": 60.0})
     assert node.step(node.settings_type.model_validate({"for": "1h"}), fast) == Park(NOW + dt.timedelta(minutes=1))
+
+
+def words_of(kind: str, plain: dict[str, Any]) -> set[str]:
+    node = NODES[kind]
+    settings = node.settings_type.model_validate(plain)
+    ways = {words for way, words in node.exits(settings).items() if words and words != way}
+    fields = {str(field.title) for field in node.settings_type.model_fields.values()}
+    return {node.title, node.summary(settings).text} | ways | fields
+
+
+@pytest.mark.parametrize(("kind", "plain"), CASES)
+def test_every_word_exists_in_hebrew(kind: str, plain: dict[str, Any]) -> None:
+    with (CATALOGS / "he" / "LC_MESSAGES" / "messages.po").open("rb") as file:
+        catalog = read_po(file, locale="he")
+    known = {message.id for message in catalog if message.string}
+    assert words_of(kind, plain) <= known
