@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 from email.message import EmailMessage
-from typing import cast
 
 from flask import Blueprint, Response, render_template, request
 from flask_babel import gettext as _
@@ -84,7 +83,7 @@ def _mail(mail_id: int) -> Mail:
 
 
 def _parsed(mail: Mail) -> EmailMessage:
-    return cast(EmailMessage, email.message_from_bytes(mail.raw, policy=email.policy.default))
+    return email.message_from_bytes(mail.raw, policy=email.policy.default)
 
 
 def _part(message: EmailMessage, kind: str) -> str:

@@ -25,7 +25,8 @@ class Item:
 
     @property
     def label(self) -> str:
-        return _(self.title)
+        """Its words in the page's language."""
+        return str(_(self.title))
 
 
 ITEMS = (

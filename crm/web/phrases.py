@@ -12,7 +12,8 @@ from markupsafe import Markup
 from crm.core.json import dumps
 from crm.web import words
 from crm.web.i18n import language
-from crm.web.isolates import bdi, ltr, money, num, sentence as _
+from crm.web.isolates import bdi, ltr, money, num
+from crm.web.isolates import sentence as _
 
 LONGEST = 300
 
@@ -111,7 +112,13 @@ def consent_line(said: _Said, topics: Mapping[str, Mapping[str, str]]) -> str:
 def consent_source(source: str) -> str:
     """Where an act of consent came from."""
     head, _colon, rest = source.partition(":")
-    known = {"api": _("the API"), "form": _("a form"), "unsubscribe": _("the unsubscribe link"), "context": _("the site's consent banner"), "import": _("an import")}
+    known = {
+        "api": _("the API"),
+        "form": _("a form"),
+        "unsubscribe": _("the unsubscribe link"),
+        "context": _("the site's consent banner"),
+        "import": _("an import"),
+    }
     return known.get(head, source) if not rest else _("%(what)s (%(name)s)", what=known.get(head, head), name=rest)
 
 

@@ -25,12 +25,25 @@ from crm.core.i18n import LANGUAGES, _l, direction
 from crm.web import navigation, phrases, words
 from crm.web.db import settings
 from crm.web.i18n import is_rtl, language, region
-from crm.web.isolates import bdi, ltr, money, num
+from crm.web.isolates import bdi, ltr, money, num, sentence
 
 STATIC = Path(__file__).parent / "static"
 _HOW = {"exact": "%(n)s", "about": _l("about %(n)s"), "at_least": _l("at least %(n)s")}
 MIRRORED = frozenset(  # icons with a direction, flipped in right-to-left
-    "arrow-right arrow-left chevron-right chevron-left send logout login-2 external-link route message-2 list-check door-exit".split()
+    (
+        "arrow-right",
+        "arrow-left",
+        "chevron-right",
+        "chevron-left",
+        "send",
+        "logout",
+        "login-2",
+        "external-link",
+        "route",
+        "message-2",
+        "list-check",
+        "door-exit",
+    )
 )
 
 
@@ -130,7 +143,7 @@ def day_title(date: dt.date) -> str:
 def long_day(moment: dt.datetime) -> str:
     """The weekday, date and time in words."""
     here = local(moment)
-    return _("%(day)s, %(time)s", day=format_date(here, "full", locale=region()), time=f"{here:%H:%M}")
+    return sentence("%(day)s, %(time)s", day=format_date(here, "full", locale=region()), time=f"{here:%H:%M}")
 
 
 def seen_now(moment: dt.datetime) -> bool:

@@ -20,7 +20,9 @@ HASHER = PasswordHasher()
 SHORTEST = 10
 
 
-def create_user(session: Session, *, email: str, name: str, role: str, password: str, language: str | None = None) -> User:
+def create_user(  # noqa: PLR0913  each is a field of the form
+    session: Session, *, email: str, name: str, role: str, password: str, language: str | None = None
+) -> User:
     """Add somebody who may sign in; InvalidError where the address is taken, the role unknown or the password short."""
     email = email.strip().lower()
     if "@" not in email:

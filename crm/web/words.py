@@ -189,4 +189,4 @@ def status_word(code: str) -> tuple[str, str, str]:
 
 def word(table: dict[str, str], code: str) -> str:
     """A code of one of the tables above in words; an unknown one as it is."""
-    return _(table[code]) if code in table else code
+    return str(_(table[code])) if code in table else code

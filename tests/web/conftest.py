@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from hatch_build import _compile_translations
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
 from crm.web import users
 from crm.web.app import create_app
 from crm.web.models import ROLES, User
+from hatch_build import _compile_translations
 from workers.mailbox_pages import bp as mailbox
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,12 @@ PASSWORD = "a long enough password"  # noqa: S105  of a test's user
 def translations() -> None:
     """The Hebrew words, compiled where they changed."""
     _compile_translations(ROOT / "crm/web/translations")
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 as everywhere, but cheap."""
+    monkeypatch.setattr(users, "HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture
@@ -74,7 +81,7 @@ class Browser:
 
     def post(self, path: str, page: str = "/account", **form: object):  # type: ignore[no-untyped-def]
         token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page).text)
-        return self.client.post(path, data={"csrf_token": token[1] if token else "", **form})
+        return self.client.post(path, data={"csrf_token": token[1] if token else "", **form}, headers={"Accept-Language": "en"})
 
     def sign_in(self, email: str, password: str = PASSWORD, **form: object):  # type: ignore[no-untyped-def]
         return self.post("/sign-in", page="/sign-in", email=email, password=password, **form)

@@ -45,7 +45,13 @@ def open_shop(session: Session, now: dt.datetime) -> Shop:
     keys.create(session, source_name=source.name, kind="server")
     install(session, shipped_templates(), now)
     dana = _dana(session, source.id, now)
-    shop = Shop(dana, source.id, {status: _message(session, dana, status, now) for status in ("queued", "held", "sent", "dropped", "failed", "unknown")}, _mail(session, now), "abandoned_cart")
+    shop = Shop(
+        dana,
+        source.id,
+        {status: _message(session, dana, status, now) for status in ("queued", "held", "sent", "dropped", "failed", "unknown")},
+        _mail(session, now),
+        "abandoned_cart",
+    )
     session.execute(
         insert(QuarantinedCall).values(
             received_at=now, source_id=source.id, trusted=True, origin="live", reason="no_identity", detail="userId or anonymousId is missing",
@@ -60,12 +66,22 @@ def _dana(session: Session, source_id: int, now: dt.datetime) -> uuid.UUID:
     dana, browser = new_id(), new_id()
     traits = {"city": "תל אביב", "language": "he", "email": "dana.av@example.co.il", "club": True, "visits": 12, "address": {"street": "הרצל 1"}}
     seen = {name: [int(now.timestamp() * 1000), 1] for name in traits}
-    session.execute(insert(Profile).values(id=dana, bucket=7, known=True, name="דנה אברהמי", traits=traits, traits_at=seen, first_seen=now - dt.timedelta(days=400), last_seen=now))
+    session.execute(
+        insert(Profile).values(
+            id=dana, bucket=7, known=True, name="דנה אברהמי", traits=traits, traits_at=seen, first_seen=now - dt.timedelta(days=400), last_seen=now
+        )
+    )
     session.execute(insert(Profile).values(id=browser, bucket=9, known=False, first_seen=now, last_seen=now, merged_into=dana))
     pairs = [("email", "dana.av@example.co.il"), ("phone", "+972505550142"), ("user_id", "10482"), ("anonymous_id", "a-1"), ("external:woocommerce", "7731")]
-    session.execute(insert(Identity), [{"kind": kind, "value": value, "profile_id": dana, "verified": kind != "anonymous_id", "first_seen": now} for kind, value in pairs])
+    session.execute(
+        insert(Identity), [{"kind": kind, "value": value, "profile_id": dana, "verified": kind != "anonymous_id", "first_seen": now} for kind, value in pairs]
+    )
     session.execute(insert(Link).values(from_id=browser, into_id=dana, reason="identified", accepted=1, detail={"kind": "anonymous_id", "value": "a-1"}))
-    session.execute(insert(Cart).values(profile_id=dana, source_id=source_id, key="c1", status="open", items=ITEMS, value=Decimal("189"), currency="ILS", opened_at=now, changed_at=now))
+    session.execute(
+        insert(Cart).values(
+            profile_id=dana, source_id=source_id, key="c1", status="open", items=ITEMS, value=Decimal("189"), currency="ILS", opened_at=now, changed_at=now
+        )
+    )
     session.execute(
         insert(Order).values(
             source_id=source_id, order_id="KM-20931", profile_id=dana, currency="ILS", revenue=Decimal("342"), refunded=Decimal("89"), items=ITEMS,
@@ -83,7 +99,9 @@ def _dana(session: Session, source_id: int, now: dt.datetime) -> uuid.UUID:
 
 def _happened(profile_id: uuid.UUID, source_id: int, name: str, number: int, now: dt.datetime, properties: dict[str, object]) -> Happened:
     kind = "identify" if name == "identify" else "track"
-    return Happened(profile_id, now - dt.timedelta(hours=number), number, source_id, kind, name, "live", True, (), properties, {}, {}, now, message_id=f"m{number}")
+    return Happened(
+        profile_id, now - dt.timedelta(hours=number), number, source_id, kind, name, "live", True, (), properties, {}, {}, now, message_id=f"m{number}"
+    )
 
 
 def _message(session: Session, profile_id: uuid.UUID, status: str, now: dt.datetime) -> uuid.UUID:
@@ -98,7 +116,13 @@ def _message(session: Session, profile_id: uuid.UUID, status: str, now: dt.datet
     )  # fmt: skip
     answer = {"held": "hold", "dropped": "drop", "queued": "queue"}.get(status, status)
     rows = [("cheap", "send", "allowed"), ("final", answer, reason or "allowed")]
-    session.execute(insert(Decision), [{"profile_id": profile_id, "message_id": number, "stage": stage, "answer": what, "reason": why, "detail": {"question": "agreed"}} for stage, what, why in rows])
+    session.execute(
+        insert(Decision),
+        [
+            {"profile_id": profile_id, "message_id": number, "stage": stage, "answer": what, "reason": why, "detail": {"question": "agreed"}}
+            for stage, what, why in rows
+        ],
+    )
     return number
 
 

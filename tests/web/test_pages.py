@@ -101,7 +101,10 @@ def test_people_page_by_keyset(session: Session, now: dt.datetime, browser_as: C
     from crm.core.ids import new_id  # noqa: PLC0415
     from crm.profiles.models import Profile  # noqa: PLC0415
 
-    rows = [{"id": new_id(), "bucket": 1, "known": True, "name": f"person {n:03}", "first_seen": now, "last_seen": now - dt.timedelta(minutes=n)} for n in range(120)]
+    rows = [
+        {"id": new_id(), "bucket": 1, "known": True, "name": f"person {n:03}", "first_seen": now, "last_seen": now - dt.timedelta(minutes=n)}
+        for n in range(120)
+    ]
     session.execute(insert(Profile), rows)
     session.commit()
     browser, seen, path = browser_as("viewer"), set(), "/people"

@@ -52,7 +52,9 @@ def profile(profile_id: uuid.UUID) -> str | Response:
         return redirect(f"/people/{person.id}")
     sent = messages(db(), Filters(profile_id=person.id), limit=10)
     topics = {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))}
-    return render_template("profile.html", profile=person, person=person, sent=sent, topics=topics, journeys_of=is_built("/journeys/of/"), **_timeline(person.id))
+    return render_template(
+        "profile.html", profile=person, person=person, sent=sent, topics=topics, journeys_of=is_built("/journeys/of/"), **_timeline(person.id)
+    )
 
 
 @bp.get("/people/<uuid:profile_id>/timeline")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request
-from flask_babel import gettext as _, ngettext
+from flask_babel import gettext as _
+from flask_babel import ngettext
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
@@ -25,9 +26,11 @@ def index() -> str:
     """The list, newest first."""
     before, source_id = request.args.get("before", type=int), request.args.get("source", type=int)
     rows = quarantine.page(db(), before=before, size=PAGE + 1, source_id=source_id)
-    names = {name_id: name for name_id, name in db().execute(select(Source.id, Source.name))}
+    names = dict(db().execute(select(Source.id, Source.name)).tuples())
     shown = rows[:PAGE]
-    return render_template("quarantine.html", rows=shown, more=shown[-1].id if len(rows) > PAGE else None, before=before, names=names, source_id=source_id, most=SHOWN)
+    return render_template(
+        "quarantine.html", rows=shown, more=shown[-1].id if len(rows) > PAGE else None, before=before, names=names, source_id=source_id, most=SHOWN
+    )
 
 
 @bp.post("")

@@ -35,7 +35,9 @@ def create() -> str | Response:
     """Add somebody; the first password is shown once."""
     password = secrets.token_urlsafe(12)
     try:
-        user = users.create_user(db(), email=request.form.get("email", ""), name=request.form.get("name", ""), role=request.form.get("role", ""), password=password)
+        user = users.create_user(
+            db(), email=request.form.get("email", ""), name=request.form.get("name", ""), role=request.form.get("role", ""), password=password
+        )
     except InvalidError as error:
         flash(_(str(error)), "bad")
         return redirect("/settings/users")

@@ -6,8 +6,8 @@ import datetime as dt
 
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, session
 from flask_babel import gettext as _
-from flask_login import current_user
 from flask_limiter.util import get_remote_address
+from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from crm.core.i18n import LANGUAGES

@@ -1,0 +1,133 @@
+"""A real browser: every page at both widths in both languages, and what its small scripts do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from crm.core.config import Config
+from crm.core.db import engine_for, sessions
+from crm.web import users
+from crm.web.app import create_app
+from tests.web.conftest import PASSWORD
+from tests.web.shop import Shop, open_shop
+from workers.mailbox_pages import bp as mailbox
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
+PAGES = (
+    "/", "/people", "/people?q=zzz", "/people/{dana}", "/messages", "/messages/{dropped}", "/templates", "/templates/{template}", "/templates/{template}?width=text",
+    "/sources", "/sources/{source}", "/quarantine", "/settings/users", "/settings/tokens", "/settings/changes", "/account", "/mailbox", "/mailbox/{mail}?width=headers",
+)  # fmt: skip
+
+
+@pytest.fixture
+def site(fresh_url: str, home: Path, now: dt.datetime) -> Iterator[tuple[str, Shop]]:
+    """A running application with a small shop in it."""
+    engine = engine_for(fresh_url)
+    with Session(engine) as session:
+        users.create_user(session, email="admin@shop.example", name="תמר אלון", role="admin", password=PASSWORD)
+        shop = open_shop(session, now)
+    config = Config(home=home, database_url=fresh_url, redis_url="memory://", smtp_url="", secret_key="secret")
+    server = make_server("127.0.0.1", 0, create_app(config, sessions(engine), [mailbox]), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}", shop
+    server.shutdown()
+    thread.join()
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as tool:
+        made = tool.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield made
+        made.close()
+
+
+def signed_in(chromium: Browser, url: str, language: str, width: int) -> tuple[Page, list[str]]:
+    page = chromium.new_context(viewport={"width": width, "height": 800}, locale=language).new_page()
+    page.set_default_timeout(15_000)
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(f"{url}/sign-in")
+    page.fill("#email", "admin@shop.example")
+    page.fill("#password", PASSWORD)
+    page.click("button.btn-primary")
+    page.wait_for_url(f"{url}/")
+    return page, troubles
+
+
+def test_no_page_is_wider_than_its_window_or_has_an_error(site: tuple[str, Shop], chromium: Browser) -> None:
+    url, shop = site
+    for language in ("he", "en"):
+        for width in (1440, 360):
+            page, troubles = signed_in(chromium, url, language, width)
+            for path in PAGES:
+                page.goto(url + path.format(dana=shop.dana, source=shop.source, mail=shop.mail, template=shop.template, **shop.messages))
+                assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, language, width)
+                assert page.evaluate("document.fonts.ready.then(() => [...document.fonts].filter(f => f.status == 'error').length)") == 0
+                assert page.evaluate(
+                    "[...document.querySelectorAll('use')].every(u => u.getBoundingClientRect().width > 0 || !u.closest('svg').checkVisibility())"
+                ), path
+            assert [text for text in troubles if "sandboxed" not in text and "ERR_" not in text] == []
+            page.context.close()
+
+
+def test_typing_finds_people_and_keeps_the_search_in_the_address(site: tuple[str, Shop], chromium: Browser) -> None:
+    page, troubles = signed_in(chromium, site[0], "he", 1440)
+    page.goto(f"{site[0]}/people")
+    page.locator("input[name=q]").first.press_sequentially("אין כזה")
+    expect(page.locator("#rows .k-empty")).to_be_visible()
+    assert "q=" in page.url
+    page.locator("input[name=q]").first.fill("0142")
+    expect(page.locator("#rows")).to_contain_text("דנה אברהמי")
+    assert troubles == []
+
+
+def test_ctrl_k_finds_a_profile_and_enter_opens_it(site: tuple[str, Shop], chromium: Browser) -> None:
+    url, shop = site
+    page, troubles = signed_in(chromium, url, "en", 1440)
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette")).to_be_visible()
+    page.keyboard.type("דנה")
+    expect(page.locator("#found [aria-selected=true]")).to_contain_text("דנה אברהמי")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{url}/people/{shop.dana}")
+    assert troubles == []
+
+
+def test_the_reason_of_a_message_opens_beside_the_log_and_closes_again(site: tuple[str, Shop], chromium: Browser) -> None:
+    url, shop = site
+    page, troubles = signed_in(chromium, url, "en", 1440)
+    page.goto(f"{url}/messages?status=dropped")
+    page.locator("[data-drawer]").click()
+    expect(page.locator("#drawer")).to_contain_text("the cart was ordered or emptied")
+    assert page.url == f"{url}/messages/{shop.messages['dropped']}"
+    page.locator("[data-close-drawer]").click()
+    page.wait_for_url(f"{url}/messages?status=dropped")
+    expect(page.locator("#drawer h2")).to_have_count(0)
+    assert troubles == []
+
+
+def test_home_is_live_and_the_menu_opens_on_a_phone(site: tuple[str, Shop], chromium: Browser) -> None:
+    page, troubles = signed_in(chromium, site[0], "he", 360)
+    with page.expect_response(lambda answer: answer.url.endswith("/home/pulse") and answer.status == 200):
+        pass
+    expect(page.locator("#nav")).not_to_be_visible()
+    page.locator("[data-menu]").click()
+    expect(page.locator("#nav")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#nav")).not_to_be_visible()
+    assert troubles == []

@@ -1,0 +1,91 @@
+"""What protects the pages: form tokens, headers, cookies, sentences instead of traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from crm.web.models import User
+from tests.web.conftest import Browser
+
+
+def test_a_form_without_its_token_changes_nothing(session: Session, make_app: Callable[..., Flask], people: dict[str, User]) -> None:
+    client = make_app().test_client()
+    Browser(client).sign_in("admin@shop.example")
+    before = session.scalar(select(func.count()).select_from(User))
+    answer = client.post("/settings/users", data={"email": "x@shop.example", "role": "admin"})
+    assert answer.status_code == 400
+    assert session.scalar(select(func.count()).select_from(User)) == before
+
+
+def test_every_form_of_every_blueprint_asks_for_its_token(app: Flask, people: dict[str, User]) -> None:
+    client = app.test_client()
+    Browser(client).sign_in("admin@shop.example")
+    asked = 0
+    for rule in app.url_map.iter_rules():
+        if "POST" not in (rule.methods or ()) or rule.endpoint.startswith(("api_", "public.")):
+            continue
+        path = rule.rule
+        for name in rule.arguments:
+            path = path.replace(next(part for part in (f"<int:{name}>", f"<uuid:{name}>", f"<{name}>") if part in path), "1" if "int:" in path else "x")
+        assert client.post(path).status_code in {400, 404}, rule
+        asked += 1
+    assert asked > 10
+
+
+def test_scripts_come_only_from_here(browser: Browser) -> None:
+    headers = browser.get("/sign-in").headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["script-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert policy["default-src"] == "'none'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(("base_url", "secure"), [("https://kesher.example", True), ("http://127.0.0.1:8000", False)])
+def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(
+    make_app: Callable[..., Flask], people: dict[str, User], base_url: str, secure: bool
+) -> None:
+    client = make_app(base_url=base_url).test_client()
+    cookie = Browser(client).get("/sign-in").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert ("Secure" in cookie) is secure
+
+
+def test_a_shortened_time_is_said_on_every_page(make_app: Callable[..., Flask], people: dict[str, User]) -> None:
+    browser = Browser(make_app(time_scale=60.0).test_client())
+    assert "shortened" in browser.get("/sign-in").text
+    browser.sign_in("admin@shop.example")
+    for page in ("/", "/people", "/messages", "/mailbox", "/settings/users"):
+        assert "Waits are shortened" in browser.get(page).text
+
+
+def test_a_bug_becomes_a_sentence_and_a_number_not_a_trace(app: Flask, people: dict[str, User]) -> None:
+    def broken() -> str:
+        raise RuntimeError("secret inner words")
+
+    app.add_url_rule("/broken", "broken", broken)
+    app.add_url_rule("/api/broken", "api_broken", broken)
+    browser = Browser(app.test_client())
+    page = browser.get("/broken")
+    assert page.status_code == 500
+    assert "Log line" in page.text
+    assert "secret inner words" not in page.text
+    answer = browser.get("/api/broken")
+    assert answer.status_code == 500
+    assert set(answer.json) == {"error", "id"}
+    toast = browser.get("/broken", **{"HX-Request": "true"})
+    assert toast.headers["HX-Retarget"] == "#toast"
+    assert "k-toast" in toast.text
+    assert "<html" not in toast.text
+
+
+def test_a_fragment_asked_for_after_the_session_ended_sends_the_whole_page_to_sign_in(browser: Browser) -> None:
+    answer = browser.get("/home/pulse", **{"HX-Request": "true"})
+    assert answer.headers["HX-Redirect"] == "/sign-in"

@@ -1,0 +1,68 @@
+"""Both languages say everything, and nothing points the wrong way."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from crm.messages.gate import REASONS
+from crm.web import words
+
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "crm/web"
+KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
+METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
+SIDES = re.compile(r"(?<![\w-])(margin|padding|border|inset)-(left|right)\b|(?<![\w-])(left|right)\s*:|text-align:\s*(left|right)|float:\s*(left|right)")
+
+
+def said() -> set[str]:
+    found = set()
+    for package in ("crm", "journeys", "workers"):
+        for _file, _line, message, _comments, _context in extract_from_dir(ROOT / package, METHODS, {"**/templates/**.html": {"trimmed": "true"}}, KEYWORDS):
+            found.add(message if isinstance(message, str) else message[0])
+    return found
+
+
+def hebrew() -> dict[str, list[str]]:
+    with (WEB / "translations/he/LC_MESSAGES/messages.po").open("rb") as file:
+        catalog = read_po(file, locale="he")
+    return {(m.id if isinstance(m.id, str) else m.id[0]): [m.string] if isinstance(m.string, str) else list(m.string) for m in catalog if m.id and not m.fuzzy}
+
+
+def test_every_sentence_has_its_hebrew() -> None:
+    known = hebrew()
+    missing = sorted(message for message in said() if not all(known.get(message, [""])))
+    assert len(said()) > 300
+    assert missing == []
+
+
+def test_a_translation_has_the_slots_of_its_sentence() -> None:
+    slots = re.compile(r"%\((\w+)\)s|\{(\w+)\}")
+    for message, texts in hebrew().items():
+        wanted = set(slots.findall(message))
+        assert set(slots.findall(texts[-1])) == wanted, message
+        assert all(set(slots.findall(text)) <= wanted for text in texts), message
+
+
+def test_every_reason_of_the_gate_is_a_sentence() -> None:
+    assert set(REASONS) <= set(words.REASONS)
+    assert all(text.endswith(".") for text in words.REASONS.values())
+
+
+def test_styles_know_no_left_and_right() -> None:
+    for path in [WEB / "static/kesher.css", *WEB.glob("templates/*.html")]:
+        found = SIDES.search(path.read_text())
+        assert found is None, f"{path.name}: {found}"
+
+
+def test_every_icon_a_page_names_is_in_the_sprite() -> None:
+    there = set((WEB / "assets/icons.txt").read_text().split())
+    used = set()
+    for path in [*WEB.glob("templates/**/*.html"), *(ROOT / "journeys").glob("templates/**/*.html")]:
+        used |= set(re.findall(r'icon\("([a-z0-9-]+)"', path.read_text()))
+    used |= {sign for _title, sign, _tone in words.EVENTS.values()} | {sign for _title, _tone, sign in words.STATUSES.values()}
+    used |= {sign for _title, sign in words.IDENTITIES.values()}
+    assert used - there == set()
