@@ -177,8 +177,8 @@ def reason(code: str | None) -> str:
     code = code or ""
     head, _colon, rest = code.partition(":")
     if head == "exit" and rest:
-        return _("The run ended: %(event)s.", event=event_title(rest))
-    return _(REASONS[head]) if head in REASONS else code
+        return str(_("The run ended: %(event)s.", event=event_title(rest)))
+    return str(_(REASONS[head])) if head in REASONS else code
 
 
 def status_word(code: str) -> tuple[str, str, str]:

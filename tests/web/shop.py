@@ -90,14 +90,14 @@ def _dana(session: Session, source_id: int, now: dt.datetime) -> uuid.UUID:
     )  # fmt: skip
     names = ["Product Added", "Page Viewed", "Order Completed", "identify", "A name of the shop's own"]
     properties = {"name": "סט פינג׳אן נחושת", "price": "189.00", "currency": "ILS", "order_id": "KM-20931", "total": 342, "path": "/coffee"}
-    store.append(session, [_happened(dana, source_id, name, n, now, properties) for n, name in enumerate(names * 12, 1)])
+    store.append(session, [_happened(dana, source_id, name, n, now=now, properties=properties) for n, name in enumerate(names * 12, 1)])
     body = dumps({"type": "track", "event": "Product Added", "userId": "10482", "messageId": "m1", "properties": properties})
     session.execute(insert(InboxRow).values(received_at=now, source_id=source_id, trusted=True, origin="live", lane=1, body=body, processed_at=now))
     refresh_search(session, [dana])
     return dana
 
 
-def _happened(profile_id: uuid.UUID, source_id: int, name: str, number: int, now: dt.datetime, properties: dict[str, object]) -> Happened:
+def _happened(profile_id: uuid.UUID, source_id: int, name: str, number: int, *, now: dt.datetime, properties: dict[str, object]) -> Happened:
     kind = "identify" if name == "identify" else "track"
     return Happened(
         profile_id, now - dt.timedelta(hours=number), number, source_id, kind, name, "live", True, (), properties, {}, {}, now, message_id=f"m{number}"
@@ -109,8 +109,8 @@ def _message(session: Session, profile_id: uuid.UUID, status: str, now: dt.datet
     reason = {"held": "try_later", "dropped": "no_longer_relevant", "failed": "rejected", "unknown": "uncertain"}.get(status)
     session.execute(
         insert(Message).values(
-            id=number, profile_id=profile_id, journey="abandoned_cart", node="mail", channel="email", template="abandoned_cart", version=1, language="he", topic="offers",
-            purpose="marketing", address="dana.av@example.co.il", subject="פרסומת: העגלה שלך מחכה, דנה", status=status, reason=reason, created_at=now,
+            id=number, profile_id=profile_id, journey="abandoned_cart", node="mail", channel="email", template="abandoned_cart", version=1,
+            language="he", topic="offers", purpose="marketing", address="dana.av@example.co.il", subject="פרסומת: העגלה שלך מחכה, דנה", status=status, reason=reason, created_at=now,
             sent_at=now if status == "sent" else None, opened_at=now if status == "sent" else None, attempts=1,
         )
     )  # fmt: skip

@@ -25,9 +25,25 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chro
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
 PAGES = (
-    "/", "/people", "/people?q=zzz", "/people/{dana}", "/messages", "/messages/{dropped}", "/templates", "/templates/{template}", "/templates/{template}?width=text",
-    "/sources", "/sources/{source}", "/quarantine", "/settings/users", "/settings/tokens", "/settings/changes", "/account", "/mailbox", "/mailbox/{mail}?width=headers",
-)  # fmt: skip
+    "/",
+    "/people",
+    "/people?q=zzz",
+    "/people/{dana}",
+    "/messages",
+    "/messages/{dropped}",
+    "/templates",
+    "/templates/{template}",
+    "/templates/{template}?width=text",
+    "/sources",
+    "/sources/{source}",
+    "/quarantine",
+    "/settings/users",
+    "/settings/tokens",
+    "/settings/changes",
+    "/account",
+    "/mailbox",
+    "/mailbox/{mail}?width=headers",
+)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def index() -> str:
     """The list, newest first."""
     before, source_id = request.args.get("before", type=int), request.args.get("source", type=int)
     rows = quarantine.page(db(), before=before, size=PAGE + 1, source_id=source_id)
-    names = dict(db().execute(select(Source.id, Source.name)).tuples())
+    names = {row.id: row.name for row in db().execute(select(Source.id, Source.name))}
     shown = rows[:PAGE]
     return render_template(
         "quarantine.html", rows=shown, more=shown[-1].id if len(rows) > PAGE else None, before=before, names=names, source_id=source_id, most=SHOWN

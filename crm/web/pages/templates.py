@@ -29,8 +29,8 @@ def index() -> str:
     """The list."""
     latest = (TemplateVersion.name == Template.name) & (TemplateVersion.version == Template.version)
     rows = db().execute(select(Template, TemplateVersion).outerjoin(TemplateVersion, latest).order_by(Template.name)).all()
-    counted = select(Message.template, func.count()).where(Message.status == "sent").group_by(Message.template)
-    sent = dict(db().execute(counted).tuples())
+    counted = select(Message.template, func.count().label("messages")).where(Message.status == "sent").group_by(Message.template)
+    sent = {row.template: row.messages for row in db().execute(counted)}
     return render_template("templates.html", rows=rows, sent=sent, topics=_topics())
 
 
