@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +106,28 @@ def test_a_killed_import_goes_on_where_it_stopped(made, config, file, monkeypatc
     found = import_file(made, config, job(file), quiet)
     assert (found.resumed_at, found.new, found.tally.accepted) == (60, LINES // 2 - 60, LINES)
     assert one(made, "SELECT count(*) FROM events") == LINES // 2
+
+
+def test_kill_9_in_the_middle_of_the_command_loses_and_doubles_nothing(made, tmp_path, fresh_url):
+    lines = 40_000
+    file, rules = tmp_path / "visits.csv", tmp_path / "visits.yaml"
+    file.write_text("who,at\n" + "".join(f"p{n % 50},2025-05-01T00:00:{n % 60:02}\n" for n in range(lines)) + ",2025-05-01\n")
+    rules.write_text('columns: {who: text, at: time}\ntime: at\nidentities: {user_id: "{who}"}\nevents: [{event: Visited}]\n')
+    command = [sys.executable, "-m", "workers.manage", "import", str(file), "--source", "Old shop", "--mapping", str(rules), "--home", str(tmp_path)]
+    environment = {**os.environ, "DATABASE_URL": fresh_url, "PYTHONPATH": str(Path(workers.importing.__file__).parent.parent)}
+    with subprocess.Popen([*command, "--no-wait"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not one(made, "SELECT done FROM imports"):
+            time.sleep(0.002)
+        process.kill()
+    done = one(made, "SELECT done FROM imports")
+    assert isinstance(done, int)
+    assert 0 < done < lines
+    assert one(made, "SELECT count(*) FROM event_inbox") == done, "the progress and the rows are one transaction"
+    again = subprocess.run([*command, "--no-wait"], env=environment, capture_output=True, text=True, check=True)
+    assert f"{done:,} events were in already" in again.stdout
+    assert "1 rejected: no identity" in again.stdout
+    assert one(made, "SELECT count(*) FROM event_inbox") == lines
+    assert one(made, "SELECT count(DISTINCT body) FROM event_inbox") == lines
 
 
 def test_an_import_helps_to_empty_a_full_inbox(made, config, file, monkeypatch):

@@ -42,8 +42,9 @@ def run(ours: Tools, *, seed: int = SEED, seconds: float | None = None) -> None:
 
 
 def _consents(door: Door, folder: Path, state: fill.State) -> None:
+    before = state.consents
     fill.consents(door, folder, state)
-    log.info("demo_consents", given=state.consents)
+    log.info("demo_consents", given=state.consents - before)
 
 
 def _today() -> date:
