@@ -23,16 +23,17 @@ SHOP = 10
 
 def config(**changes: Any) -> Config:
     """Settings of a shop in Israel that speaks Hebrew."""
-    return Config(**{"home": Path("/nonexistent"), "database_url": "", "redis_url": "", "smtp_url": "smtp://127.0.0.1:1", "secret_key": "test-secret"} | changes)
+    return Config(
+        **{"home": Path("/nonexistent"), "database_url": "", "redis_url": "", "smtp_url": "smtp://127.0.0.1:1", "secret_key": "test-secret"} | changes
+    )
 
 
 def source(session: Session, name: str = "shop", **settings: Any) -> int:
     """A source of that name; its id."""
     from crm.core.json import dumps  # noqa: PLC0415
 
-    statement = text(
-        "INSERT INTO sources (name, settings) VALUES (:name, CAST(:settings AS jsonb)) ON CONFLICT (name) DO UPDATE SET settings = excluded.settings RETURNING id"
-    )
+    conflict = "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings RETURNING id"
+    statement = text(f"INSERT INTO sources (name, settings) VALUES (:name, CAST(:settings AS jsonb)) {conflict}")
     return int(session.scalar(statement, {"name": name, "settings": dumps(settings)}) or 0)
 
 

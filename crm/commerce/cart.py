@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -150,7 +150,12 @@ def _lines(event: Happened) -> dict[str, dict[str, Any]]:
     said = event.properties
     several = said.get("products")
     raw = [p for p in several if isinstance(p, dict)] if isinstance(several, list) else [said]
-    return {key: line for item in raw[:MAX_ITEMS] if (line := item_line(item)) and (key := f"{line.get('product_id') or line.get('sku')}|{line.get('variant', '')}")}
+    return {line_key(line): line for item in raw[:MAX_ITEMS] if (line := item_line(item))}
+
+
+def line_key(line: Mapping[str, Any]) -> str:
+    """What makes two lines of a cart one: the product (or its sku) and the variant."""
+    return f"{line.get('product_id') or line.get('sku')}|{line.get('variant', '')}"
 
 
 def item_line(item: dict[str, Any]) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ def of_people(session: Session, profile_ids: Collection[uuid.UUID]) -> Carts:
     found: Carts = {}
     if profile_ids:
         for row in session.execute(text(_LOAD), {"ids": list(profile_ids)}):
-            state = CartState(row.profile_id, row.source_id, row.key, row.currency, row.opened_at, row.changed_at, {_line(i): i for i in row.items},
+            state = CartState(row.profile_id, row.source_id, row.key, row.currency, row.opened_at, row.changed_at, {cart.line_key(i): i for i in row.items},
                               row.status, row.closed_at, row.order_id, row.recovered)  # fmt: skip
             found.setdefault(row.profile_id, []).append(state)
     return found
@@ -118,10 +118,6 @@ def _save(session: Session, carts: Sequence[CartState]) -> None:
     )
 
 
-def _line(item: Mapping[str, Any]) -> str:
-    return f"{item.get('product_id') or item.get('sku')}|{item.get('variant', '')}"
-
-
 def abandoned_before(now: dt.datetime) -> dt.datetime:
     """A cart unchanged since then counts as abandoned."""
     return now - cart.ABANDONED_AFTER
@@ -135,5 +131,6 @@ SELECT p, s, k, st, CAST(i AS jsonb), v, c, o, ch, cl, oi, r FROM unnest(
   CAST(:values AS numeric[]), CAST(:currencies AS text[]), CAST(:opened AS timestamptz[]), CAST(:changed AS timestamptz[]),
   CAST(:closed AS timestamptz[]), CAST(:orders AS text[]), CAST(:recovered AS boolean[])) AS u(p, s, k, st, i, v, c, o, ch, cl, oi, r)
 ON CONFLICT (profile_id, source_id, key) DO UPDATE SET (status, items, value, currency, opened_at, changed_at, closed_at, order_id, recovered) =
-  (excluded.status, excluded.items, excluded.value, excluded.currency, excluded.opened_at, excluded.changed_at, excluded.closed_at, excluded.order_id, excluded.recovered)
+  (excluded.status, excluded.items, excluded.value, excluded.currency, excluded.opened_at, excluded.changed_at,
+   excluded.closed_at, excluded.order_id, excluded.recovered)
 """

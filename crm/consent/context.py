@@ -26,7 +26,7 @@ def changes(session: Session, events: Sequence[Happened]) -> list[Change]:
     if not said:
         return []
     maps = _maps(session, {event.source_id for event, _ in said})
-    purposes = {name: purpose for name, purpose in session.execute(select(Topic.name, Topic.purpose))}
+    purposes = {topic.name: topic.purpose for topic in session.scalars(select(Topic))}
     return [change for event, preferences in said for change in _of(event, preferences, maps.get(event.source_id, {}), purposes)]
 
 

@@ -106,7 +106,8 @@ def _write(session: Session, key: StateKey, change: Change, now: dt.datetime) ->
 
 
 def _link(previous: bytes, row: Any) -> bytes:
-    fields = (row.id, row.address_hash.hex(), row.channel, row.topic, row.purpose, row.action, row.wording, row.source, row.evidence_digest.hex(), row.at.isoformat())
+    said = (row.channel, row.topic, row.purpose, row.action, row.wording, row.source)
+    fields = (row.id, row.address_hash.hex(), *said, row.evidence_digest.hex(), row.at.isoformat())
     return hashlib.sha256(previous + dumps(fields).encode()).digest()
 
 

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 STOPS_ALL = frozenset({"bounce", "complaint", "erased"})  # `unsubscribed` stops marketing alone
 
 
-def suppress(session: Session, *, address_hash: bytes, channel: str, reason: str, detail: str, now: dt.datetime) -> bool:
+def suppress(  # noqa: PLR0913
+    session: Session, *, address_hash: bytes, channel: str, reason: str, detail: str, now: dt.datetime
+) -> bool:
     """Stop an address on a channel; False where it was stopped for this reason already."""
     params = {"hash": address_hash, "channel": channel, "reason": reason, "detail": detail, "now": now}
     return session.execute(text(_INSERT), params).first() is not None
@@ -20,7 +22,7 @@ def suppress(session: Session, *, address_hash: bytes, channel: str, reason: str
 def lift(session: Session, *, address_hash: bytes, channel: str, reason: str) -> bool:
     """Take a stop back (an explicit new consent lifts `unsubscribed`); False where there was none."""
     params = {"hash": address_hash, "channel": channel, "reason": reason}
-    return session.execute(text("DELETE FROM suppressions WHERE (address_hash, channel, reason) = (:hash, :channel, :reason) RETURNING 1"), params).first() is not None
+    return session.execute(text(_DELETE), params).first() is not None
 
 
 def reasons(session: Session, hashes: Collection[bytes], *, channel: str) -> dict[bytes, set[str]]:
@@ -32,6 +34,7 @@ def reasons(session: Session, hashes: Collection[bytes], *, channel: str) -> dic
     return found
 
 
+_DELETE = "DELETE FROM suppressions WHERE (address_hash, channel, reason) = (:hash, :channel, :reason) RETURNING 1"
 _INSERT = """
 INSERT INTO suppressions (address_hash, channel, reason, detail, at) VALUES (:hash, :channel, :reason, :detail, :now)
 ON CONFLICT DO NOTHING RETURNING 1

@@ -13,4 +13,4 @@ def _l(message: str) -> str:
 
 def direction(language: str) -> str:
     """`rtl` or `ltr`."""
-    return "rtl" if language.split("_")[0].split("-")[0] in RIGHT_TO_LEFT else "ltr"
+    return "rtl" if language[:2] in RIGHT_TO_LEFT else "ltr"

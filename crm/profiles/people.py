@@ -146,10 +146,14 @@ def _columns(people: Sequence[Person]) -> dict[str, Any]:
 
 
 _TIMES = "CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]), CAST(:commerce AS timestamptz[]), CAST(:accepted AS bigint[])"
-_ALL = f"CAST(:ids AS uuid[]), CAST(:buckets AS smallint[]), CAST(:known AS boolean[]), CAST(:names AS text[]), CAST(CAST(:traits AS text[]) AS jsonb[]), CAST(CAST(:traits_at AS text[]) AS jsonb[]), {_TIMES}"  # noqa: E501
+_JSON = "CAST(CAST(:traits AS text[]) AS jsonb[]), CAST(CAST(:traits_at AS text[]) AS jsonb[])"
+_ALL = f"CAST(:ids AS uuid[]), CAST(:buckets AS smallint[]), CAST(:known AS boolean[]), CAST(:names AS text[]), {_JSON}, {_TIMES}"
 _NAMES = "id, bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted"
 _LOCK = f"SELECT {_NAMES} FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"  # noqa: S608
-_OWNERS = "SELECT kind, value, profile_id, verified FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)"
+_OWNERS = """
+SELECT kind, value, profile_id, verified
+FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)
+"""
 _IDS = "SELECT profile_id, kind, value FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND kind IN ('user_id', 'email')"
 _INSERT = f"INSERT INTO profiles ({_NAMES}) SELECT * FROM unnest({_ALL})"  # noqa: S608
 _UPDATE = f"""

@@ -32,7 +32,12 @@ def carts(session):
 
 
 def test_a_cart_holds_what_was_put_in_and_not_taken_out(session, now, process):
-    process([track("Product Added", product("cup", "40", 2), at=now - 9 * MINUTE, user_id="1"), track("Product Added", product("pot", "100.50"), at=now - 8 * MINUTE, user_id="1")])
+    process(
+        [
+            track("Product Added", product("cup", "40", 2), at=now - 9 * MINUTE, user_id="1"),
+            track("Product Added", product("pot", "100.50"), at=now - 8 * MINUTE, user_id="1"),
+        ]
+    )
     process([track("Product Removed", product("cup", "40", 1), at=now - 7 * MINUTE, user_id="1")])
     [cart] = carts(session)
     assert [(i["product_id"], i["quantity"]) for i in cart.items] == [("cup", "1"), ("pot", "1")]
@@ -47,13 +52,23 @@ def test_a_late_removal_is_folded_where_it_belongs(session, now, process):
 
 
 def test_an_order_closes_the_cart_and_says_whether_it_was_recovered(session, now, process):
-    process([track("Product Added", product("cup"), at=now - 90 * MINUTE, user_id="1"), track("Order Completed", {"order_id": "5"}, at=now - 5 * MINUTE, user_id="1")])
+    process(
+        [
+            track("Product Added", product("cup"), at=now - 90 * MINUTE, user_id="1"),
+            track("Order Completed", {"order_id": "5"}, at=now - 5 * MINUTE, user_id="1"),
+        ]
+    )
     [cart] = carts(session)
     assert (cart.status, cart.recovered) == ("ordered", True)
 
 
 def test_two_cart_ids_are_two_carts(session, now, process):
-    process([track("Product Added", product("cup", cart_id="A"), at=now - 9 * MINUTE, user_id="1"), track("Product Added", product("pot", cart_id="B"), at=now - 8 * MINUTE, user_id="1")])
+    process(
+        [
+            track("Product Added", product("cup", cart_id="A"), at=now - 9 * MINUTE, user_id="1"),
+            track("Product Added", product("pot", cart_id="B"), at=now - 8 * MINUTE, user_id="1"),
+        ]
+    )
     process([track("Order Completed", {"order_id": "5", "cart_id": "A"}, at=now - 5 * MINUTE, user_id="1")])
     assert [(c.key, c.status) for c in carts(session)] == [("A", "ordered"), ("B", "open")]
 
@@ -126,6 +141,8 @@ def _cut(batch, cuts):
 
 def _state(session):
     cart_rows = session.execute(text("SELECT key, status, items, value, opened_at, changed_at, closed_at, order_id, recovered FROM carts ORDER BY key")).all()
-    order_rows = session.execute(text("SELECT order_id, currency, revenue, refunded, refunds, ordered_at, version_at, version_accepted FROM orders ORDER BY 1")).all()
+    order_rows = session.execute(
+        text("SELECT order_id, currency, revenue, refunded, refunds, ordered_at, version_at, version_accepted FROM orders ORDER BY 1")
+    ).all()
     people = session.execute(text("SELECT traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted FROM profiles")).all()
     return cart_rows, order_rows, people

@@ -148,8 +148,6 @@ def _delays(fired: dict[str, float], got: Inbox[tuple[str, float]]) -> Sequence[
     return delays
 
 
-
-
 def _sink(got: Inbox[tuple[str, float]], port: Inbox[int]) -> None:
     asyncio.run(_serve(got, port))
 

@@ -80,8 +80,9 @@ def _visits(people: int, events: int) -> Iterator[Call]:
         said = {"product_id": sku, "name": f"Thing {sku}", "price": "49.90", "quantity": 1, "url": f"https://shop.example/p/{sku}"}
         if name == "Order Completed":
             said = {"order_id": f"o{number}", "revenue": "99.80", "currency": "ILS", "products": [said]}
-        yield Call(type="track", event=name, anonymous_id=f"a{who}", user_id=f"u{who}" if known else None, message_id=f"e{number}", properties=said,
-                   context={"ip": "192.0.2.1", "page": {"path": f"/p/{sku}", "title": "A page of the shop"}, "userAgent": "Mozilla/5.0 (X11; Linux x86_64)"})  # fmt: skip
+        context = {"ip": "192.0.2.1", "page": {"path": f"/p/{sku}", "title": "A page of the shop"}, "userAgent": "Mozilla/5.0 (X11; Linux x86_64)"}
+        user_id = f"u{who}" if known else None
+        yield Call(type="track", event=name, anonymous_id=f"a{who}", user_id=user_id, message_id=f"e{number}", properties=said, context=context)
 
 
 def _fill(maker: sessionmaker[Session], calls: list[Call]) -> list[Call]:
