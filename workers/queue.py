@@ -71,7 +71,7 @@ class Hints:
 
 
 def connect(config: Config) -> None:
-    """Point this process's Celery at the broker."""
+    """Point this process's Celery at the broker; once, since Celery keeps the connections of its first."""
     app.conf.broker_url = broker_url(config.redis_url)
 
 

@@ -37,7 +37,7 @@ def until(true: Callable[[], object], seconds: float = 30.0) -> bool:
 
 @pytest.fixture
 def config(fresh_url, valkey, home) -> Config:
-    return Config(home=home, database_url=fresh_url, redis_url=valkey.url.replace("db=0", "db=7"), smtp_url="smtp://127.0.0.1:1", secret_key="x")
+    return Config(home=home, database_url=fresh_url, redis_url=valkey.url, smtp_url="smtp://127.0.0.1:1", secret_key="x")
 
 
 @pytest.fixture
@@ -116,4 +116,4 @@ def test_the_leaders_connection_notices_a_dead_host():
 
 
 def test_celery_speaks_to_the_same_database_of_the_broker(config):
-    assert broker_url(config.redis_url).endswith("virtual_host=7")
+    assert broker_url(config.redis_url).endswith("virtual_host=0")
