@@ -78,8 +78,8 @@ class Postgres:
             stdin=subprocess.DEVNULL,
             user=owner,
             group=owner,
-            preexec_fn=die_with_parent,
-            start_new_session=True,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509  the supervisor has one thread
+            start_new_session=True,
         )
         self._wait(patience)
 
