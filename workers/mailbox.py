@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import signal
+import socket
 from urllib.parse import urlsplit
 
 import structlog
@@ -57,25 +58,26 @@ class PatientSMTP(SMTP):
     line_length_limit = 1 << 16
 
 
-async def serve(host: str, port: int, sessions: sessionmaker[Session]) -> asyncio.Server:
-    """Listen; returns the running server."""
+async def serve(listening: socket.socket, sessions: sessionmaker[Session]) -> asyncio.Server:
+    """Answer there; returns the running server."""
     keeper = Keeper(sessions)
     return await asyncio.get_running_loop().create_server(
-        lambda: PatientSMTP(keeper, hostname="mailbox.kesher.localhost", enable_SMTPUTF8=True, data_size_limit=32 << 20), host, port
+        lambda: PatientSMTP(keeper, hostname="mailbox.kesher.localhost", enable_SMTPUTF8=True, data_size_limit=32 << 20), sock=listening
     )
 
 
-async def _run() -> None:
+async def _run(inherited: str) -> None:
     ours = tools()
     address = urlsplit(ours.config.smtp_url)
+    listening = socket.socket(fileno=int(inherited)) if inherited else socket.create_server((address.hostname or "127.0.0.1", address.port or 1025))
     stop = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-    server = await serve(address.hostname or "127.0.0.1", address.port or 1025, ours.sessions)
+    server = await serve(listening, ours.sessions)
     async with server:
         await stop.wait()
 
 
-def main() -> None:
-    """Run until told to stop."""
-    asyncio.run(_run())
+def main(inherited: str = "") -> None:
+    """Run until told to stop, on the inherited listening socket of that number, else on the address of SMTP_URL."""
+    asyncio.run(_run(inherited))

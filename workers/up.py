@@ -52,11 +52,12 @@ def up(home: Path, wish: Wish) -> int:
         for server in servers:
             stack.callback(server.stop)
             server.start()
-        config = _settle(home, wish, port, servers)
+        mail = stack.enter_context(_mailbox_socket(home))
+        config = _settle(home, wish, port, mail, servers)
         stack.callback((home / RUNNING).unlink, missing_ok=True)
         if os.environ.get("DATABASE_URL"):
             _wait_for_database(config.database_url)
-        children = _children(config, wish, port)
+        children = _children(config, wish, port, mail)
         preload(["prepare", *(child.name for child in children)])
         _prepare(config)
         _begin(children, stack)
@@ -97,9 +98,9 @@ def _servers(home: Path) -> list[Postgres | Valkey]:
     return wanted
 
 
-def _settle(home: Path, wish: Wish, port: int, servers: Sequence[Postgres | Valkey]) -> Config:
+def _settle(home: Path, wish: Wish, port: int, mail: socket.socket, servers: Sequence[Postgres | Valkey]) -> Config:
     """Fix the addresses of this start and note them for the other commands."""
-    chosen = {"base_url": f"http://{_reach(wish.host)}:{port}", "time_scale": wish.time_scale, "smtp_url": _mailbox_url(home)}
+    chosen = {"base_url": f"http://{_reach(wish.host)}:{port}", "time_scale": wish.time_scale, "smtp_url": f"smtp://127.0.0.1:{mail.getsockname()[1]}"}
     postgres = next((one for one in servers if isinstance(one, Postgres)), None)
     valkey = next((one for one in servers if isinstance(one, Valkey)), None)
     config = config_of(home, postgres, valkey, **chosen)
@@ -107,15 +108,20 @@ def _settle(home: Path, wish: Wish, port: int, servers: Sequence[Postgres | Valk
     return config
 
 
-def _mailbox_url(home: Path) -> str:
-    """The mailbox keeps its port from start to start where nobody else has it."""
+def _mailbox_socket(home: Path) -> socket.socket:
+    """The mailbox listens from now on, on the same port from start to start where nobody else has it.
+
+    It is ours, so that mail which comes while the mailbox restarts waits instead of failing.
+    """
     file = home / "mailbox.port"
-    try:
-        port = free_port("127.0.0.1", int(file.read_text()) if file.exists() else 1025)
-    except KesherError:
-        port = free_port("127.0.0.1", 0)
-    file.write_text(str(port))
-    return f"smtp://127.0.0.1:{port}"
+    for port in (int(file.read_text()) if file.exists() else 1025, 0):
+        try:
+            listening = socket.create_server(("127.0.0.1", port))
+        except OSError:
+            continue
+        file.write_text(str(listening.getsockname()[1]))
+        return listening
+    raise KesherError("The mailbox finds no free port on 127.0.0.1.")
 
 
 def _reach(host: str) -> str:
@@ -147,11 +153,12 @@ def _begin(children: Sequence[Child], stack: ExitStack) -> None:
         child.start()
 
 
-def _children(config: Config, wish: Wish, port: int) -> list[Child]:
+def _children(config: Config, wish: Wish, port: int, mail: socket.socket) -> list[Child]:
     environment = environment_of(config)
     left_out = {"mailbox"} if os.environ.get("SMTP_URL") else set()
     names = [*([DEMO] if wish.demo else []), *(name for name in ORDER if name not in left_out)]
-    return [Child(name, environment, config.home, *((wish.host, str(port)) if name == "web" else ()), once=name == DEMO) for name in names]
+    words = {"web": (wish.host, str(port)), "mailbox": (str(mail.fileno()),)}
+    return [Child(name, environment, config.home, *words.get(name, ()), once=name == DEMO) for name in names]
 
 
 def _stop_on_signals() -> list[int]:

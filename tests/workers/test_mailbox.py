@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from workers.models import Mail
 @contextmanager
 def listening(sessions: sessionmaker[Session]) -> Iterator[int]:
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(serve("127.0.0.1", 0, sessions))
+    server = loop.run_until_complete(serve(socket.create_server(("127.0.0.1", 0)), sessions))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
