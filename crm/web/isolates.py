@@ -11,6 +11,8 @@ from markupsafe import Markup
 from crm.web.db import settings
 from crm.web.i18n import is_rtl, region
 
+LARGEST = 10**15
+
 
 def bdi(text: object) -> Markup:
     """A name or quoted text, whatever its direction."""
@@ -23,8 +25,8 @@ def ltr(text: object, cls: str = "") -> Markup:
 
 
 def num(value: float | Decimal) -> Markup:
-    """A number as this language writes it."""
-    return bdi(format_decimal(value, locale=region()))
+    """A number as this language writes it; one too large for anything but an id as it came."""
+    return bdi(format_decimal(value, locale=region())) if abs(value) < LARGEST else ltr(value)
 
 
 def money(value: Decimal | float | str, currency: str | None = None, *, cents: bool = True) -> Markup:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from crm.core.json import dumps
 from crm.web import words
 from crm.web.i18n import language
-from crm.web.isolates import bdi, ltr, money, num
+from crm.web.isolates import LARGEST, bdi, ltr, money, num
 from crm.web.isolates import sentence as _
 
 LONGEST = 300
@@ -62,6 +62,10 @@ def trait_value(value: Any) -> Markup | str:
 
 def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
     """One line about an event: the product, the sum, the page."""
+    if properties.get("machine") is True:
+        return _("by a machine, so it does not count")
+    if name == "Journey Ended":
+        return _("%(journey)s: %(why)s", journey=ltr(properties.get("journey", "")), why=words.reason(str(properties.get("reason", ""))))
     currency = properties.get("currency") if isinstance(properties.get("currency"), str) else None
     if name.startswith("Order ") and (total := _amount(properties.get("total", properties.get("revenue")))) is not None:
         return _("%(order)s, %(sum)s", order=ltr(properties.get("order_id", "")), sum=money(total, currency))
@@ -79,7 +83,7 @@ def _amount(value: Any) -> Decimal | None:
         found = Decimal(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
     except InvalidOperation:
         return None
-    return found if found is not None and found.is_finite() and abs(found) < Decimal("1e15") else None
+    return found if found is not None and found.is_finite() and abs(found) < LARGEST else None
 
 
 def channel_title(channel: str) -> str:

@@ -110,7 +110,8 @@ def _message(session: Session, profile_id: uuid.UUID, status: str, now: dt.datet
     session.execute(
         insert(Message).values(
             id=number, profile_id=profile_id, journey="abandoned_cart", node="mail", channel="email", template="abandoned_cart", version=1,
-            language="he", topic="offers", purpose="marketing", address="dana.av@example.co.il", subject="פרסומת: העגלה שלך מחכה, דנה", status=status, reason=reason, created_at=now,
+            language="he", topic="offers", purpose="marketing", address="dana.av@example.co.il",
+            subject="פרסומת: העגלה שלך מחכה, דנה", status=status, reason=reason, created_at=now,
             sent_at=now if status == "sent" else None, opened_at=now if status == "sent" else None, attempts=1,
         )
     )  # fmt: skip

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from flask import Flask
 
 from crm.messages.gate import REASONS
 from crm.web import words
+from crm.web.phrases import event_detail, trait_value
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "crm/web"
@@ -66,3 +68,15 @@ def test_every_icon_a_page_names_is_in_the_sprite() -> None:
     used |= {sign for _title, sign, _tone in words.EVENTS.values()} | {sign for _title, _tone, sign in words.STATUSES.values()}
     used |= {sign for _title, sign in words.IDENTITIES.values()}
     assert used - there == set()
+
+
+def test_an_event_says_what_it_was_about_whatever_it_carries(app: Flask) -> None:
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        assert "Finjan" in event_detail("Product Added", {"name": "Finjan", "price": "189.00", "currency": "ILS"})
+        assert "342" in event_detail("Order Completed", {"order_id": "KM-1", "total": 342, "currency": "ILS"})
+        assert "machine" in event_detail("Email Opened", {"machine": True})
+        assert "It came to its end." in event_detail("Journey Ended", {"journey": "abandoned_cart", "reason": "finished"})
+        assert event_detail("Product Added", {"name": "<b>", "price": 1}).startswith("<bdi>&lt;b&gt;</bdi>")
+        for odd in ("abc", "NaN", "1e999", [], {}, None, True, -1, 10**40):
+            event_detail("Order Completed", {"total": odd, "name": odd, "price": odd, "currency": odd, "path": odd, "order_id": odd})
+            trait_value(odd)
