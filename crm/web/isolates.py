@@ -26,7 +26,7 @@ def ltr(text: object, cls: str = "") -> Markup:
 
 def num(value: float | Decimal) -> Markup:
     """A number as this language writes it; one too large for anything but an id as it came."""
-    return bdi(format_decimal(value, locale=region())) if abs(value) < LARGEST else ltr(value)
+    return bdi(format_decimal(value, locale=region())) if -LARGEST < value < LARGEST else ltr(value)
 
 
 def money(value: Decimal | float | str, currency: str | None = None, *, cents: bool = True) -> Markup:
