@@ -224,7 +224,7 @@ def kill_workers(shop: Shop) -> int:
             words, env = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
         except OSError:
             continue
-        if b"kesher: tasks" in words and str(shop.home).encode() in env + words:
+        if (b"kesher: tasks" in words or b"celery" in words.lower()) and str(shop.home).encode() in env + words:
             os.kill(int(folder.name), signal.SIGKILL)
             killed += 1
     return killed

@@ -78,8 +78,8 @@ def _named(session: Session, batch: Sequence[Accepted]) -> dict[uuid.UUID, uuid.
     wanted = {uuid.UUID(call.call.profile_id) for call in batch if call.call.profile_id and call.source_id == SYSTEM_SOURCE}
     if not wanted:
         return {}
-    found = session.execute(text("SELECT id, coalesce(merged_into, id) FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(wanted)})
-    return {old: new for old, new in found}
+    found = session.execute(text("SELECT id, coalesce(merged_into, id) AS into_id FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(wanted)})
+    return {row.id: row.into_id for row in found}
 
 
 def _place(known: Known, call: Accepted, now: dt.datetime) -> uuid.UUID:
