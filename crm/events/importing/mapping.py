@@ -28,10 +28,12 @@ class Strict(BaseModel):
 class Column(Strict):
     """How one column is read. `column` names it in the file where that differs; a dotted name reaches into JSON."""
 
-    type: Literal["text", "int", "money", "bool", "time"] = "text"
+    type: Literal["text", "int", "money", "bool", "time", "number", "price", "date", "email", "phone", "words"] = "text"
     column: str | None = None
-    format: str = "iso"  # iso | unix | unix_ms | a strptime format
+    place: int | None = Field(None, ge=0)  # where it stands, from 0; for files whose names are missing or doubled
+    format: str = "iso"  # iso | unix | unix_ms | day_first | month_first (many spellings of a day) | a strptime format
     zone: str = "UTC"  # of times that carry none
+    bad: Literal["reject", "note"] = "reject"  # a bad value rejects its line, or is left out of it and counted
 
 
 class Condition(Strict):
@@ -111,13 +113,16 @@ class Mapping(Strict):
 
     title: str = ""
     calls: Literal["segment"] | None = None
-    format: Literal["auto", "csv", "jsonl", "parquet"] = "auto"
+    format: Literal["auto", "csv", "jsonl", "parquet", "xlsx"] = "auto"
     header: bool = True
+    width: int | None = Field(None, ge=1)  # how many columns a line has, where the columns below are named by their place
+    sheet: str | None = None  # of a workbook; the first where it is not said
     delimiter: str = Field(",", min_length=1, max_length=1)
     encoding: str = "utf-8-sig"
     empty: list[str] = [""]
     columns: dict[str, Column] = {}
     time: str | None = None
+    as_of: AwareDatetime | None = None  # when a line is true that carries no time of its own
     identities: dict[str, Any] = {}
     leave_out: list[LeftOut] = []
     events: list[Rule] = []
@@ -141,7 +146,7 @@ class Mapping(Strict):
         if not self.columns or not self.events:
             raise ValueError("name the `columns` and at least one of `events`")
         for number, rule in enumerate(self.events, 1):
-            if not (rule.time or self.time):
+            if not (rule.time or self.time or self.as_of):
                 raise ValueError(f"event {number} has no `time`; name the column that says when it happened")
             if not (rule.identities or self.identities):
                 raise ValueError(f"event {number} has no `identities`; say whose it is")
@@ -150,7 +155,7 @@ class Mapping(Strict):
     @property
     def digest(self) -> bytes:
         """Changes with the meaning of the mapping, not with its spelling."""
-        return hashlib.sha256(dumps(self.model_dump(mode="json", by_alias=True)).encode()).digest()
+        return hashlib.sha256(dumps(self.model_dump(mode="json", by_alias=True, exclude={"as_of"})).encode()).digest()
 
 
 class _Loader(yaml.SafeLoader):

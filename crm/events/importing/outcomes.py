@@ -13,6 +13,7 @@ import msgspec
 
 from crm.core.clock import parse_time
 from crm.events.address import normalise
+from crm.events.importing.columns import Bad
 from crm.events.importing.plan import Plan, RulePlan, convert
 from crm.events.importing.readers import Line
 from crm.events.importing.values import EmptyValueError, Row
@@ -45,7 +46,17 @@ class Refused:
     raw: Any
 
 
-Outcome = Made | Refused
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A value that was left out of a line that was taken."""
+
+    line: int
+    column: str
+    detail: str
+    raw: Any
+
+
+Outcome = Made | Refused | Noted
 
 
 @dataclass(slots=True)
@@ -58,11 +69,12 @@ class Tally:
     rejected: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)  # values left out, by column
 
     def as_dict(self) -> dict[str, Any]:
         """For the row of the import and its screen."""
         return {"read": self.read, "accepted": self.accepted, "outside": self.outside, "rejected": dict(self.rejected),
-                "left_out": dict(self.left_out), "events": dict(self.events)}  # fmt: skip
+                "left_out": dict(self.left_out), "events": dict(self.events), "noted": dict(self.noted)}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -99,6 +111,8 @@ class Reading:
     def _count(self, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Refused):
             self.tally.rejected[outcome.reason] += 1
+        elif isinstance(outcome, Noted):
+            self.tally.noted[outcome.column] += 1
         else:
             self.tally.accepted += outcome.lines
             self.tally.events[event_name(outcome.call)] += 1
@@ -111,6 +125,8 @@ class Reading:
             return
         try:
             row = self._row(line)
+            if self.plan.noting:
+                yield from self._notes(line, row)
             reason = self._left_out(row)
             if reason:
                 self.tally.left_out[reason] += 1
@@ -121,9 +137,16 @@ class Reading:
         except ValueError as error:
             yield Refused(line.number, BAD_VALUE, str(error), line.raw)
 
-    def _row(self, line: Line) -> Row:
+    def _row(self, line: Line) -> list[Any]:
         digest = hashlib.sha256("\x1f".join(map(str, line.cells)).encode()).hexdigest()[:24] if self.plan.digests_rows else ""
         return [*convert(self.plan, line.cells), line.number, digest]
+
+    def _notes(self, line: Line, row: list[Any]) -> Iterator[Outcome]:
+        """Say which values of columns with `bad: note` are none, and empty them."""
+        for place in self.plan.noting:
+            if isinstance(bad := row[place], Bad):
+                row[place] = None
+                yield Noted(line.number, self.plan.names[place], str(bad), line.raw)
 
     def _left_out(self, row: Row) -> str:
         if self.plan.mapping.drop_duplicate_lines:
@@ -189,12 +212,12 @@ class Reading:
         else:
             yield outcome
 
-    def _made(self, rule: RulePlan, lines: Sequence[tuple[Line, Row]], message_id: str, *, count: int) -> Outcome:
+    def _made(self, rule: RulePlan, lines: Sequence[tuple[Line, Row]], message_id: str, *, count: int) -> Made | Refused:
         rows, line = [row for _, row in lines], lines[0][0]
         found = usable(rule.identities, rows)
         if not found:
             return Refused(line.number, NO_IDENTITY, f"{', '.join(kind for kind, _ in rule.identities)} missing or unusable", line.raw)
-        moment = rows[0][rule.time]
+        moment = self.plan.mapping.as_of if rule.time is None else rows[0][rule.time] or self.plan.mapping.as_of
         if moment is None:
             return Refused(line.number, BAD_VALUE, f"{rule.time_name} is empty", line.raw)
         if refusal := self._time_refusal(moment, count):

@@ -25,7 +25,7 @@ class RulePlan:
     test: Test
     also: bool
     group: tuple[int, ...]
-    time: int
+    time: int | None
     time_name: str
     id: Value | None
     identities: Sequence[tuple[str, Value]]
@@ -50,6 +50,7 @@ class Plan:
     shared: Sequence[tuple[str, Value]]  # identities of every rule; empty where a rule has its own
     rules: Sequence[RulePlan]
     digests_rows: bool
+    noting: Sequence[int]  # places of columns whose bad values are left out and counted
 
 
 def compile_plan(mapping: Mapping) -> Plan:
@@ -63,13 +64,14 @@ def compile_plan(mapping: Mapping) -> Plan:
         left_out=[(one.reason, values.tests(one.when, index, f"leave_out.{number}")) for number, one in enumerate(mapping.leave_out, 1)],
         shared=_identities(mapping.identities, index, "identities") if alike else (),
         rules=[_rule(rule, mapping, index, f"events.{number}") for number, rule in enumerate(mapping.events, 1)],
+        noting=[place for place, column in enumerate(mapping.columns.values()) if column.bad == "note"],
         digests_rows=f"{{{ROW}}}" in dumps(mapping.model_dump(mode="json")),
     )
 
 
 def _rule(rule: Rule, mapping: Mapping, index: Index, where: str) -> RulePlan:
     time = rule.time or mapping.time or ""
-    place = values.column(time, index, f"{where}.time")
+    place = values.column(time, index, f"{where}.time") if time else None
     if time in mapping.columns and mapping.columns[time].type != "time":
         raise InvalidError(f"In the mapping, at columns.{time}: it says when {rule.event or rule.type} happened, so its type must be time.")
     return RulePlan(

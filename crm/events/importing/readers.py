@@ -1,4 +1,4 @@
-"""Lines of a file, one by one: CSV, JSON Lines, Parquet. Nothing is read whole."""
+"""Lines of a file, one by one: CSV, XLSX, JSON Lines, Parquet. Nothing is read whole."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from crm.core.errors import InvalidError
+from crm.events.importing import workbook
 from crm.events.importing.mapping import Mapping
 
 try:
@@ -54,7 +55,7 @@ def open_file(path: Path, mapping: Mapping) -> File:
     """Open by the mapping's format, or by the file's ending."""
     kind = mapping.format if mapping.format != "auto" else _ENDINGS.get(path.suffix.lower())
     if kind is None:
-        raise InvalidError(f"{path.name} ends in none of {', '.join(_ENDINGS)}; say `format: csv`, `jsonl` or `parquet` in the mapping.")
+        raise InvalidError(f"{path.name} ends in none of {', '.join(_ENDINGS)}; say `format: csv`, `xlsx`, `jsonl` or `parquet` in the mapping.")
     if mapping.calls and kind != "jsonl":
         raise InvalidError("A mapping with `calls` reads JSON lines; this file is none.")
     try:
@@ -93,12 +94,8 @@ def _csv_lines(file: BinaryIO, mapping: Mapping) -> Iterator[Line]:
     text = _Text(file, mapping.encoding)
     csv.field_size_limit(LARGEST_CELL)
     reader = csv.reader(iter(text), delimiter=mapping.delimiter)
-    wanted = names(mapping)
-    if mapping.header:
-        header = [name.strip() for name in next(reader, [])]
-        places, width = _places(wanted, header), len(header)
-    else:
-        places, width = list(range(len(wanted))), len(wanted)
+    header = [name.strip() for name in next(reader, [])] if mapping.header else None
+    places, width = _places(mapping, header), mapping.width or len(mapping.columns if header is None else header)
     whole = places == list(range(width))
     while True:
         text.broken = False
@@ -109,17 +106,39 @@ def _csv_lines(file: BinaryIO, mapping: Mapping) -> Iterator[Line]:
         except csv.Error as error:
             yield Line(reader.line_num, (), f"the line is not CSV: {error}", "")
             continue
-        if len(row) == width and not text.broken:
+        if len(row) == width and any(row) and not text.broken:
             yield Line(reader.line_num, row if whole else [row[place] for place in places], raw=row)
-        elif row:
+        elif any(row):
             yield Line(reader.line_num, (), f"not written in {mapping.encoding}" if text.broken else f"{len(row)} columns instead of {width}", row)
 
 
-def _places(wanted: Sequence[str], header: Sequence[str]) -> list[int]:
-    missing = [name for name in wanted if name not in header]
+def _places(mapping: Mapping, header: Sequence[str] | None) -> list[int]:
+    """Where each column stands: at its own place, else where the header names it, else in the mapping's order."""
+    if header is None:
+        return [number if column.place is None else column.place for number, column in enumerate(mapping.columns.values())]
+    said = [(column.column or name, column.place) for name, column in mapping.columns.items()]
+    missing = [name for name, place in said if place is None and name not in header]
     if missing:
         raise InvalidError(f"The file has no column {', '.join(map(repr, missing))}; its columns are {', '.join(header) or 'none: it is empty'}.")
-    return [header.index(name) for name in wanted]
+    return [header.index(name) if place is None else place for name, place in said]
+
+
+def _xlsx(path: Path, mapping: Mapping) -> File:
+    rows = workbook.rows(path, mapping.sheet)
+    return File(rows.total, "rows", _xlsx_lines(rows, mapping), lambda: rows.read)
+
+
+def _xlsx_lines(rows: workbook.Rows, mapping: Mapping) -> Iterator[Line]:
+    each = iter(rows)
+    header = [str(cell or "").strip() for cell in next(each, (0, ()))[1]] if mapping.header else None
+    places = _places(mapping, header)
+    for number, row in each:
+        if all(cell is None or cell == "" for cell in row):
+            continue
+        cells = [row[place] if place < len(row) else None for place in places]
+        wrong = next((cell for cell in cells if isinstance(cell, workbook.Wrong)), None)
+        raw = [str(cell) if isinstance(cell, workbook.Wrong) else cell for cell in row]
+        yield Line(number, (), f"a cell shows the error {wrong}", raw) if wrong else Line(number, cells, raw=raw)
 
 
 def _jsonl(path: Path, mapping: Mapping) -> File:
@@ -157,7 +176,7 @@ def _parquet(path: Path, mapping: Mapping) -> File:
     except ValueError as error:
         raise InvalidError(f"{path.name} is not a Parquet file: {error}.") from error
     wanted = names(mapping)
-    _places(wanted, list(opened.schema_arrow.names))
+    _places(mapping, list(opened.schema_arrow.names))
     seen = [0]
     return File(opened.metadata.num_rows, "rows", _parquet_lines(opened, wanted, seen), lambda: seen[0])
 
@@ -170,5 +189,5 @@ def _parquet_lines(opened: Any, wanted: list[str], seen: list[int]) -> Iterator[
             yield Line(seen[0], row, raw=row)
 
 
-_ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-_OPENERS: dict[str, Callable[[Path, Mapping], File]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
+_ENDINGS = {".csv": "csv", ".tsv": "csv", ".xlsx": "xlsx", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_OPENERS: dict[str, Callable[[Path, Mapping], File]] = {"csv": _csv, "xlsx": _xlsx, "jsonl": _jsonl, "parquet": _parquet}
