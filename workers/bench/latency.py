@@ -7,6 +7,7 @@ import dataclasses
 import http.client
 import multiprocessing
 import multiprocessing.queues
+import queue
 import statistics
 import time
 from base64 import b64encode
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
+from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.consent import ledger
@@ -35,6 +37,7 @@ from workers.bench import Measure
 from workers.up import running
 
 RATE = 50  # events/s, each of another person
+PATIENCE_S = 20.0  # for the next mail
 SETTLE_S = 5.0  # before idle memory is read
 GRAPH = {
     "name": {"en": "At once"},
@@ -65,7 +68,7 @@ def run(config: Config, quick: bool) -> list[Measure]:
     with running(told, ["web", "clock", "tasks"]) as address:
         time.sleep(SETTLE_S)
         fired = _fire(address, key, seconds)
-        delays = _delays(fired, got)
+        delays = _delays(config, fired, got)
     sink.kill()
     sink.join(10)
     p50, p99 = (statistics.quantiles(delays, n=100)[n - 1] * 1000 for n in (50, 99))
@@ -140,12 +143,23 @@ def _fire(address: str, key: str, seconds: int) -> dict[str, float]:
     return fired
 
 
-def _delays(fired: dict[str, float], got: Inbox[tuple[str, float]]) -> Sequence[float]:
-    delays = []
+def _delays(config: Config, fired: dict[str, float], got: Inbox[tuple[str, float]]) -> Sequence[float]:
+    delays: list[float] = []
     for _ in fired:
-        recipient, at = got.get(timeout=60)
+        try:
+            recipient, at = got.get(timeout=PATIENCE_S)
+        except queue.Empty:
+            raise KesherError(f"{len(delays)} of {len(fired)} mails came; messages: {_fates(config)}") from None
         delays.append(max(0.0, at - fired[recipient]))
     return delays
+
+
+def _fates(config: Config) -> str:
+    engine = engine_for(config.database_url)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT status, reason, count(*) FROM messages GROUP BY 1, 2")).all()
+    engine.dispose()
+    return ", ".join(f"{count} {status} {reason or ''}".strip() for status, reason, count in rows)
 
 
 def _sink(got: Inbox[tuple[str, float]], port: Inbox[int]) -> None:
