@@ -172,7 +172,8 @@ def _written(cell: Any, form: str, zone: ZoneInfo) -> dt.datetime:
     try:
         moment = cell if isinstance(cell, dt.datetime) else _read(str(cell).strip(), form)
     except ValueError:
-        raise ValueError(f"{cell!r} is not a time written as {form}") from None
+        written = "" if form in {"day_first", "month_first"} else f" written as {form}"
+        raise ValueError(f"{str(cell)[:60]!r} is not a time{written}") from None
     try:
         return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(dt.UTC)
     except OverflowError:

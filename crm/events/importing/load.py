@@ -36,7 +36,7 @@ def begin(session: Session, *, source_id: int, file_name: str, digests: tuple[by
     return session.scalars(select(Import).filter_by(**key)).one()
 
 
-def append(session: Session, calls: Sequence[Call], *, row: Import, done: int, now: dt.datetime) -> int:
+def append(session: Session, calls: Sequence[Call], *, row: Import, done: int, now: dt.datetime, trusted: bool = True) -> int:  # noqa: PLR0913
     """Put a chunk into the inbox and move the progress from `done`; returns how many were not there before.
 
     InvalidError where another process moved it meanwhile.
@@ -47,7 +47,7 @@ def append(session: Session, calls: Sequence[Call], *, row: Import, done: int, n
     keys = [event_key(row.source_id, call.message_id) for call in calls]
     known = set(session.scalars(select(EventKey.key).where(EventKey.key.in_(keys))))
     fresh = [call for call, key in zip(calls, keys, strict=True) if key not in known]
-    inbox.append(session, [NewRow(row.source_id, trusted=True, origin=HISTORY, body=call) for call in fresh], now)
+    inbox.append(session, [NewRow(row.source_id, trusted=trusted, origin=HISTORY, body=call) for call in fresh], now)
     return len(fresh)
 
 

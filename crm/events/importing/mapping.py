@@ -73,6 +73,7 @@ class Rule(Strict):
 
     type: Literal["track", "identify", "page", "screen"] = "track"
     event: str | None = None
+    named_by: str | None = None  # a column that holds each event's name
     when: list[Condition] = []
     also: bool = False
     group_by: list[str] = []
@@ -86,8 +87,8 @@ class Rule(Strict):
     @model_validator(mode="after")
     def named(self) -> Rule:
         """A track event without a name is none."""
-        if self.type == "track" and not self.event:
-            raise ValueError("a track event needs `event`, its name")
+        if self.type == "track" and not (self.event or self.named_by):
+            raise ValueError("a track event needs `event`, its name, or `named_by`, the column that holds it")
         if self.also and self.group_by:
             raise ValueError("a rule with `also` makes an event of each line; it cannot group")
         return self
@@ -128,7 +129,7 @@ class Mapping(Strict):
     events: list[Rule] = []
     window: Window = Window()
     drop_duplicate_lines: bool = False
-    group_within: int = Field(10_000, ge=1, le=1_000_000)  # a group is complete when this many lines brought nothing for it
+    group_within: int = Field(default=10_000, ge=1, le=1_000_000)  # a group is complete when this many lines brought nothing for it
 
     @field_validator("columns", mode="before")
     @classmethod

@@ -222,6 +222,8 @@ class Reading:
             return Refused(line.number, BAD_VALUE, f"{rule.time_name} is empty", line.raw)
         if refusal := self._time_refusal(moment, count):
             return Refused(line.number, *refusal, line.raw)
+        if rule.named_by is not None and not rows[0][rule.named_by]:
+            return Refused(line.number, BAD_VALUE, "the event has no name", line.raw)
         try:
             return Made(self._event(rule, rows, found, moment, message_id), count)
         except EmptyValueError as error:
@@ -246,7 +248,7 @@ class Reading:
             context = {**context, "traits": {**context.get("traits", {}), **known}}
         return Call(
             type=rule.type,
-            event=rule.event if rule.type == "track" else None,
+            event=None if rule.type != "track" else rule.event if rule.named_by is None else rows[0][rule.named_by],
             name=rule.event if rule.type in {"page", "screen"} else None,
             message_id=str(rule.id(rows)) if rule.id else message_id,
             user_id=ids.get("user_id"),

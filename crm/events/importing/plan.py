@@ -22,6 +22,7 @@ class RulePlan:
 
     type: str
     event: str | None
+    named_by: int | None
     test: Test
     also: bool
     group: tuple[int, ...]
@@ -77,6 +78,7 @@ def _rule(rule: Rule, mapping: Mapping, index: Index, where: str) -> RulePlan:
     return RulePlan(
         type=rule.type,
         event=rule.event,
+        named_by=values.column(rule.named_by, index, f"{where}.named_by") if rule.named_by else None,
         test=values.tests(rule.when, index, where),
         also=rule.also,
         group=tuple(values.column(name, index, f"{where}.group_by") for name in rule.group_by),
