@@ -141,8 +141,8 @@ def waiting(session: Session, at_most: int = 1_000_001) -> int:
 
 
 _BUSY_LANES = """
-SELECT lane FROM unnest(CAST(:lanes AS smallint[])) AS lane
-WHERE EXISTS (SELECT FROM event_inbox i WHERE i.lane = lane AND i.processed_at IS NULL)
+SELECT l.lane FROM unnest(CAST(:lanes AS smallint[])) AS l(lane)
+WHERE EXISTS (SELECT FROM event_inbox i WHERE i.lane = l.lane AND i.processed_at IS NULL)
 """
 _CLAIM = """
 SELECT r.id, r.received_at, r.source_id, r.trusted, r.origin, r.sent_at, r.hops, r.cause, r.body
