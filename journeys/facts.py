@@ -77,9 +77,7 @@ def since_start(session: Session, passages: Collection[Passage]) -> dict[uuid.UU
     earliest: dict[uuid.UUID, dt.datetime] = {}
     for passage in passages:
         earliest[passage.profile_id] = min(passage.start.occurred_at, earliest.get(passage.profile_id, passage.start.occurred_at))
-    rows = session.execute(
-        _LOG, {"profiles": list(earliest), "since": list(earliest.values()), "earliest": min(earliest.values()), "names": sorted(names)}
-    )
+    rows = session.execute(_LOG, {"profiles": list(earliest), "since": list(earliest.values()), "earliest": min(earliest.values()), "names": sorted(names)})
     found: dict[uuid.UUID, list[tuple[RunEvent, bool]]] = defaultdict(list)
     for profile_id, name, occurred_at, accepted, source_id, origin, properties in rows:
         found[profile_id].append((RunEvent(name, occurred_at, accepted, source_id, properties), origin == "live"))

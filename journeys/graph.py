@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
+from journeys.entry import ExitRule, Holdout, Reentry, rule_for
 from journeys.kinds import NODES, TRIGGERS
-from journeys.node import Node, Settings
+from journeys.node import Node, RunEvent, Settings
 from journeys.trigger import Trigger
 
+TRIGGER = "trigger"
+UNKNOWN = _l("there is no kind %(kind)s; choose one of %(kinds)s")
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
 
 
@@ -33,14 +37,32 @@ class NodePart(Part):
     name: dict[str, str] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something to mend before publishing: where (a node, `trigger`, or None for the whole), what, and an example of what would happen."""
+
+    node: str | None
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    level: str = "error"
+    example: str = ""
+
+    def __str__(self) -> str:
+        place = {None: "the journey", TRIGGER: "the trigger"}.get(self.node, f"node {self.node!r}")
+        return f"{place}: {self.text % self.values}"
+
+
 class Drawing(BaseModel):
     """The graph as stored and as written in YAML."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: dict[str, str] = Field(min_length=1)
+    about: dict[str, str] = {}
     trigger: Part
     entry: str
-    exit_on: list[str] = []
+    exit_on: list[str | ExitRule] = Field(default=[], max_length=20)
+    reentry: Reentry | None = None
+    holdout: Holdout | None = None
     nodes: dict[str, NodePart] = Field(min_length=1, max_length=200)
 
 
@@ -76,9 +98,23 @@ class Graph:
         return self.trigger.keyed_by(self.trigger_settings)
 
     @cached_property
+    def reentry(self) -> Reentry:
+        """Who may come again, and how many runs go on at once."""
+        return self.drawing.reentry or rule_for(self.key)
+
+    @cached_property
+    def exits(self) -> tuple[ExitRule, ...]:
+        """What ends a run at once, and what of it is the goal."""
+        return tuple(ExitRule(event=each) if isinstance(each, str) else each for each in self.drawing.exit_on)
+
+    @cached_property
     def exit_on(self) -> frozenset[str]:
-        """Events that end a run at once."""
-        return frozenset(self.drawing.exit_on)
+        """Names of the events that may end a run at once."""
+        return frozenset(rule.event for rule in self.exits)
+
+    def ends(self, event: RunEvent) -> ExitRule | None:
+        """The first rule by which this event ends a run."""
+        return next((rule for rule in self.exits if rule.fits(event)), None) if event.name in self.exit_on else None
 
     @cached_property
     def listens(self) -> frozenset[str]:
@@ -91,6 +127,10 @@ class Graph:
         wanted: frozenset[str] = frozenset().union(*(spot.node.reads for spot in self.nodes.values()))
         return wanted if self.key == "cart" else wanted - {"cart"}
 
+    def leads(self, origin: str, target: str) -> bool:
+        """Whether a way leads from one node to another."""
+        return target in _reachable(self, self.nodes[origin].exits.values())
+
     @cached_property
     def loops(self) -> bool:
         """Whether a run can come to a node twice."""
@@ -101,51 +141,55 @@ def parse(stored: object) -> Graph:
     """A graph that may run. Raises InvalidError with every problem, each naming its place."""
     graph, problems = read(stored)
     if graph is None or problems:
-        raise InvalidError("; ".join(problems))
+        raise InvalidError("; ".join(str(each) for each in problems))
     return graph
 
 
 def check(stored: object) -> list[str]:
     """What is wrong, as sentences; empty when it may be published."""
-    return read(stored)[1]
+    return [str(each) for each in read(stored)[1]]
 
 
-def read(stored: object) -> tuple[Graph | None, list[str]]:
+def read(stored: object) -> tuple[Graph | None, list[Problem]]:
     """The graph where its parts could be read, and the problems."""
     try:
         drawing = Drawing.model_validate(stored)
     except ValidationError as error:
-        return None, list(_sentences("the journey", error))
-    problems: list[str] = []
+        return None, list(_sentences(None, error))
+    problems: list[Problem] = []
     trigger = TRIGGERS.get(drawing.trigger.kind)
     if trigger is None:
-        return None, [f"the trigger: there is no kind {drawing.trigger.kind!r}; choose one of {', '.join(TRIGGERS)}"]
-    trigger_settings = _settings("the trigger", trigger.settings_type, dict(drawing.trigger.settings), problems)
-    nodes = {name: spot for name, part in drawing.nodes.items() if (spot := _spot(name, part, problems))}
+        return None, [
+            Problem(TRIGGER, _l("there is no kind %(kind)s; choose one of %(kinds)s"), {"kind": repr(drawing.trigger.kind), "kinds": ", ".join(TRIGGERS)})
+        ]
+    trigger_settings = _settings(TRIGGER, trigger.settings_type, dict(drawing.trigger.settings), problems)
+    nodes = {name: spot for name, part in drawing.nodes.items() if (spot := read_spot(name, part, problems))}
     if trigger_settings is None or len(nodes) < len(drawing.nodes):
         return None, problems
     graph = Graph(drawing, trigger, trigger_settings, nodes)
     return graph, problems + list(_problems(graph))
 
 
-def _spot(name: str, part: NodePart, problems: list[str]) -> Spot | None:
+def read_spot(name: str, part: NodePart, problems: list[Problem]) -> Spot | None:
+    """One node ready to decide; None, and why in `problems`, where its settings are not valid."""
     node = NODES.get(part.kind)
     if node is None:
-        problems.append(f"node {name!r}: there is no kind {part.kind!r}; choose one of {', '.join(NODES)}")
+        problems.append(Problem(name, UNKNOWN, {"kind": repr(part.kind), "kinds": ", ".join(NODES)}))
         return None
     if part.settings_schema > node.schema:
-        problems.append(f"node {name!r}: its settings come from a newer Kesher (schema {part.settings_schema}, here {node.schema}); update Kesher first")
+        said = {"theirs": part.settings_schema, "ours": node.schema}
+        problems.append(Problem(name, _l("its settings come from a newer Kesher (schema %(theirs)s, here %(ours)s); update Kesher first"), said))
         return None
     plain = dict(part.settings)
     if part.settings_schema < node.schema:
         plain = node.upgrade(plain, part.settings_schema)
-    settings = _settings(f"node {name!r}", node.settings_type, plain, problems)
+    settings = _settings(name, node.settings_type, plain, problems)
     if settings is None:
         return None
     return Spot(name, node, settings, part.exits, part.name, node.listens(settings))
 
 
-def _settings(place: str, kind: type[Settings], plain: dict[str, Any], problems: list[str]) -> Settings | None:
+def _settings(place: str, kind: type[Settings], plain: dict[str, Any], problems: list[Problem]) -> Settings | None:
     try:
         return kind.model_validate(plain)
     except ValidationError as error:
@@ -153,40 +197,41 @@ def _settings(place: str, kind: type[Settings], plain: dict[str, Any], problems:
         return None
 
 
-def _sentences(place: str, error: ValidationError) -> Iterator[str]:
+def _sentences(place: str | None, error: ValidationError) -> Iterator[Problem]:
     for each in error.errors(include_url=False, include_input=False):
         where = ".".join(str(part) for part in each["loc"])
-        yield f"{place}: {where + ': ' if where else ''}{each['msg'].removeprefix('Value error, ')}"
+        said = each["msg"].removeprefix("Value error, ")
+        yield Problem(place, "%(field)s: %(said)s" if where else "%(said)s", {"field": where, "said": said})
 
 
-def _problems(graph: Graph) -> Iterator[str]:
+def _problems(graph: Graph) -> Iterator[Problem]:
     if graph.entry not in graph.nodes:
-        yield f"the journey: it begins at {graph.entry!r}, which is not one of its nodes"
+        yield Problem(None, _l("it begins at %(node)s, which is not one of its nodes"), {"node": repr(graph.entry)})
         return
     for spot in graph.nodes.values():
         yield from _edge_problems(spot, graph.nodes)
     for name in graph.nodes.keys() - _reachable(graph):
-        yield f"node {name!r}: no way leads to it; connect or remove it"
+        yield Problem(name, _l("no way leads to it; connect or remove it"))
     loop = _cycle(graph.nodes, lambda spot: not spot.node.waits(spot.settings))
     if loop:
-        yield f"node {loop!r}: the way comes back to it without a wait, so it would never end; put a wait into the loop"
+        yield Problem(loop, _l("the way comes back to it without a wait, so it would never end; put a wait into the loop"))
 
 
-def _edge_problems(spot: Spot, nodes: Mapping[str, Spot]) -> Iterator[str]:
+def _edge_problems(spot: Spot, nodes: Mapping[str, Spot]) -> Iterator[Problem]:
     ways = spot.node.exits(spot.settings)
     for way in ways:
         if way not in spot.exits:
-            yield f"node {spot.name!r}: its way out {way!r} leads nowhere; connect it to a node"
+            yield Problem(spot.name, _l("its way out %(way)s leads nowhere; connect it to a node"), {"way": repr(way)})
     for way, target in spot.exits.items():
         if way not in ways:
-            yield f"node {spot.name!r}: it has no way out {way!r}; it has {', '.join(ways) or 'none'}"
+            yield Problem(spot.name, _l("it has no way out %(way)s; it has %(ways)s"), {"way": repr(way), "ways": ", ".join(ways) or "–"})
         if target not in nodes:
-            yield f"node {spot.name!r}: its way out {way!r} leads to {target!r}, which is not there"
+            yield Problem(spot.name, _l("its way out %(way)s leads to %(node)s, which is not there"), {"way": repr(way), "node": repr(target)})
 
 
-def _reachable(graph: Graph) -> set[str]:
+def _reachable(graph: Graph, begin: Iterable[str] = ()) -> set[str]:
     seen: set[str] = set()
-    ahead = [graph.entry]
+    ahead = [*begin] or [graph.entry]
     while ahead:
         name = ahead.pop()
         if name in graph.nodes and name not in seen:

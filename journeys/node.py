@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 from crm.core.clock import parse_duration, scaled
+from crm.core.i18n import _l
 
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -150,6 +151,8 @@ class Node(Generic[S]):
     kind: str
     title: str
     icon: ClassVar[str] = "corner-down-right"
+    group: ClassVar[str] = _l("Ways")  # under which heading the palette shows it
+    effects: ClassVar[bool] = False  # it sends or changes something
     schema: ClassVar[int] = 1  # raised when settings change shape; `upgrade` then reads the older ones
     reads: ClassVar[frozenset[str]] = frozenset()  # facts to load for it: cart | traits
     settings_type: type[S]

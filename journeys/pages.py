@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from babel.lists import format_list
-from babel.units import format_unit
 from flask import Blueprint, flash, redirect, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
@@ -19,15 +15,14 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from crm.web.i18n import language, region
-from crm.web.words import event_title
-from journeys import drawing, publish, view
+from journeys import design, drawing, publish, view
 from journeys.graph import Graph, parse
-from journeys.kinds import NODES, TRIGGERS
-from journeys.node import Sentence, write_duration
-from journeys.view import JourneyRow, RunFilters, RunView, StepRow
+from journeys.kinds import TRIGGERS
+from journeys.view import JourneyRow, RunFilters, RunView
+from journeys.words import REFUSED, ending, events_in_words, label, named, say, way, why
 
 bp = Blueprint("journeys", __name__, template_folder="templates")
+bp.register_blueprint(design.bp)
 STATES = {  # status -> (words, tone, icon)
     "live": (_l("Active"), "ok", ""),
     "paused": (_l("Paused"), "warn", ""),
@@ -36,27 +31,6 @@ STATES = {  # status -> (words, tone, icon)
     "stopped": (_l("Stopped"), "", ""),
 }
 RUN_STATES = {"active": (_l("Going on"), "acc"), "done": (_l("Over"), ""), "failed": (_l("Failed"), "bad")}
-ENDINGS = {
-    "finished": _l("came to its end"),
-    "cart_closed": _l("the cart was ordered or emptied"),
-    "merged": _l("went on in the run of another profile, now the same person"),
-    "stopped": _l("somebody stopped the journey"),
-    "too_many_steps": _l("went in circles and was stopped"),
-}
-REFUSED = {
-    "too_late": _l("the event came too late to start anything"),
-    "already_in": _l("there was already a run for the same thing"),
-    "no_cart": _l("the event opened no cart"),
-    "broken": _l("the journey is broken"),
-    "too_many_hops": _l("a chain of causes was cut off"),
-}
-CARTS = {
-    "ordered": _l("the cart was ordered"),
-    "emptied": _l("the cart was empty"),
-    "expired": _l("the cart had lapsed"),
-    "gone": _l("there was no cart any more"),
-}
-UNITS = {"w": "duration-week", "d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
 PAGE = 50
 
 
@@ -125,13 +99,6 @@ def pulse() -> str:
     return _page("pulse.html", runs_now=runs_now, in_journeys=in_journeys)
 
 
-@bp.get("/journeys/palette")
-@requires()
-def palette() -> list[dict[str, Any]]:
-    """Every kind of node with the schema its form is drawn from."""
-    return [{"kind": n.kind, "title": _(n.title), "icon": n.icon, "schema": n.settings_type.model_json_schema()} for n in NODES.values()]
-
-
 @bp.post("/journeys/<slug>/<any(pause, resume, stop):action>")
 @requires(*MAKERS)
 def act(slug: str, action: str) -> Response:
@@ -149,60 +116,6 @@ def act(slug: str, action: str) -> Response:
         db().commit()
         flash({"pause": _("Paused. Every run is held where it is."), "resume": _("Going on."), "stop": _("Stopped. Its runs are over.")}[action], "ok")
     return redirect(f"/journeys/{slug}")
-
-
-def say(sentence: Sentence) -> str:
-    """A node's sentence in the language of the page."""
-    values = {name: _value(name, value) for name, value in sentence.values.items()}
-    return str(_(sentence.text, **values))
-
-
-def _value(name: str, value: object) -> object:
-    if isinstance(value, dt.timedelta):
-        amount = write_duration(value)
-        return format_unit(int(amount[:-1]), UNITS[amount[-1]], locale=region())
-    if isinstance(value, list):
-        return events_in_words(value) if name == "events" else format_list([str(each) for each in value], locale=region())
-    return value
-
-
-def events_in_words(names: Sequence[str]) -> str:
-    """`Order placed or Cart emptied`."""
-    return format_list([event_title(name) for name in names], style="or", locale=region())
-
-
-def named(names: Mapping[str, str], otherwise: str) -> str:
-    """A name by language, in the page's, else in any."""
-    return names.get(language()) or next(iter(names.values()), otherwise)
-
-
-def label(graph: Graph, node: str) -> str:
-    """A node by the name it was given, else by its kind."""
-    spot = graph.nodes.get(node)
-    return named(spot.label, _(spot.node.title)) if spot else node
-
-
-def way(graph: Graph, node: str, exit_name: str) -> str:
-    """The words on an edge."""
-    spot = graph.nodes.get(node)
-    words = spot.node.exits(spot.settings).get(exit_name, "") if spot else exit_name
-    return str(_(words)) if words else ""
-
-
-def why(step: StepRow) -> str:
-    """What decided a step, as a short phrase; empty where there is nothing to add."""
-    said = step.detail
-    if "event" in said:
-        return event_title(str(said["event"]))
-    if "cart" in said:
-        return str(_(CARTS.get(str(said["cart"]), str(said["cart"]))))
-    return f"“{said['template']}”" if "template" in said else ""
-
-
-def ending(reason: str | None) -> str:
-    """Why a run is over."""
-    head, _colon, event = (reason or "").partition(":")
-    return str(_("%(event)s ended it", event=event_title(event)) if head == "exit" else _(ENDINGS.get(head, head)))
 
 
 def _graph(journey_id: int, version: int | None) -> Graph | None:

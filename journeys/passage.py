@@ -111,8 +111,9 @@ def react(passage: Passage, event: RunEvent, facts: Facts, moment: Moment, *, li
     """Let an event end or wake the run. Only what came after its start concerns it; history may end a run, not wake it."""
     if not passage.active or event.order <= passage.start.order:
         return
-    if event.name in passage.graph.exit_on and not of_another_cart(passage, event):
-        passage.end(f"exit:{event.name}", moment.now)
+    rule = passage.graph.ends(event)
+    if rule is not None and not of_another_cart(passage, event):
+        passage.end(f"{'goal' if rule.goal else 'exit'}:{event.name}", moment.now)
     elif live and event.name in passage.spot.listens and not (passage.spot.node.keyed(passage.spot.settings) and of_another_cart(passage, event)):
         walk(passage, facts, moment, woken_by=event)
 

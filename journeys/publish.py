@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select, text, update
@@ -11,6 +14,7 @@ from sqlalchemy.orm import Session
 from crm.core.errors import InvalidError, NotFoundError
 from crm.messages import outbox
 from journeys import board
+from journeys.changes import node_change
 from journeys.graph import parse
 from journeys.models import Journey, RunRow, Version
 
@@ -37,6 +41,68 @@ def publish(session: Session, slug: str, graph: object, *, now: dt.datetime, by:
         _revive(session, journey)
     session.flush()
     return number
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What becomes of people on nodes that changed: `old` they finish as they began, `same` they stay on their node in its new form,
+    `chosen` they go to the node `to` names, `exit` their run ends. Those on unchanged nodes take the new version, unless `old`."""
+
+    move: str = "old"
+    to: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The version, how many runs took it over, and how many ended."""
+
+    version: int
+    moved: int = 0
+    ended: int = 0
+
+
+CHOICES = ("old", "same", "chosen", "exit")
+
+
+def publish_moving(  # noqa: PLR0913
+    session: Session, slug: str, graph: object, *, choice: Choice, now: dt.datetime, by: str | None = None
+) -> Published:
+    """Publish, and bring people under way to where `choice` says. Raises InvalidError also where a chosen node is not there."""
+    number = publish(session, slug, graph, now=now, by=by)
+    if choice.move == "old":
+        return Published(number)
+    journey = _journey(session, slug)
+    nodes = _graph(session, journey.id, number)["nodes"]
+    if choice.move == "chosen" and (missing := sorted(set(choice.to.values()) - set(nodes))):
+        raise InvalidError(f"people cannot go to {', '.join(missing)}: there is no such node in the new version")
+    versions = {each.number: each.graph["nodes"] for each in session.scalars(select(Version).where(Version.journey_id == journey.id))}
+    moves: list[tuple[uuid.UUID, str, bool]] = []
+    over: list[uuid.UUID] = []
+    wanted = select(RunRow.id, RunRow.version, RunRow.node).where(RunRow.journey_id == journey.id, RunRow.status == "active", RunRow.version != number)
+    for run_id, version, node in session.execute(wanted):
+        change = node_change(versions[version].get(node), nodes.get(node))
+        target = choice.to.get(node) if choice.move == "chosen" and change else node
+        if change and choice.move == "exit":
+            over.append(run_id)
+        elif target is not None and target in nodes:
+            moves.append((run_id, target, bool(change)))
+    _move(session, journey, number, moves, now)
+    _end(session, over, "new_version", now)
+    return Published(number, len(moves), len(over))
+
+
+def _move(session: Session, journey: Journey, number: int, moves: Sequence[tuple[uuid.UUID, str, bool]], now: dt.datetime) -> None:
+    """Onto the new version; who stands on something that changed decides anew at once."""
+    columns = {"ids": [each[0] for each in moves], "nodes": [each[1] for each in moves], "anew": [each[2] for each in moves]}
+    session.execute(_MOVE, {**columns, "number": number, "now": now})
+    if journey.status == "live":
+        session.execute(_WAKE_ALL, {"id": journey.id})
+
+
+def _end(session: Session, runs: Sequence[uuid.UUID], reason: str, now: dt.datetime) -> None:
+    session.execute(update(RunRow).where(RunRow.id.in_(runs)).values(status="done", ended_at=now, end_reason=reason, due_at=None))
+    session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(runs)})
+    outbox.withdraw(session, runs, reason, now)
 
 
 def pause(session: Session, slug: str) -> None:
@@ -103,5 +169,15 @@ def _revive(session: Session, journey: Journey) -> None:
 _WAKE_ALL = text("""
     INSERT INTO wakeups (run_id, profile_id, due_at)
     SELECT id, profile_id, due_at FROM runs WHERE journey_id = :id AND status = 'active' AND due_at IS NOT NULL
-    ON CONFLICT (run_id) DO NOTHING
+    ON CONFLICT (run_id) DO UPDATE SET due_at = least(wakeups.due_at, excluded.due_at)
+""")
+_MOVE = text("""
+    UPDATE runs r
+    SET version = :number, node = n.node,
+        round = CASE WHEN r.node = n.node THEN r.round
+                ELSE (SELECT count(*) FROM run_steps s WHERE s.profile_id = r.profile_id AND s.run_id = r.id AND s.node = n.node) END,
+        entered_at = CASE WHEN r.node = n.node THEN r.entered_at ELSE :now END,
+        due_at = CASE WHEN n.anew THEN CAST(:now AS timestamptz) ELSE r.due_at END
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:nodes AS text[]), CAST(:anew AS bool[])) AS n(id, node, anew)
+    WHERE r.id = n.id
 """)

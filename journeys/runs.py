@@ -20,7 +20,7 @@ from journeys.node import RunEvent, SendMessage
 from journeys.passage import Passage
 
 ENDED = "Journey Ended"
-WITHDRAWING = ("exit:", "merged", "stopped")  # endings that take back what was not yet sent
+WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version")  # endings that take back what was not yet sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from typing import Any
 from crm.commerce import cart as commerce
 from crm.core.ids import new_id
 from crm.events.spec import Happened
+from journeys import entry
 from journeys.facts import CartLife, cart_of
 from journeys.graph import Graph
 from journeys.node import CartFact, SendMessage
 from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
 
-Said = tuple[dt.datetime, str] | tuple[dt.datetime, str, Mapping[str, Any]]
+Said = tuple[dt.datetime, str] | tuple[dt.datetime, str, Mapping[str, Any] | None]
 SOURCE = 1
 ITEM = {"product_id": "p1", "name": "Article", "price": "100", "quantity": 1}
 
@@ -27,6 +28,8 @@ class Somebody:
 
     traits: Mapping[str, Any] = field(default_factory=dict)
     language: str = "en"
+    timezone: str = "Asia/Jerusalem"
+    bucket: int = 0
 
 
 NOBODY = Somebody()
@@ -48,6 +51,7 @@ class Story:
 
     sent: list[Sent] = field(default_factory=list)
     runs: list[Passage] = field(default_factory=list)
+    refused: list[tuple[dt.datetime, str]] = field(default_factory=list)
 
     @property
     def steps(self) -> list[Passed]:
@@ -91,7 +95,11 @@ def _happen(graph: Graph, story: Story, past: Sequence[Happened], event: Happene
     if not graph.trigger.matches(graph.trigger_settings, event):
         return
     key = _key(graph, past, event)
-    if key is None or any(run.key == key for run in story.runs):
+    reason = "no_cart" if key is None else entry.refusal(graph.reentry, key, _earlier(story), event.occurred_at)
+    if graph.drawing.holdout and entry.held_out(who.bucket, graph.drawing.holdout, "simulation"):
+        reason = "held_out"
+    if key is None or reason:
+        story.refused.append((event.occurred_at, reason or ""))
         return
     run = Passage(
         id=new_id(),
@@ -109,6 +117,10 @@ def _happen(graph: Graph, story: Story, past: Sequence[Happened], event: Happene
     story.runs.append(run)
     walk(run, _facts(run, past, who), Moment(event.occurred_at))
     _collect(story, run, past, event.occurred_at)
+
+
+def _earlier(story: Story) -> list[entry.Earlier]:
+    return [entry.Earlier(run.key, run.started_at, run.active) for run in story.runs]
 
 
 def _collect(story: Story, run: Passage, past: Sequence[Happened], at: dt.datetime) -> None:
@@ -141,7 +153,8 @@ def _carts(profile: uuid.UUID, past: Iterable[Happened]) -> list[CartLife]:
 
 def _happened(profile: uuid.UUID, number: int, said: Said) -> Happened:
     at, name = said[0], said[1]
-    properties: Mapping[str, Any] = said[2] if len(said) > 2 else ITEM if name in commerce.CHANGES else {}  # noqa: PLR2004
+    given = said[2] if len(said) > 2 else None  # noqa: PLR2004
+    properties: Mapping[str, Any] = given if given is not None else ITEM if name in commerce.CHANGES else {}
     return Happened(
         profile_id=profile,
         occurred_at=at,

@@ -116,6 +116,14 @@ def graph_of(session: Session, journey_id: int, number: int) -> dict[str, Any] |
     return session.execute(statement, {"journey": journey_id, "number": number}).scalar_one_or_none()
 
 
+def versions(session: Session, journey_id: int) -> list[dict[str, Any]]:
+    """All versions, newest first: number, when and by whom."""
+    rows = session.execute(
+        text("SELECT number, published_at, published_by FROM journey_versions WHERE journey_id = :id ORDER BY number DESC"), {"id": journey_id}
+    )
+    return [{"number": row.number, "published_at": row.published_at.isoformat(), "published_by": row.published_by} for row in rows]
+
+
 def standing(session: Session, journey_id: int) -> dict[str, int]:
     """node -> runs there now."""
     rows = session.execute(text("SELECT node, count(*) FROM runs WHERE status = 'active' AND journey_id = :id GROUP BY node"), {"id": journey_id})

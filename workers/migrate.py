@@ -16,7 +16,9 @@ import crm.events.models
 import crm.messages.models
 import crm.migrations
 import crm.profiles.models
+import crm.profiles.privacy_models
 import crm.web.models
+import journeys.draft_models  # noqa: F401
 import journeys.models  # noqa: F401
 import workers.models  # noqa: F401  all tables register with the metadata
 from crm.core import partitions

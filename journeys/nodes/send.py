@@ -14,7 +14,7 @@ class SendSettings(Settings):
     """Which words, over which channel."""
 
     channel: str = Field(default="email", min_length=1, max_length=40, title=_l("Channel"))
-    template: str = Field(min_length=1, max_length=100, title=_l("Template"))
+    template: str = Field(min_length=1, max_length=100, title=_l("Template"), json_schema_extra={"x-suggest": "template"})
     while_cart_open: bool = Field(default=False, title=_l("Only while the cart is open and not empty"))
 
 
@@ -24,6 +24,8 @@ class Send(Node[SendSettings]):
     kind = "send"
     title = _l("Send")
     icon = "mail"
+    group = _l("Messages")
+    effects = True
     settings_type = SendSettings
 
     def exits(self, settings: SendSettings) -> Mapping[str, str]:

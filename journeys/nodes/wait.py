@@ -16,7 +16,9 @@ class WaitSettings(Settings):
     """`counting_from: cart` starts the clock anew at each activity of the run's cart."""
 
     duration: Duration = Field(alias="for", title=_l("At most"), description=_l("For example 30m, 1h or 2d."))
-    until: list[str] = Field(default=[], max_length=10, title=_l("First of these wins"), description=_l("Events that end the wait early."))
+    until: list[str] = Field(
+        default=[], max_length=10, title=_l("First of these wins"), description=_l("Events that end the wait early."), json_schema_extra={"x-suggest": "event"}
+    )
     counting_from: Literal["entry", "cart"] = Field(default="entry", title=_l("Counting from"))
     same_cart: bool = Field(default=True, title=_l("An event of another cart does not count"))
 
@@ -34,6 +36,7 @@ class Wait(Node[WaitSettings]):
     kind = "wait"
     title = _l("Wait")
     icon = "hourglass-empty"
+    group = _l("Waiting")
     reads = frozenset({"cart"})
     settings_type = WaitSettings
 

@@ -20,7 +20,7 @@ FRESH_CART = dt.timedelta(hours=6)
 class EventSettings(Settings):
     """`where` looks at the event's own properties."""
 
-    event: str = Field(min_length=1, max_length=200, title=_l("Event"))
+    event: str = Field(min_length=1, max_length=200, title=_l("Event"), json_schema_extra={"x-suggest": "event"})
     where: list[Condition] = Field(default=[], max_length=20, title=_l("Where all of these hold"))
     key: Literal["profile", "cart", "event"] = Field(default="event", title=_l("One run for each"))
     fresh_for: Duration | None = Field(default=None, title=_l("Starts nothing when older than"), description=_l("24h unless set; carts 6h."))

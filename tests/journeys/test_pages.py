@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -12,42 +11,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.core.config import Config
-from crm.web import auth
-from crm.web.app import create_app
-from crm.web.models import User
 from crm.web.tokens import create_token
 from journeys import drawing, install
-from journeys.api import bp as api
 from journeys.files import recipes
 from journeys.graph import parse
-from journeys.pages import bp
+from journeys.kinds import NODES, TRIGGERS
 from tests.makers import accepted, config, product, track
 from workers import pipeline
-
-
-@pytest.fixture
-def app(session: Session) -> Flask:
-    settings = Config(home=Path("."), database_url="", redis_url="memory://", smtp_url="", secret_key="a secret of this test")
-    connection = session.connection()
-    made = create_app(settings, lambda: Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint"), blueprints=[bp, api])
-    made.config["WTF_CSRF_ENABLED"] = False
-    return made
-
-
-@pytest.fixture
-def signed_in(app: Flask, session: Session, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FlaskClient]:
-    def as_role(role: str = "marketer", language: str = "en") -> FlaskClient:
-        user = User(email=f"{role}@example.com", name=role, password_hash="x", role=role, language=language)
-        session.add(user)
-        session.flush()
-        client = app.test_client()
-        with client.session_transaction() as cookie:
-            cookie["_user_id"], cookie["_fresh"] = auth.session_id(user), True
-        return client
-
-    monkeypatch.setattr("flask_login.login_manager.LoginManager._session_protection_failed", lambda *_: False)
-    return as_role
 
 
 @pytest.fixture(autouse=True)
@@ -109,8 +79,9 @@ def test_what_is_not_there_is_said(signed_in: Callable[..., FlaskClient]) -> Non
 
 def test_the_palette_is_drawn_from_the_classes(signed_in: Callable[..., FlaskClient]) -> None:
     found = signed_in().get("/journeys/palette").get_json()
-    assert [each["kind"] for each in found] == ["branch", "send", "stop", "wait"]
-    assert all(each["schema"]["type"] == "object" for each in found)
+    assert [each["kind"] for each in found["nodes"]] == sorted(NODES)
+    assert [each["kind"] for each in found["triggers"]] == sorted(TRIGGERS)
+    assert all(each["schema"]["type"] == "object" for each in found["nodes"] + found["triggers"])
 
 
 def test_the_api_lists_journeys_and_runs_with_their_steps(app: Flask, session: Session) -> None:

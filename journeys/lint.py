@@ -1,0 +1,81 @@
+"""What to look at before publishing: mistakes that stop it, and things that work but surprise, each with an example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.i18n import _l
+from journeys.graph import TRIGGER, Graph, Problem, read
+from journeys.nodes.send import SendSettings
+
+BOUGHT = "Order Completed"
+WARNING = "warning"
+
+
+def review(session: Session, stored: object) -> list[Problem]:
+    """Everything there is to say about a drawing: errors first."""
+    graph, problems = read(stored)
+    if graph is None:
+        return problems
+    return [*problems, *templates(session, graph), *surprises(graph)]
+
+
+def surprises(graph: Graph) -> Iterator[Problem]:
+    """What works as drawn and is seldom meant. Pure."""
+    yield from _buyers(graph)
+    yield from _sends_again(graph)
+    if not graph.exits and all(spot.exits for spot in graph.nodes.values()):
+        said = _l("no way leads out: nobody who enters ever leaves; let one way lead to an end")
+        yield Problem(None, said, level=WARNING, example=_l("Dana goes round and gets the same message every time, for ever."))
+    if graph.entry in graph.nodes and not any(isinstance(spot.settings, SendSettings) or spot.node.effects for spot in graph.nodes.values()):
+        yield Problem(None, _l("nothing in it sends or changes anything"), level=WARNING, example=_l("Whoever enters passes through and notices nothing."))
+
+
+def _buyers(graph: Graph) -> Iterator[Problem]:
+    if graph.key != "cart" or BOUGHT in graph.exit_on:
+        return
+    said = _l("an order does not end it, although it is about a cart")
+    example = _l("Dana fills a cart, orders ten minutes later, and is reminded of the cart all the same.")
+    yield Problem(TRIGGER, said, level=WARNING, example=example)
+
+
+def _sends_again(graph: Graph) -> Iterator[Problem]:
+    """The same words twice to one person, with nothing between that could have changed anything."""
+    seen: dict[str, str] = {}
+    for spot in graph.nodes.values():
+        if not isinstance(spot.settings, SendSettings):
+            continue
+        other = seen.setdefault(spot.settings.template, spot.name)
+        if other != spot.name and graph.leads(other, spot.name):
+            values = {"template": spot.settings.template, "node": other}
+            said = _l("it sends “%(template)s”, which %(node)s sends before it on the same way")
+            example = _l("Dana gets the same words twice; within 24 hours the second one is dropped as a duplicate.")
+            yield Problem(spot.name, said, values, WARNING, example)
+
+
+def templates(session: Session, graph: Graph) -> Iterator[Problem]:
+    """Messages whose template is missing, has no topic, or belongs to another channel."""
+    wanted = {spot.settings.template for spot in graph.nodes.values() if isinstance(spot.settings, SendSettings)}
+    there: Mapping[str, tuple[str, str, str]] = {
+        row.name: (row.channel, row.topic, row.purpose) for row in session.execute(_TEMPLATES, {"names": list(wanted)})
+    }
+    for spot in graph.nodes.values():
+        if not isinstance(spot.settings, SendSettings):
+            continue
+        values = {"template": spot.settings.template, "channel": spot.settings.channel}
+        if spot.settings.template not in there:
+            example = _l("Every message of this node fails with “template missing”.")
+            yield Problem(spot.name, _l("there is no published template “%(template)s”"), values, "error", example)
+            continue
+        channel, topic, purpose = there[spot.settings.template]
+        if channel != spot.settings.channel:
+            yield Problem(spot.name, _l("the template “%(template)s” is not for the channel %(channel)s"), values)
+        if purpose == "marketing" and not topic:
+            example = _l("Nobody can agree to it, so the gate drops every message.")
+            yield Problem(spot.name, _l("the template “%(template)s” names no topic to agree to"), values, "error", example)
+
+
+_TEMPLATES = text("SELECT name, channel, coalesce(topic, '') AS topic, coalesce(purpose, '') AS purpose FROM templates WHERE name = ANY(:names)")

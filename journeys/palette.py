@@ -1,0 +1,77 @@
+"""What the designer can draw: every kind with its form, what a graph as a whole may say, and words to suggest in fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.web.words import event_title
+from journeys.entry import ExitRule, Holdout, Reentry
+from journeys.kinds import NODES, TRIGGERS
+from journeys.node import Node, Settings
+from journeys.trigger import Trigger
+
+MANY = 200
+
+
+def palette(session: Session, translate: Callable[[str], str]) -> dict[str, Any]:
+    """All of it, in the language `translate` speaks."""
+    return {
+        "nodes": [_kind(node, translate) | {"group": translate(node.group)} for node in NODES.values()],
+        "triggers": [_kind(trigger, translate) for trigger in TRIGGERS.values()],
+        "graph": {"reentry": form(Reentry, translate), "holdout": form(Holdout, translate), "exit": form(ExitRule, translate)},
+        "suggest": _suggest(session),
+    }
+
+
+def form(kind: type[Settings], translate: Callable[[str], str]) -> dict[str, Any]:
+    """The JSON Schema of settings with translated words; choices get words beside their values as `x-words`."""
+    found: dict[str, Any] = _translated(kind.model_json_schema(), translate)
+    return found
+
+
+def _kind(plugin: Node[Any] | Trigger[Any], translate: Callable[[str], str]) -> dict[str, Any]:
+    said = {"kind": plugin.kind, "title": translate(plugin.title), "icon": plugin.icon, "settings_schema": plugin.schema}
+    return said | {"schema": form(plugin.settings_type, translate)}
+
+
+def _translated(schema: Any, translate: Callable[[str], str]) -> Any:
+    if isinstance(schema, list):
+        return [_translated(each, translate) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    plain = {key: _translated(value, translate) for key, value in schema.items()}
+    for key in ("title", "description"):
+        if isinstance(plain.get(key), str):
+            plain[key] = translate(plain[key])
+    return plain
+
+
+def _suggest(session: Session) -> dict[str, Any]:
+    """What there is to choose from; a field takes other words too."""
+    events = [{"name": name, "title": event_title(name)} for name in session.scalars(_EVENTS, {"many": MANY})]
+    templates = [{"name": row.name, "channel": row.channel} for row in session.execute(text("SELECT name, channel FROM templates ORDER BY name"))]
+    traits = list(session.scalars(_TRAITS, {"many": MANY}))
+    slugs = list(session.scalars(text("SELECT slug FROM journeys WHERE status <> 'stopped' ORDER BY slug")))
+    return {"events": events, "templates": templates, "traits": traits, "journeys": slugs, "segments": _segments(session)}
+
+
+def _segments(session: Session) -> list[dict[str, Any]]:
+    """Segments, where this installation has them."""
+    if session.scalar(text("SELECT to_regclass('segments')")) is None:
+        return []
+    columns = set(session.scalars(text("SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'segments'")))
+    key = "slug" if "slug" in columns else "name"
+    return [{"name": name, "title": name} for name in session.scalars(text(f"SELECT {key} FROM segments ORDER BY 1 LIMIT :many"), {"many": MANY})]  # noqa: S608
+
+
+_EVENTS = text("""
+    SELECT name FROM (SELECT name FROM events ORDER BY occurred_at DESC LIMIT 20000) e GROUP BY name ORDER BY count(*) DESC LIMIT :many
+""")
+_TRAITS = text("""
+    SELECT key FROM (SELECT traits FROM profiles WHERE known ORDER BY last_seen DESC LIMIT 500) p, jsonb_object_keys(p.traits) AS key
+    GROUP BY key ORDER BY count(*) DESC LIMIT :many
+""")

@@ -1,0 +1,66 @@
+"""Try it: one person's story through a graph, told as lines of time. The same steps as live; nothing is written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.errors import NotFoundError
+from crm.core.i18n import _l
+from journeys.graph import Graph
+from journeys.simulate import Said, Somebody, Story, tell
+
+LONGEST = 500  # lines shown
+
+
+def somebody(session: Session, profile_id: uuid.UUID | None, traits: Mapping[str, Any], language: str, timezone: str) -> Somebody:
+    """A real profile's traits under the invented ones, or only those."""
+    real: Mapping[str, Any] = {}
+    bucket = 0
+    if profile_id is not None:
+        row = session.execute(text("SELECT traits, bucket FROM profiles WHERE id = :id"), {"id": profile_id}).one_or_none()
+        if row is None:
+            raise NotFoundError(_l("There is no such profile."))
+        real, bucket = row.traits, row.bucket
+    return Somebody({**real, **traits}, language, timezone, bucket)
+
+
+def timeline(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody, words: Mapping[str, Callable[[str], str]]) -> dict[str, Any]:
+    """What happens, in order of time: events, starts, steps, messages, ends, and starts refused."""
+    story = tell(graph, start, events, who)
+    lines = sorted([*_events(events, words["event"]), *_story(story)], key=lambda line: line["at"])
+    return {
+        "start": start.isoformat(),
+        "timeline": lines[:LONGEST],
+        "sent": [{"at": each.at.isoformat(), "channel": each.channel, "template": each.template} for each in story.sent],
+        "runs": [_run(run) for run in story.runs],
+    }
+
+
+def _events(events: Sequence[Said], title: Callable[[str], str]) -> list[dict[str, Any]]:
+    return [{"at": said[0].isoformat(), "kind": "event", "text": title(said[1]), "name": said[1]} for said in events]
+
+
+def _story(story: Story) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = [{"at": at.isoformat(), "kind": "refused", "text": reason} for at, reason in story.refused]
+    lines += [{"at": each.at.isoformat(), "kind": "message", "text": each.template, "channel": each.channel} for each in story.sent]
+    for run in story.runs:
+        lines.append({"at": run.started_at.isoformat(), "kind": "start", "run": run.key, "text": run.start.name})
+        for step in run.passed:
+            lines.append(
+                {"at": step.at.isoformat(), "kind": "step", "run": run.key, "node": step.node, "exit": step.exit, "text": step.node, "why": dict(step.why)}
+            )
+        if run.ended_at:
+            lines.append({"at": run.ended_at.isoformat(), "kind": "end", "run": run.key, "text": run.end_reason or "", "node": run.node})
+    return lines
+
+
+def _run(run: Any) -> dict[str, Any]:
+    path = [[step.node, step.exit] for step in run.passed]
+    due = run.due_at.isoformat() if run.due_at else None
+    return {"key": run.key, "status": run.status, "node": run.node, "end_reason": run.end_reason, "path": path, "due_at": due}
