@@ -45,6 +45,7 @@ class RunRow(Base):
         UniqueConstraint("profile_id", "journey_id", "key"),
         Index("ix_runs_journey", "journey_id", "started_at", "id"),
         Index("ix_runs_active", "profile_id", postgresql_where=text("status = 'active'")),
+        {"info": {"erasure": "blank"}},  # the row stays for the sums
     )
     id: Mapped[Id] = mapped_column(primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "runs"})
@@ -62,7 +63,7 @@ class RunRow(Base):
     hops: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     ended_at: Mapped[Time | None]
     end_reason: Mapped[str | None] = mapped_column(Text)  # finished | exit:<event> | merged | stopped | …
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text, info={"personal": "events"})
 
 
 class Wakeup(Base):
@@ -79,13 +80,14 @@ class RunStep(Base):
     """A node passed, with the exit taken and why; unique per (run, node, round)."""
 
     __tablename__ = "run_steps"
+    __table_args__ = {"info": {"erasure": "blank"}}  # noqa: RUF012
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": True})
     run_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True)
     node: Mapped[str] = mapped_column(Text, primary_key=True)
     round: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     number: Mapped[int] = mapped_column(SmallInteger)
     exit: Mapped[str] = mapped_column(Text)
-    detail: Mapped[Json]  # inputs of the decision
+    detail: Mapped[Json] = mapped_column(info={"personal": "events"})  # inputs of the decision
     at: Mapped[Time]
 
 
@@ -99,5 +101,5 @@ class Refusal(Base):
     journey_id: Mapped[int]
     key: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
-    detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    detail: Mapped[Json] = mapped_column(server_default=text("'{}'"), info={"personal": "events"})
     at: Mapped[Time] = mapped_column(server_default=func.now())

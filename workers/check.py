@@ -18,6 +18,7 @@ from crm.consent.ledger import broken_seal
 from crm.core import clock, partitions
 from crm.core.config import Config
 from crm.core.db import engine_for
+from crm.profiles import tombstones
 from workers.clock import LEADER_LOCK
 
 LATE = dt.timedelta(minutes=2)
@@ -142,6 +143,16 @@ def consent_chain(patient: Patient) -> Verdict:
     return Verdict("consent ledger", "bad", f"entry {broken} is not what was sealed: somebody altered the ledger; compare with a backup")
 
 
+def erasures(patient: Patient) -> Verdict:
+    """Who left is gone: every request gets done, and no backup brought anybody back."""
+    if missing := tombstones.unknown(patient.session, patient.config.home):
+        return Verdict("erasures", "bad", f"{len(missing)} erased identities are unknown to this database, so it is an old backup: run `kesher migrate`")
+    oldest, count = patient.session.execute(text("SELECT min(asked_at), count(*) FROM erasures WHERE status IN ('waiting', 'running')")).one()
+    if count and patient.now - oldest > dt.timedelta(hours=1):
+        return Verdict("erasures", "warn", f"{count} are not done, the oldest asked for at {oldest:%Y-%m-%d %H:%M}; is `kesher up` running?")
+    return Verdict("erasures", "ok", f"{count} under way" if count else "nobody waits")
+
+
 CHECKS: Sequence[Check] = (
-    broker, migrations, partitions_exist, clock_leads, inbox, outbox, wakeups, quarantine, broken_plans, unknown_messages, consent_chain,
+    broker, migrations, partitions_exist, clock_leads, inbox, outbox, wakeups, quarantine, broken_plans, unknown_messages, consent_chain, erasures,
 )  # fmt: skip

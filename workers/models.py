@@ -15,6 +15,6 @@ class Mail(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     received_at: Mapped[Time]
     sender: Mapped[str] = mapped_column(Text)
-    recipient: Mapped[str] = mapped_column(Text, index=True, info={"personal": "mailbox"})
+    recipient: Mapped[str] = mapped_column(Text, index=True, info={"personal": "mailbox", "subject": "address"})
     subject: Mapped[str] = mapped_column(Text, info={"personal": "mailbox"})
     raw: Mapped[bytes] = mapped_column(LargeBinary, info={"personal": "mailbox"})

@@ -20,7 +20,7 @@ from crm.events.inbox import Waiting
 from crm.events.quarantine import Holding
 from crm.events.read import UnreadableError, read
 from crm.events.spec import Accepted
-from crm.profiles import fold, people
+from crm.profiles import fold, people, tombstones
 from crm.profiles.identify import StaleError, identify
 from crm.profiles.move import moved
 from crm.profiles.search import refresh_search
@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: Config) -> None:
     """What happens when things happen: who it was, what it changes, what comes next. One transaction; the caller commits."""
+    batch = tombstones.living(session, batch, Keys(config.secret_key))
     events, known = identify(session, store.first_seen(session, batch, now), now)
     store.append(session, events)
     fold.learn(events, known.people)

@@ -12,6 +12,7 @@ from crm.messages import templates
 from crm.web.models import User
 from crm.web.users import create_user
 from journeys import install
+from workers import leaving
 from workers.install import write_secret
 from workers.migrate import migrate
 from workers.process import Tools, tools
@@ -33,6 +34,7 @@ def prepare(ours: Tools) -> None:
     """Bring database and shipped content to this version; leaves the first login in a file only we can read."""
     now = clock.now()
     migrate(ours.engine, now)
+    leaving.restore(ours.sessions, ours.config, now)
     with ours.sessions() as session:
         templates.install(session, templates.shipped_templates(), now)
         install.install(session, now)

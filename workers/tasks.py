@@ -12,7 +12,7 @@ from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
 from journeys import engine
-from workers import pipeline
+from workers import leaving, pipeline
 from workers.due import due
 from workers.process import Tools, end_with_parent, tools
 from workers.queue import Name, app, connect
@@ -65,6 +65,13 @@ def deliver() -> None:
     """Send the messages that are due."""
     ours = _tools[0]
     _repeat(ours, "deliver", lambda: delivery.deliver_due(ours.sessions, ours.config, clock.now))
+
+
+@app.task(name="kesher.erase")  # type: ignore[untyped-decorator]
+def erase() -> None:
+    """Go on forgetting those who asked for it."""
+    ours = _tools[0]
+    _repeat(ours, "erase", lambda: leaving.work(ours.sessions, ours.config, clock.now))
 
 
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:

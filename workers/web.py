@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+import workers.migrate  # noqa: F401  every table registers: an export walks them all
 from crm.events.intake import Intake
 from crm.web.app import create_app
 from journeys.api import bp as journeys_api

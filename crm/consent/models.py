@@ -39,7 +39,7 @@ class ConsentEvidence(Base):
 
     __tablename__ = "consent_evidence"
     entry_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    address: Mapped[str] = mapped_column(Text, info={"personal": "consent"})
+    address: Mapped[str] = mapped_column(Text, index=True, info={"personal": "consent", "subject": "address"})
     proof: Mapped[Json] = mapped_column(info={"personal": "consent"})  # {"ip", "user_agent", "url", "form", …}
 
 

@@ -57,7 +57,7 @@ class InboxRow(Base):
     sent_at: Mapped[Time | None]  # the sender's clock when it sent the batch
     hops: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     cause: Mapped[str | None] = mapped_column(Text)
-    body: Mapped[str] = mapped_column(Text, info={"personal": "events"})
+    body: Mapped[str] = mapped_column(Text, info={"personal": "events", "subject": "call"})
     processed_at: Mapped[Time | None]
 
 
@@ -109,7 +109,7 @@ class QuarantinedCall(Base):
     sent_at: Mapped[Time | None]
     reason: Mapped[str] = mapped_column(Text)  # too_large | no_identity | no_name | bad_json | too_old | failed | …
     detail: Mapped[str] = mapped_column(Text)
-    body: Mapped[str] = mapped_column(Text, info={"personal": "events"})
+    body: Mapped[str] = mapped_column(Text, info={"personal": "events", "subject": "call"})
     replayed_at: Mapped[Time | None]
 
 

@@ -37,7 +37,7 @@ def read(row: Waiting) -> Accepted:
         raise UnreadableError("bad_type", f"type {call.type[:40]!r} is none of {', '.join(TYPES)}")
     if not event_name(call):
         raise UnreadableError("no_name", "a track call needs `event`")
-    identities = tuple(_identities(call, trusted=row.trusted))
+    identities = tuple(identities_of(call, trusted=row.trusted))
     if not identities and call.profile_id is None:
         raise UnreadableError("no_identity", "none of userId, anonymousId, e-mail or phone is usable")
     occurred, claimed = occurred_at(call, row)
@@ -62,7 +62,7 @@ def occurred_at(call: Call, row: Waiting) -> tuple[dt.datetime, dt.datetime | No
     return corrected, (claimed if corrected != claimed else None)
 
 
-def _identities(call: Call, *, trusted: bool) -> Iterator[Ident]:
+def identities_of(call: Call, *, trusted: bool) -> Iterator[Ident]:
     """Every identifier the call carries, persons' before devices'. Verified means: a server key says so."""
     traits = call.traits if call.type == "identify" and call.traits else {}
     said = (call.context or {}).get("traits")

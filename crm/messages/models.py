@@ -48,6 +48,7 @@ class Message(Base):
         Index("ix_messages_profile", "profile_id", "created_at"),
         Index("ix_messages_created", "created_at", "id"),
         Index("ix_messages_status", "status", "created_at", "id"),
+        {"info": {"erasure": "blank"}},  # the row stays for the sums
     )
     id: Mapped[Id] = mapped_column(primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
@@ -91,12 +92,12 @@ class Decision(Base):
     """One answer of the gate or the channel about one message, with its reason."""
 
     __tablename__ = "message_decisions"
-    __table_args__ = (Index("ix_message_decisions_message", "message_id", "id"),)
+    __table_args__ = (Index("ix_message_decisions_message", "message_id", "id"), {"info": {"erasure": "blank"}})
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
     message_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True))
     stage: Mapped[str] = mapped_column(Text)  # queued | cheap | final | channel | feedback
     answer: Mapped[str] = mapped_column(Text)  # send | hold | drop | sent | failed | retry | unknown | opened | …
     reason: Mapped[str] = mapped_column(Text)
-    detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    detail: Mapped[Json] = mapped_column(server_default=text("'{}'"), info={"personal": "messages"})  # what a mail server said may quote the address
     at: Mapped[Time] = mapped_column(server_default=func.now())

@@ -23,7 +23,7 @@ class Profile(Base):
         Index("ix_profiles_last_seen", "last_seen", "id", postgresql_where=text("merged_into IS NULL AND known")),
         Index("ix_profiles_last_seen_anonymous", "last_seen", "id", postgresql_where=text("merged_into IS NULL AND NOT known")),
     )
-    id: Mapped[Id] = mapped_column(primary_key=True)
+    id: Mapped[Id] = mapped_column(primary_key=True, info={"subject": "profile"})
     bucket: Mapped[int] = mapped_column(SmallInteger)  # 0..9999, drawn once at birth
     known: Mapped[bool] = mapped_column(server_default=text("false"))  # has an identity other than anonymous ids
     name: Mapped[str] = mapped_column(Text, server_default=text("''"), info={"personal": "profile"})
@@ -55,8 +55,8 @@ class Link(Base):
     __tablename__ = "links"
     __table_args__ = (CheckConstraint("from_id <> into_id", name="two"),)
     id: Mapped[int] = mapped_column(BigInteger, Generated(), primary_key=True)
-    from_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), index=True)
-    into_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), index=True)
+    from_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), index=True, info={"subject": "profile"})
+    into_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), index=True, info={"subject": "profile"})
     reason: Mapped[str] = mapped_column(Text)  # identified | alias
     accepted: Mapped[int] = mapped_column(BigInteger)  # the call that caused it
     detail: Mapped[Json] = mapped_column(info={"personal": "profile"})  # {"kind": …, "value": …}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from crm.core import clock
+from crm.core.db import engine_for, sessions
+from workers import leaving
 from workers.commands import Subparsers
 from workers.install import opened
 
@@ -15,7 +18,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def call(args: argparse.Namespace) -> int:
-    """Opening an installation migrates it."""
-    with opened(args.home):
+    """Opening an installation migrates it; whoever an old backup brought back is forgotten again."""
+    with opened(args.home) as config:
+        engine = engine_for(config.database_url, pool_size=2)
+        again = leaving.restore(sessions(engine), config, clock.now())
+        engine.dispose()
         print("The database is at this version.")
+    if again:
+        print(f"It was an old backup: {again} people who had been erased since were erased again.")
     return 0

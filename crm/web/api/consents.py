@@ -111,7 +111,8 @@ def record(session: Session, *, body: NewConsent, now: dt.datetime) -> Recorded:
     changed = bool(ledger.record(session, [said], keys, now))
     hashed = keys.address_hash(kind, address)
     if body.action == ledger.GRANTED:
-        suppression.lift(session, address_hash=hashed, channel=body.channel, reason="unsubscribed")
+        for stop in ("unsubscribed", "erased"):  # somebody who left and comes back says yes anew
+            suppression.lift(session, address_hash=hashed, channel=body.channel, reason=stop)
     if changed and owner:
         properties = {"channel": body.channel, "topic": topic.name, "source": said.source}
         event = inbox.system_event(f"Consent {body.action.capitalize()}", owner, properties, email=address if kind == "email" else None, cause="api", hops=0)
