@@ -6,7 +6,7 @@ import datetime as dt
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -41,9 +41,21 @@ def outcome(session: Session) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
+def _reused(story: list[tuple[str, str, int]]) -> bool:
+    """A shop that goes on with a cart's id after its order: whether that cart had its one run depends on what was known when."""
+    ordered: set[str] = set()
+    for who, what, _ in sorted(story, key=lambda each: each[2]):
+        if what == "add" and who in ordered:
+            return True
+        if what == "order":
+            ordered.add(who)
+    return False
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=happenings, seed=st.integers(0, 2**16))
 def test_batches_order_and_doubled_wake_ups_do_not_matter(session: Session, now: dt.datetime, story: list[tuple[str, str, int]], seed: int) -> None:
+    assume(not _reused(story))
     chance = random.Random(seed)
     calls = [call(who, what, now + dt.timedelta(seconds=second)) for who, what, second in sorted(story, key=lambda each: each[2])]
     found = []
