@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm.core.db import Base, Id, Json, Time
+from crm.core.db import Base, Given, Id, Json, Time
 
 
 class Journey(Base):
@@ -49,6 +49,7 @@ class RunRow(Base):
     )
     id: Mapped[Id] = mapped_column(primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "runs"})
+    given_id: Mapped[Given]
     journey_id: Mapped[int]
     version: Mapped[int]
     key: Mapped[str] = mapped_column(Text)
@@ -98,6 +99,7 @@ class Refusal(Base):
     __table_args__ = (Index("ix_entry_refusals_profile", "profile_id", "at"),)
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
+    given_id: Mapped[Given]
     journey_id: Mapped[int]
     key: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)

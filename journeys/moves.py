@@ -1,11 +1,11 @@
-"""What a join means for runs: two of one journey and key become the older; nameless carts are renamed."""
+"""What a join means for runs, and an undone one: two of one journey and key become the older; nameless carts are renamed."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from crm.messages import outbox
-from crm.profiles.move import on_move
+from crm.profiles.move import on_move, on_part
 from journeys import board, facts, runs
 from journeys.facts import Known, cart_of
 
@@ -41,6 +41,20 @@ def move_runs(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], no
     changes = decide(rows, into, known)
     _write(session, changes, now)
     outbox.withdraw(session, [each.run_id for each in changes if each.merged], "merged", now)
+
+
+def part_runs(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """After an undone join a run goes where it came from, and one started meanwhile where the event went that started it; what was sent stays."""
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": board.LOCK})
+    both = {"rest": rest, "alone": alone, "side": list(side)}
+    if not session.execute(_BACK, both).all():
+        return
+    rows = session.execute(_RUNS, {"profiles": sorted({rest, alone})}).all()
+    changes = decide(rows, {}, facts.read(session, {rest, alone}, {"cart"}, ""))
+    _write(session, changes, now)
+    outbox.withdraw(session, [each.run_id for each in changes if each.merged], "merged", now)
+    for beside in _BESIDE:
+        session.execute(beside, both)
 
 
 def decide(rows: Sequence[Row[Any]], into: dict[uuid.UUID, uuid.UUID], known: Known) -> list[Change]:
@@ -79,14 +93,27 @@ def _write(session: Session, changes: Sequence[Change], now: dt.datetime) -> Non
 
 
 on_move.append(move_runs)
+on_part.append(part_runs)
 
 _RUNS = text("""
     SELECT id, profile_id, journey_id, key, status, start FROM runs WHERE profile_id = ANY(:profiles)
     ORDER BY started_at, id FOR UPDATE
 """)
+_BACK = text("""
+    UPDATE runs r SET profile_id = :alone, given_id = NULLIF(r.given_id, CAST(:alone AS uuid)) WHERE r.profile_id = :rest
+    AND (r.given_id = ANY(CAST(:side AS uuid[])) OR r.given_id IS NULL AND EXISTS (
+        SELECT FROM events e WHERE e.profile_id = :alone AND e.accepted = CAST(r.start->>'accepted' AS bigint)
+        AND e.occurred_at = CAST(r.start->>'occurred_at' AS timestamptz)))
+    RETURNING r.id
+""")
+_BESIDE = tuple(
+    text(f"UPDATE {table} t SET profile_id = r.profile_id FROM runs r WHERE r.id = t.run_id AND t.profile_id = :rest AND r.profile_id = :alone{more}")  # noqa: S608, E501
+    for table, more in (("wakeups", ""), ("run_steps", ""), ("messages", " AND t.status IN ('queued', 'held')"))
+)
 _UPDATE = text("""
     UPDATE runs r
     SET profile_id = n.profile_id, key = n.key,
+        given_id = CASE WHEN r.profile_id <> n.profile_id THEN coalesce(r.given_id, r.profile_id) ELSE r.given_id END,
         status = CASE WHEN n.merged THEN 'done' ELSE r.status END,
         due_at = CASE WHEN n.merged THEN NULL ELSE r.due_at END,
         ended_at = CASE WHEN n.merged THEN CAST(:now AS timestamptz) ELSE r.ended_at END,

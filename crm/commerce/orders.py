@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from crm.commerce import order
 from crm.commerce.order import OrderState
 from crm.core.json import dumps
+from crm.events import store
 from crm.events.spec import Happened
 
 Keys = dict[tuple[int, str], OrderState]
@@ -26,6 +27,18 @@ def fold(session: Session, events: Sequence[Happened], *, currency: str) -> None
     for key, event in wanted:
         states[key] = order.apply(states.get(key), event, currency)
     _save(session, [states[key] for key in sorted(states)])
+
+
+def reown(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
+    """After an undone join: each order of these people belongs to whoever's event told of it first."""
+    first: dict[tuple[int, str], uuid.UUID] = {}
+    for event in store.of_people(session, list(profile_ids), order.EVENTS, as_acted=True):
+        if key := order.natural_key(event):
+            first.setdefault(key, event.profile_id)
+    if first:
+        keys = sorted(first)
+        columns = {"sources": [s for s, _ in keys], "numbers": [n for _, n in keys], "owners": [first[key] for key in keys], "ids": list(profile_ids)}
+        session.execute(text(_REOWN), columns)
 
 
 def revenue_of(session: Session, profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, tuple[int, Decimal]]]:
@@ -73,6 +86,11 @@ def _save(session: Session, orders: Sequence[OrderState]) -> None:
 _REVENUE = """
 SELECT profile_id, currency, count(*) FILTER (WHERE ordered_at IS NOT NULL AND cancelled_at IS NULL), sum(revenue - refunded)
 FROM orders WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id, currency
+"""
+_REOWN = """
+UPDATE orders o SET profile_id = k.owner
+FROM unnest(CAST(:sources AS integer[]), CAST(:numbers AS text[]), CAST(:owners AS uuid[])) k(source_id, order_id, owner)
+WHERE (o.source_id, o.order_id) = (k.source_id, k.order_id) AND o.profile_id = ANY(CAST(:ids AS uuid[])) AND o.profile_id <> k.owner
 """
 _LOAD = """
 SELECT o.* FROM unnest(CAST(:sources AS integer[]), CAST(:numbers AS text[])) k(source_id, order_id) JOIN orders o USING (source_id, order_id)

@@ -19,6 +19,7 @@ Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 JsonList = Annotated[list[Any], mapped_column(JSONB)]
 Money = Annotated[Decimal, mapped_column(Numeric(20, 6))]
 Currency = Annotated[str, mapped_column(String(3))]
+Given = Annotated[uuid.UUID | None, mapped_column(UUID(as_uuid=True))]  # whose a row was before joins moved it; empty where it never moved. An undone join reads it.
 
 
 class Base(DeclarativeBase):

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm.core.db import Base, Json, JsonList, Time
+from crm.core.db import Base, Given, Json, JsonList, Time
 
 INBOX_ID = Sequence("event_inbox_id", metadata=Base.metadata)
 POSITION = Sequence("event_position", metadata=Base.metadata)
@@ -79,6 +79,7 @@ class Event(Base):
         {"postgresql_partition_by": "RANGE (occurred_at)"},
     )
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": True})
+    given_id: Mapped[Given]  # the profile its identities first led to
     occurred_at: Mapped[Time] = mapped_column(primary_key=True)
     accepted: Mapped[int] = mapped_column(BigInteger, primary_key=True)  # inbox id: the order of acceptance; breaks ties of time
     position: Mapped[int] = mapped_column(BigInteger, POSITION, server_default=POSITION.next_value())
@@ -90,7 +91,7 @@ class Event(Base):
     name: Mapped[str] = mapped_column(Text)  # "Product Added"; for page and screen "Page Viewed", "Screen Viewed"; else the type
     origin: Mapped[str] = mapped_column(Text)
     trusted: Mapped[bool]
-    identities: Mapped[JsonList] = mapped_column(info={"personal": "events"})  # [[kind, value, verified], …] as they came
+    identities: Mapped[JsonList] = mapped_column(info={"personal": "events"})  # [[kind, value, verified], …] as they came; a fourth, "left", where a guard kept it from leading anywhere
     properties: Mapped[Json] = mapped_column(info={"personal": "events"})
     context: Mapped[Json] = mapped_column(info={"personal": "events"})
     hops: Mapped[int] = mapped_column(SmallInteger)

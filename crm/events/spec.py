@@ -47,6 +47,7 @@ class Ident:
     kind: str
     value: str
     verified: bool = False
+    left: bool = False  # a guard kept it from leading to anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Happened:
     message_id: str = ""
     hops: int = 0
     cause: str | None = None
+    given_id: uuid.UUID | None = None  # the profile its identities first led to, where joins have led further since
 
     @property
     def order(self) -> tuple[dt.datetime, int]:

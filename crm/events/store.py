@@ -32,16 +32,16 @@ def append(session: Session, events: Sequence[Happened]) -> None:
         return
     with driver(session).cursor().copy(f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
         for e in events:
-            idents = [[i.kind, i.value, i.verified] for i in e.identities]
+            idents = [[i.kind, i.value, i.verified, "left"] if i.left else [i.kind, i.value, i.verified] for i in e.identities]
             copy.write_row(
                 (e.profile_id, e.occurred_at, e.accepted, e.received_at, e.claimed_at, e.source_id, e.message_id.replace("\x00", ""), e.type,
-                 e.name.replace("\x00", ""), e.origin, e.trusted, dumps(idents), dumps(e.properties), dumps(e.context), e.hops, e.cause)
+                 e.name.replace("\x00", ""), e.origin, e.trusted, dumps(idents), dumps(e.properties), dumps(e.context), e.hops, e.cause, e.given_id)
             )  # fmt: skip
 
 
-def of_people(session: Session, profile_ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Happened]:
-    """Every event of these names of these people, in each person's order; the slow road, for refolding."""
-    from_log = session.execute(text(_OF_PEOPLE), {"ids": list(profile_ids), "names": list(names)})
+def of_people(session: Session, profile_ids: Sequence[uuid.UUID], names: Sequence[str], *, as_acted: bool = False) -> list[Happened]:
+    """Every event of these names of these people, in each person's order (or in that in which we acted); the slow road, for refolding."""
+    from_log = session.execute(text(_OF_PEOPLE.format(order="position" if as_acted else _THEIRS)), {"ids": list(profile_ids), "names": list(names)})
     return [
         Happened(row.profile_id, row.occurred_at, row.accepted, row.source_id, row.type, row.name, row.origin, row.trusted, (), row.properties,
                  row.context, {}, row.received_at, message_id=row.message_id, hops=row.hops, cause=row.cause)
@@ -51,7 +51,7 @@ def of_people(session: Session, profile_ids: Sequence[uuid.UUID], names: Sequenc
 
 _COLUMNS = (
     "profile_id", "occurred_at", "accepted", "received_at", "claimed_at", "source_id", "message_id", "type",
-    "name", "origin", "trusted", "identities", "properties", "context", "hops", "cause",
+    "name", "origin", "trusted", "identities", "properties", "context", "hops", "cause", "given_id",
 )  # fmt: skip
 _CLAIM = """
 INSERT INTO event_keys (key, seen_at, forever)
@@ -61,5 +61,6 @@ ON CONFLICT DO NOTHING RETURNING key
 _OF_PEOPLE = """
 SELECT profile_id, occurred_at, accepted, source_id, type, name, origin, trusted, properties, context, received_at, message_id, hops, cause
 FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name = ANY(CAST(:names AS text[]))
-ORDER BY profile_id, occurred_at, accepted
+ORDER BY {order}
 """
+_THEIRS = "profile_id, occurred_at, accepted"

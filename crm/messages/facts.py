@@ -139,8 +139,12 @@ SELECT s.address_hash, s.channel, s.topic, s.action
 FROM unnest(CAST(:hashes AS bytea[]), CAST(:channels AS text[]), CAST(:topics AS text[])) k(address_hash, channel, topic)
 JOIN consents_current s USING (address_hash, channel, topic) ORDER BY s.address_hash, s.channel, s.topic
 """
+# What was sent while two profiles were one counts for both after they were parted; the address tells whom it concerns.
 _RECENT = """
 SELECT address, template, relevant_if FROM messages
-WHERE profile_id = ANY(CAST(:profiles AS uuid[])) AND template = ANY(CAST(:templates AS text[])) AND NOT id = ANY(CAST(:ids AS uuid[]))
+WHERE (profile_id = ANY(CAST(:profiles AS uuid[])) OR profile_id IN (
+    SELECT coalesce(p.merged_into, p.id) FROM links l JOIN profiles p ON p.id IN (l.from_id, l.into_id)
+    WHERE l.undoes IS NOT NULL AND (l.from_id = ANY(CAST(:profiles AS uuid[])) OR l.into_id = ANY(CAST(:profiles AS uuid[])))
+  )) AND template = ANY(CAST(:templates AS text[])) AND NOT id = ANY(CAST(:ids AS uuid[]))
   AND address IS NOT NULL AND status IN ('sending', 'sent', 'unknown') AND coalesce(sent_at, created_at) > :since
 """

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm.core.db import Base, Id, Json, Time
+from crm.core.db import Base, Given, Id, Json, Time
 
 STATUSES = ("queued", "held", "sending", "sent", "dropped", "failed", "unknown")
 
@@ -52,6 +52,7 @@ class Message(Base):
     )
     id: Mapped[Id] = mapped_column(primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
+    given_id: Mapped[Given]
     run_id: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True))
     journey: Mapped[str | None] = mapped_column(Text)  # the journey's slug, for the log
     node: Mapped[str | None] = mapped_column(Text)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from crm.events.spec import Happened
 from crm.profiles.people import Person
@@ -15,8 +17,13 @@ MAX_NAME = 200
 def learn(events: Sequence[Happened], people: Mapping[uuid.UUID, Person]) -> None:
     """Fold the traits that a batch's identify calls carry into their people, in memory."""
     for event in events:
-        stamp = [int(event.occurred_at.timestamp() * 1000), event.accepted]
-        for name, value in event.traits.items():
-            person = people[event.profile_id]
-            if len(name) <= MAX_NAME and (name in person.traits_at or len(person.traits_at) < MAX_TRAITS):
-                person.learn(name, value, stamp)
+        if event.traits:
+            tell(people[event.profile_id], event.traits, occurred_at=event.occurred_at, accepted=event.accepted)
+
+
+def tell(person: Person, traits: Mapping[str, Any], *, occurred_at: dt.datetime, accepted: int) -> None:
+    """Fold the traits of one identify call into its person."""
+    stamp = [int(occurred_at.timestamp() * 1000), accepted]
+    for name, value in traits.items():
+        if len(name) <= MAX_NAME and (name in person.traits_at or len(person.traits_at) < MAX_TRAITS):
+            person.learn(name, value, stamp)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.events.models import SYSTEM_SOURCE
 from crm.events.spec import Accepted, Happened, Ident, event_name
+from crm.profiles import guards, identities
 from crm.profiles import people as rows
+from crm.profiles.guards import SHARED_FROM, Guards, Key, taken_apart
 from crm.profiles.move import Join, join
-from crm.profiles.people import Person
-
-Key = tuple[str, str]
+from crm.profiles.people import Owned, Person
 
 
 class StaleError(Exception):
@@ -28,13 +28,12 @@ class Known:
     """What a batch works on: people by id, who owns which identity, what changed."""
 
     people: dict[uuid.UUID, Person]
-    owner: dict[Key, uuid.UUID]
-    verified: dict[Key, bool]
+    owned: dict[Key, Owned]
+    guards: Guards
     into: dict[uuid.UUID, uuid.UUID] = field(default_factory=dict)
     joins: list[Join] = field(default_factory=list)
     fresh: dict[Key, dt.datetime] = field(default_factory=dict)  # identities to insert, first seen then
-    moved: set[Key] = field(default_factory=set)
-    proved: set[Key] = field(default_factory=set)
+    changed: set[Key] = field(default_factory=set)
 
     def final(self, profile_id: uuid.UUID) -> uuid.UUID:
         """Where joins of this batch have led."""
@@ -43,9 +42,22 @@ class Known:
         return profile_id
 
     def of(self, key: Key) -> Person | None:
-        """Who owns an identity now."""
-        found = self.owner.get(key)
-        return None if found is None else self.people[self.final(found)]
+        """Who owns an identity now. A shared device belongs to nobody who is known."""
+        found = self.owned.get(key)
+        if found is None:
+            return None
+        owner = self.people[self.final(found.owner)]
+        return None if found.shared and owner.known else owner
+
+
+@dataclass(slots=True)
+class Placed:
+    """One call on its way: its person, the profile its identities first led to, what leads nowhere."""
+
+    call: Accepted
+    person: Person
+    given: uuid.UUID
+    left: set[Key]
 
 
 def identify(session: Session, batch: Sequence[Accepted], now: dt.datetime) -> tuple[list[Happened], Known]:
@@ -56,19 +68,20 @@ def identify(session: Session, batch: Sequence[Accepted], now: dt.datetime) -> t
     known = _load(session, batch)
     placed = [_place(known, call, now) for call in batch]
     _write(session, known, now)
-    return [_happened(call, known.final(profile_id)) for call, profile_id in zip(batch, placed, strict=True)], known
+    return [_happened(known, each) for each in placed], known
 
 
 def _load(session: Session, batch: Sequence[Accepted]) -> Known:
     keys = sorted({(i.kind, i.value) for call in batch for i in call.identities})
     found = rows.owners(session, keys)
     named = _named(session, batch)
-    people = rows.lock(session, {owner for owner, _ in found.values()} | set(named.values()))
+    people = rows.lock(session, {each.owner for each in found.values()} | set(named.values()))
     again = rows.owners(session, keys)
-    if {owner for owner, _ in again.values()} - people.keys():
+    if {each.owner for each in again.values()} - people.keys():
         raise StaleError
-    rows.load_ids(session, people)
-    known = Known(people, {k: o for k, (o, _) in again.items()}, {k: v for k, (_, v) in again.items()})
+    meeting = {(i.kind, i.value) for call in batch if len(call.identities) > 1 for i in call.identities}  # one alone joins and adds nothing
+    rows.load_ids(session, people, {again[key].owner for key in meeting & again.keys()})
+    known = Known(people, again, guards.load(session, keys))
     known.into = {old: new for old, new in named.items() if old != new}
     return known
 
@@ -78,52 +91,62 @@ def _named(session: Session, batch: Sequence[Accepted]) -> dict[uuid.UUID, uuid.
     wanted = {uuid.UUID(call.call.profile_id) for call in batch if call.call.profile_id and call.source_id == SYSTEM_SOURCE}
     if not wanted:
         return {}
-    found = session.execute(text("SELECT id, coalesce(merged_into, id) AS into_id FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(wanted)})
-    return {row.id: row.into_id for row in found}
+    found = session.execute(text("SELECT id, coalesce(merged_into, id) FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(wanted)})
+    return {row[0]: row[1] for row in found}
 
 
-def _place(known: Known, call: Accepted, now: dt.datetime) -> uuid.UUID:
-    person = _named_person(known, call) or _whose(known, call, now)
-    person.seen(call.occurred_at)
-    return person.id
+def _place(known: Known, call: Accepted, now: dt.datetime) -> Placed:
+    placed = _named_person(known, call) or _whose(known, call, now)
+    placed.person.seen(call.occurred_at)
+    return placed
 
 
-def _named_person(known: Known, call: Accepted) -> Person | None:
+def _named_person(known: Known, call: Accepted) -> Placed | None:
+    """One of Kesher's own events names its profile; the address it carries tells on which side of a join it is."""
     if not call.call.profile_id or call.source_id != SYSTEM_SOURCE:
         return None
-    return known.people.get(known.final(uuid.UUID(call.call.profile_id)))
-
-
-def _whose(known: Known, call: Accepted, now: dt.datetime) -> Person:
-    strong = [i for i in call.identities if i.kind != "anonymous_id"]
-    devices = [i for i in call.identities if i.kind == "anonymous_id"]
-    person = _by_strong(known, strong, devices) if strong else _by_device(known, devices)
+    named = uuid.UUID(call.call.profile_id)
+    person = known.people.get(known.final(named))
     if person is None:
+        return None
+    given = next((known.owned[key].given for i in call.identities if known.of(key := (i.kind, i.value)) is person), named)
+    return Placed(call, person, given, {(i.kind, i.value) for i in call.identities})
+
+
+def _whose(known: Known, call: Accepted, now: dt.datetime) -> Placed:
+    left = {(i.kind, i.value) for i in call.identities if known.guards.is_blocked(i.kind, i.value)}
+    strong = [i for i in call.identities if i.kind != "anonymous_id" and (i.kind, i.value) not in left]
+    devices = [i for i in call.identities if i.kind == "anonymous_id" and (i.kind, i.value) not in left]
+    leads = _by_strong(known, strong, devices) if strong else _by_device(known, devices)
+    if leads is None:
         person = rows.born(call.occurred_at, now)
         known.people[person.id] = person
+        placed = Placed(call, person, person.id, left)
+    else:
+        placed = Placed(call, known.people[known.final(known.owned[leads].owner)], known.owned[leads].given, left)
     for ident in strong:
-        person = _attach(known, person, ident, call)
+        _attach(known, placed, ident)
     for ident in devices:
-        person = _carry(known, person, ident, call, identified=bool(strong))
-    return person
+        _carry(known, placed, ident, identified=bool(strong))
+    return placed
 
 
-def _by_strong(known: Known, strong: Sequence[Ident], devices: Sequence[Ident]) -> Person | None:
-    """The person these identifiers mean: the user id's; else one they lead to who is not somebody else; else the device's anonymous one."""
+def _by_strong(known: Known, strong: Sequence[Ident], devices: Sequence[Ident]) -> Key | None:
+    """What leads to the person these mean: the user id; else one whose owner is not somebody else; else the device of an anonymous one."""
     said = {i.kind: i.value for i in strong}
     for ident in strong:
-        owner = known.of((ident.kind, ident.value))
+        owner = known.of(key := (ident.kind, ident.value))
         if owner is not None and (ident.kind == "user_id" or not _other_user(owner, said)):
-            return owner
+            return key
     for ident in devices:
-        owner = known.of((ident.kind, ident.value))
-        if owner is not None and (not owner.known or _could_be(owner, said)):
-            return owner
+        owner = known.of(key := (ident.kind, ident.value))
+        if owner is not None and not known.owned[key].shared and (not owner.known or _could_be(owner, said)):
+            return key
     return None
 
 
-def _by_device(known: Known, devices: Sequence[Ident]) -> Person | None:
-    return next((owner for i in devices if (owner := known.of((i.kind, i.value)))), None)
+def _by_device(known: Known, devices: Sequence[Ident]) -> Key | None:
+    return next((key for i in devices if known.of(key := (i.kind, i.value))), None)
 
 
 def _other_user(owner: Person, said: dict[str, str]) -> bool:
@@ -136,89 +159,154 @@ def _could_be(owner: Person, said: dict[str, str]) -> bool:
     return not any(owner.ids.get(kind) and said[kind] not in owner.ids[kind] for kind in ("user_id", "email") if kind in said)
 
 
-def _attach(known: Known, person: Person, ident: Ident, call: Accepted) -> Person:
-    key = (ident.kind, ident.value)
+def _attach(known: Known, placed: Placed, ident: Ident) -> None:
+    """A person's identifier becomes theirs; where it is another's, the two are one person, unless a guard says no."""
+    key, person = (ident.kind, ident.value), placed.person
     owner = known.of(key)
     if owner is None:
-        _own(known, key, person, call.occurred_at)
+        if not _own(known, placed, key):
+            return
         person.ids.setdefault(ident.kind, set()).add(ident.value)
         person.changed = True
     elif owner is not person:
-        if not call.trusted or (owner.ids.get("user_id") and person.ids.get("user_id")):
-            return person  # a public key joins no two known persons; two user ids stay two
-        person = _join(known, owner, person, ident, call)
-    if not person.known:
-        person.known = person.changed = True
-    if ident.verified and not known.verified.get(key):
-        known.verified[key] = True
-        known.proved.add(key)
-    return person
+        if refused := _refusal(known, owner, person, trusted=placed.call.trusted):
+            _leave(known, placed, key, refused, owner)
+            return
+        _join(known, owner, placed, key)
+    if not placed.person.known:
+        placed.person.known = placed.person.changed = True
+    if ident.verified and not known.owned[key].verified:
+        known.owned[key].verified = True
+        known.changed.add(key)
 
 
-def _carry(known: Known, person: Person, ident: Ident, call: Accepted, *, identified: bool) -> Person:
+def _refusal(known: Known, owner: Person, person: Person, *, trusted: bool) -> str | None:
+    """Why two persons are not joined by themselves though one call names both; None where they may be."""
+    if not trusted:
+        return "unproven"  # a public key joins no two known persons
+    if owner.ids.get("user_id") and person.ids.get("user_id"):
+        return "two_users"
+    if taken_apart(owner, person):
+        return "apart"
+    return "limit" if known.guards.too_many(owner, person) else None
+
+
+def _carry(known: Known, placed: Placed, ident: Ident, *, identified: bool) -> None:
     """The device goes with the person it now identifies as; an anonymous past on it is joined."""
-    key = (ident.kind, ident.value)
-    owner = known.of(key)
-    if owner is None:
-        _own(known, key, person, call.occurred_at)
+    key, person = (ident.kind, ident.value), placed.person
+    device, owner = known.owned.get(key), known.of(key)
+    if identified and device is not None and (device.shared or _third(known, placed, key, device)):
+        placed.left.add(key)
+    elif owner is None:
+        _own(known, placed, key)
     elif owner is not person and identified:
-        if owner.known:
-            known.owner[key] = person.id
-            known.moved.add(key)
+        refused = None if owner.known else _anonymous_stays(known, owner, person)
+        if refused == "limit" or (owner.known and known.guards.full(person, ident.kind)):
+            _leave(known, placed, key, "limit", owner)
+        elif owner.known or refused:
+            _take(known, placed, key)
         else:
-            person = _join(known, owner, person, ident, call)
-    return person
+            _join(known, owner, placed, key)
+    if identified and key not in placed.left:
+        _remember(known, placed, key)
 
 
-def _own(known: Known, key: Key, person: Person, at: dt.datetime) -> None:
-    known.owner[key] = person.id
-    known.fresh[key] = at
+def _anonymous_stays(known: Known, owner: Person, person: Person) -> str | None:
+    if taken_apart(owner, person):
+        return "apart"
+    return "limit" if known.guards.too_many(owner, person) else None
 
 
-def _join(known: Known, one: Person, other: Person, ident: Ident, call: Accepted) -> Person:
+def _third(known: Known, placed: Placed, key: Key, device: Owned) -> bool:
+    """Somebody new identifies on it who is one too many: from now on it is shared."""
+    before = {known.final(each) for each in device.people}
+    if placed.person.id in before or len(before) < SHARED_FROM - 1:
+        return False
+    device.shared = True
+    device.people.append(placed.person.id)
+    known.changed.add(key)
+    known.guards.report("shared", placed.person, key[0], key[1], known.people.get(known.final(device.owner)))
+    return True
+
+
+def _remember(known: Known, placed: Placed, key: Key) -> None:
+    """Who identified on a device, and that it is theirs from here on."""
+    device = known.owned[key]
+    if device.given != placed.given and known.final(device.owner) == placed.person.id:
+        device.given = placed.given
+        known.changed.add(key)
+    if placed.person.id not in {known.final(each) for each in device.people}:
+        device.people.append(placed.person.id)
+        known.changed.add(key)
+
+
+def _own(known: Known, placed: Placed, key: Key) -> bool:
+    """A new identity, or a shared device's own past, comes to this person, if they may have one more."""
+    if known.guards.full(placed.person, key[0]):
+        _leave(known, placed, key, "limit", None)
+        return False
+    if key in known.owned:
+        _take(known, placed, key)
+        return True
+    known.owned[key] = Owned(placed.person.id, placed.given)
+    known.fresh[key] = placed.call.occurred_at
+    placed.person.counts[key[0]] = placed.person.counts.get(key[0], 0) + 1
+    return True
+
+
+def _take(known: Known, placed: Placed, key: Key) -> None:
+    device = known.owned[key]
+    before = known.people[known.final(device.owner)]
+    before.counts[key[0]] = max(0, before.counts.get(key[0], 0) - 1)
+    placed.person.counts[key[0]] = placed.person.counts.get(key[0], 0) + 1
+    device.owner, device.given = placed.person.id, placed.given
+    known.changed.add(key)
+
+
+def _leave(known: Known, placed: Placed, key: Key, reason: str, other: Person | None) -> None:
+    """It leads nowhere in this call, and that is told."""
+    placed.left.add(key)
+    known.guards.report(reason, placed.person, key[0], key[1], other)
+
+
+def _join(known: Known, owner: Person, placed: Placed, key: Key) -> None:
     """The anonymous goes into the known; of two alike the younger into the older."""
-    keep, gone = (one, other) if (not one.known, one.id) < (not other.known, other.id) else (other, one)
+    keep, gone = older_known(owner, placed.person)
     keep.absorb(gone)
     known.into[gone.id] = keep.id
+    call = placed.call
     reason = "alias" if call.call.type == "alias" else "identified"
-    known.joins.append(Join(gone.id, keep.id, reason, call.id, {"kind": ident.kind, "value": ident.value}))
-    return keep
+    known.joins.append(Join(gone.id, keep.id, reason, call.id, {"kind": key[0], "value": key[1], "message_id": call.call.message_id}))
+    placed.person = keep
+
+
+def older_known(one: Person, other: Person) -> tuple[Person, Person]:
+    """Of two persons who become one, who stays and who goes."""
+    return (one, other) if (not one.known, one.id) < (not other.known, other.id) else (other, one)
 
 
 def _write(session: Session, known: Known, now: dt.datetime) -> None:
     rows.insert(session, [p for p in known.people.values() if p.new])
-    _write_identities(session, known)
-    join(session, list(_settled(known)), now)
+    if not _write_identities(session, known):
+        raise StaleError
+    guards.write(session, known.guards, now)
+    join(session, known.joins, now)
     for gone in known.into:
         known.people.pop(gone, None)
 
 
-def _settled(known: Known) -> Iterator[Join]:
-    for made in known.joins:
-        yield Join(made.from_id, known.final(made.into_id), made.reason, made.accepted, made.detail)
+def _write_identities(session: Session, known: Known) -> bool:
+    def final(keys: Sequence[Key]) -> Iterator[tuple[Key, Owned]]:
+        return ((key, replace(known.owned[key], owner=known.final(known.owned[key].owner))) for key in keys)
 
-
-def _write_identities(session: Session, known: Known) -> None:
     fresh = sorted(known.fresh)
-    if fresh:
-        params = {
-            "kinds": [k for k, _ in fresh],
-            "values": [v for _, v in fresh],
-            "owners": [known.owner[key] for key in fresh],
-            "verified": [known.verified.get(key, False) for key in fresh],
-            "first": [known.fresh[key] for key in fresh],
-        }
-        if len(session.execute(text(_INSERT), params).all()) < len(fresh):
-            raise StaleError
-    if moved := sorted(known.moved - known.fresh.keys()):
-        owners = [known.owner[key] for key in moved]
-        session.execute(text(_MOVE), {"kinds": [k for k, _ in moved], "values": [v for _, v in moved], "owners": owners})
-    if proved := sorted(known.proved - known.fresh.keys()):
-        session.execute(text(_PROVE), {"kinds": [k for k, _ in proved], "values": [v for _, v in proved]})
+    written = identities.insert(session, list(final(fresh)), [known.fresh[key] for key in fresh])
+    identities.update(session, list(final(sorted(known.changed - known.fresh.keys()))))
+    return written == len(fresh)
 
 
-def _happened(call: Accepted, profile_id: uuid.UUID) -> Happened:
-    said = call.call
+def _happened(known: Known, placed: Placed) -> Happened:
+    call, said = placed.call, placed.call.call
     traits = said.traits or {}
     properties = dict(said.properties or {})
     if said.type == "identify":
@@ -227,23 +315,10 @@ def _happened(call: Accepted, profile_id: uuid.UUID) -> Happened:
         properties = {"groupId": said.group_id, "traits": traits}
     elif said.type in {"page", "screen"}:
         properties.update({k: v for k, v in (("name", said.name), ("category", said.category)) if v is not None})
+    profile_id = known.final(placed.person.id)
+    idents = tuple(replace(i, left=True) if (i.kind, i.value) in placed.left else i for i in call.identities) if placed.left else call.identities
     return Happened(
-        profile_id, call.occurred_at, call.id, call.source_id, said.type, event_name(said), call.origin, call.trusted, call.identities,
+        profile_id, call.occurred_at, call.id, call.source_id, said.type, event_name(said), call.origin, call.trusted, idents,
         properties, said.context or {}, traits if said.type == "identify" else {}, call.received_at, call.claimed_at, said.message_id, call.hops, call.cause,
+        None if placed.given == profile_id else placed.given,
     )  # fmt: skip
-
-
-_INSERT = """
-INSERT INTO identities (kind, value, profile_id, verified, first_seen)
-SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[]), CAST(:owners AS uuid[]), CAST(:verified AS boolean[]), CAST(:first AS timestamptz[]))
-ON CONFLICT DO NOTHING RETURNING 1
-"""
-_MOVE = """
-UPDATE identities i SET profile_id = k.owner
-FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[]), CAST(:owners AS uuid[])) k(kind, value, owner)
-WHERE (i.kind, i.value) = (k.kind, k.value)
-"""
-_PROVE = """
-UPDATE identities i SET verified = true
-FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) WHERE (i.kind, i.value) = (k.kind, k.value)
-"""

@@ -32,11 +32,13 @@ class Person:
     last_seen: dt.datetime
     commerce_at: dt.datetime | None = None
     commerce_accepted: int | None = None
+    apart: list[int] | None = None  # undone links on whose one side it stands
     new: bool = False
     touched: bool = False  # times only
     changed: bool = False  # anything a search or a page shows
     refold: bool = False  # carts and orders must be folded again from the log
     ids: dict[str, set[str]] = field(default_factory=dict)  # kind -> values, for the kinds that tell persons apart
+    counts: dict[str, int] = field(default_factory=dict)  # kind -> how many identities
 
     def seen(self, at: dt.datetime) -> None:
         """Widen first and last seen."""
@@ -57,13 +59,14 @@ class Person:
         self.changed = True
 
     def absorb(self, other: Person) -> None:
-        """Become both: the later trait wins, the older bucket counts, carts are folded anew."""
+        """Become both: the later trait wins, carts are folded anew. Whose bucket counts is settled when the join is written."""
         for name, stamp in other.traits_at.items():
             self.learn(name, other.traits.get(name), stamp)
         for kind, values in other.ids.items():
             self.ids.setdefault(kind, set()).update(values)
-        if other.id < self.id:
-            self.bucket = other.bucket
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+        self.apart = [*(self.apart or ()), *(other.apart or ())] or None
         self.seen(other.first_seen)
         self.seen(other.last_seen)
         self.known = self.known or other.known
@@ -81,19 +84,32 @@ def lock(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person
     return {row.id: Person(*row) for row in rows}
 
 
-def owners(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[uuid.UUID, bool]]:
-    """(kind, value) -> profile and whether verified, for the identities that exist."""
+@dataclass(slots=True)
+class Owned:
+    """An identity's row in memory: whose it is, and whose it was before joins."""
+
+    owner: uuid.UUID
+    given: uuid.UUID
+    verified: bool = False
+    people: list[uuid.UUID] = field(default_factory=list)  # of a device: who identified on it
+    shared: bool = False
+
+
+def owners(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Owned]:
+    """(kind, value) -> its row, for the identities that exist."""
     if not keys:
         return {}
     rows = session.execute(text(_OWNERS), {"kinds": [k for k, _ in keys], "values": [v for _, v in keys]})
-    return {(kind, value): (profile_id, verified) for kind, value, profile_id, verified in rows}
+    return {(row[0], row[1]): Owned(row[2], row[3] or row[2], row[4], row[5] or [], row[6]) for row in rows}
 
 
-def load_ids(session: Session, people: dict[uuid.UUID, Person]) -> None:
-    """Fill in what tells persons apart: their user ids and e-mail addresses."""
-    if people:
-        for profile_id, kind, value in session.execute(text(_IDS), {"ids": list(people)}):
-            people[profile_id].ids.setdefault(kind, set()).add(value)
+def load_ids(session: Session, people: dict[uuid.UUID, Person], wanted: Collection[uuid.UUID]) -> None:
+    """Fill in what tells some of these persons apart, their user ids and e-mail addresses, and how many identities they have of each kind."""
+    if wanted:
+        for profile_id, kind, count, values in session.execute(text(_IDS), {"ids": list(wanted)}):
+            people[profile_id].counts[kind] = count
+            if values:
+                people[profile_id].ids[kind] = set(values)
 
 
 def insert(session: Session, people: Sequence[Person]) -> None:
@@ -149,12 +165,15 @@ _TIMES = "CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]), CAST(:com
 _JSON = "CAST(CAST(:traits AS text[]) AS jsonb[]), CAST(CAST(:traits_at AS text[]) AS jsonb[])"
 _ALL = f"CAST(:ids AS uuid[]), CAST(:buckets AS smallint[]), CAST(:known AS boolean[]), CAST(:names AS text[]), {_JSON}, {_TIMES}"
 _NAMES = "id, bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted"
-_LOCK = f"SELECT {_NAMES} FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"  # noqa: S608
+_LOCK = f"SELECT {_NAMES}, apart FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"  # noqa: S608
 _OWNERS = """
-SELECT kind, value, profile_id, verified
+SELECT kind, value, profile_id, given_id, verified, people, shared
 FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)
 """
-_IDS = "SELECT profile_id, kind, value FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND kind IN ('user_id', 'email')"
+_IDS = """
+SELECT profile_id, kind, count(*), array_agg(value) FILTER (WHERE kind IN ('user_id', 'email'))
+FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id, kind
+"""
 _INSERT = f"INSERT INTO profiles ({_NAMES}) SELECT * FROM unnest({_ALL})"  # noqa: S608
 _UPDATE = f"""
 UPDATE profiles p SET (bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted) =

@@ -1,0 +1,81 @@
+"""Whatever happens in whatever order, live state is the state that log and links say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy.orm import Session
+
+from tests import makers
+from tests.makers import accepted, identify, product, track
+from tests.profiles.test_undo import World
+from workers import pipeline
+
+DEVICES, USERS, EMAILS = ("x", "y", "z"), ("1", "2", "3"), ("a@example.com", "b@example.com", "c@example.com")
+maybe = lambda values: st.none() | st.sampled_from(values)  # noqa: E731
+
+
+def machine(engine, now):
+    class Identities(RuleBasedStateMachine):
+        def __init__(self):
+            super().__init__()
+            self.connection = engine.connect()
+            self.outer = self.connection.begin()
+            self.session = Session(self.connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+            self.world = World(self.session, now)
+            self.calls = 0
+
+        def teardown(self):
+            self.session.close()
+            self.outer.rollback()
+            self.connection.close()
+
+        def call(self, minutes, device, user, email, what):
+            who = {"anonymous_id": device, "user_id": user}
+            who = {key: value for key, value in who.items() if value} or {"anonymous_id": "x"}
+            at = now - dt.timedelta(minutes=minutes)
+            self.calls += 1
+            if what == "identify":
+                return identify({"name": f"N{self.calls}"} | ({"email": email} if email else {}), at=at, **who)
+            more = {"email": email} if email else {}
+            if what == "order":
+                return track("Order Completed", {"order_id": f"o{self.calls % 4}", "total": "10"}, at=at, **who, **more)
+            return track("Product Added", product(f"p{self.calls % 3}"), at=at, **who, **more)
+
+        @rule(
+            calls=st.lists(
+                st.tuples(st.integers(1, 500), maybe(DEVICES), maybe(USERS), maybe(EMAILS), st.sampled_from(("identify", "cart", "order"))),
+                min_size=1,
+                max_size=4,
+            ),
+            trusted=st.booleans(),
+        )
+        def batch(self, calls, trusted):
+            pipeline.run(self.session, [accepted(self.call(*each), now, trusted=trusted) for each in calls], now, makers.config())
+
+        @precondition(lambda self: len(makers.profiles(self.session)) > 1)
+        @rule(seed=st.integers(0, 1_000))
+        def merge(self, seed):
+            one, other = random.Random(seed).sample([row.id for row in makers.profiles(self.session)], 2)
+            self.world.merge(one, other)
+
+        @precondition(lambda self: bool(self.world.links()))
+        @rule(seed=st.integers(0, 1_000))
+        def unmerge(self, seed):
+            self.world.unmerge(random.Random(seed).choice(self.world.links()))
+
+        @invariant()
+        def live_is_rebuilt(self):
+            assert self.world.differences() == []
+
+    return Identities
+
+
+def test_live_state_is_the_state_of_log_and_links(engine, now):
+    run_state_machine_as_test(
+        machine(engine, now), settings=settings(max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))
+    )
