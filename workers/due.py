@@ -21,5 +21,6 @@ _DUE = """
 SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        EXISTS (SELECT FROM wakeups WHERE due_at <= :now),
        EXISTS (SELECT FROM outbox WHERE due_at <= :now AND lease_until IS NULL),
-       EXISTS (SELECT FROM erasures WHERE status IN ('waiting', 'running') AND due_at <= :now)
+       EXISTS (SELECT FROM erasures WHERE status IN ('waiting', 'running') AND due_at <= :now),
+       EXISTS (SELECT FROM uploads WHERE status IN ('checking', 'running', 'folding', 'undoing'))
 """

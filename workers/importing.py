@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import itertools
 import time
@@ -18,12 +17,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core import clock
 from crm.core.config import Config
-from crm.core.json import dumps
 from crm.events import inbox
 from crm.events.importing import load, readers
 from crm.events.importing.mapping import Mapping
-from crm.events.importing.outcomes import Made, Outcome, Reading, Refused, Tally
+from crm.events.importing.outcomes import Made, Outcome, Reading, Tally
 from crm.events.importing.plan import compile_plan
+from crm.events.importing.rejects import Rejects
 from crm.events.models import HISTORY, Import, InboxRow, QuarantinedCall
 from crm.events.spec import Call
 from workers import pipeline
@@ -101,7 +100,7 @@ def _read(job: Job, digest: bytes, report: Report, now: dt.datetime) -> Iterator
         file = readers.open_file(job.path, job.mapping)
         outcomes = reading.outcomes(file.lines)
         if job.rejects:
-            outcomes = stack.enter_context(_Rejects(job.rejects)).through(outcomes)
+            outcomes = stack.enter_context(Rejects(job.rejects)).through(outcomes)
         yield _calls(outcomes, lambda: report("reading", file.position(), file.total, file.unit)), Summary(reading.tally, rejects=job.rejects)
 
 
@@ -144,8 +143,8 @@ def _chunks(calls: Iterator[Call]) -> Iterator[list[Call]]:
 
 def _tally(counts: dict[str, Any]) -> Tally:
     tally = Tally(counts["read"], counts["accepted"], counts["outside"])
-    for name in ("rejected", "left_out", "events"):
-        getattr(tally, name).update(counts[name])
+    for name in ("rejected", "left_out", "events", "noted"):
+        getattr(tally, name).update(counts.get(name, {}))
     return tally
 
 
@@ -170,48 +169,28 @@ def _help(sessions: sessionmaker[Session], config: Config) -> None:
 def _settle(sessions: sessionmaker[Session], config: Config, row: Import, summary: Summary, report: Report) -> None:
     """Wait until nothing of this source's history waits, then look what the pipeline could not take."""
     with sessions() as session:
-        total = _waiting(session, row.source_id)
+        total = not_folded(session, row.source_id)
     left = total
     while left:
         report("folding", total - left, total, "rows")
         _help(sessions, config)
         with sessions() as session:
-            left = _waiting(session, row.source_id)
+            left = not_folded(session, row.source_id)
             total = max(total, left)
     report("folding", total, total, "rows")
     with sessions() as session:
-        held = select(QuarantinedCall.reason, func.count()).where(
-            QuarantinedCall.source_id == row.source_id, QuarantinedCall.origin == HISTORY, QuarantinedCall.received_at >= row.started_at
-        )
-        summary.held = dict(session.execute(held.group_by(QuarantinedCall.reason)).all())
+        summary.held = held(session, row)
 
 
-def _waiting(session: Session, source_id: int) -> int:
+def held(session: Session, row: Import) -> dict[str, int]:
+    """What the pipeline could not take since this import began, by reason."""
+    found = select(QuarantinedCall.reason, func.count()).where(
+        QuarantinedCall.source_id == row.source_id, QuarantinedCall.origin == HISTORY, QuarantinedCall.received_at >= row.started_at
+    )
+    return dict(session.execute(found.group_by(QuarantinedCall.reason)).all())
+
+
+def not_folded(session: Session, source_id: int) -> int:
+    """How many calls of this source's past still wait in the inbox."""
     ours = select(func.count()).where(InboxRow.processed_at.is_(None), InboxRow.source_id == source_id, InboxRow.origin == HISTORY)
     return session.scalar(ours) or 0
-
-
-class _Rejects:
-    """The file of rejected lines: line, reason, detail, and the line as it was."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> _Rejects:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch(mode=0o600)
-        self.file = self.path.open("w", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file)
-        self.writer.writerow(["line", "reason", "detail", "row"])
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def through(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-        """Pass outcomes on, writing down the refused ones."""
-        for outcome in outcomes:
-            if isinstance(outcome, Refused):
-                raw = outcome.raw if isinstance(outcome.raw, str) else dumps(outcome.raw)
-                self.writer.writerow([outcome.line, outcome.reason, outcome.detail, raw])
-            yield outcome

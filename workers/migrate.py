@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 import crm.commerce.models
 import crm.consent.models
+import crm.events.importing.models
 import crm.events.models
 import crm.messages.models
 import crm.migrations

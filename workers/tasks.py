@@ -12,7 +12,7 @@ from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
 from journeys import engine
-from workers import leaving, pipeline
+from workers import leaving, pipeline, uploads
 from workers.due import due
 from workers.process import Tools, end_with_parent, tools
 from workers.queue import Name, app, connect
@@ -72,6 +72,13 @@ def erase() -> None:
     """Go on forgetting those who asked for it."""
     ours = _tools[0]
     _repeat(ours, "erase", lambda: leaving.work(ours.sessions, ours.config, clock.now))
+
+
+@app.task(name="kesher.import")  # type: ignore[untyped-decorator]
+def import_() -> None:
+    """Go on with files that people uploaded: check, import, undo."""
+    ours = _tools[0]
+    _repeat(ours, "import", lambda: uploads.work(ours.sessions, ours.config))
 
 
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
