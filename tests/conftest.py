@@ -11,12 +11,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crm.core.db import engine_for
 from workers.migrate import migrate
 from workers.servers import Postgres, Valkey
+
+# Random examples are for `--full`: a check that may fail by chance on someone else's change is no check of that change.
+settings.register_profile("same every time", derandomize=True, deadline=None)
+settings.register_profile("fresh", deadline=None, print_blob=True)
+settings.load_profile("fresh" if os.environ.get("KESHER_TEST_FULL") else "same every time")
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 
