@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 import journeys.engine
@@ -15,6 +14,7 @@ from crm.consent import context, ledger
 from crm.core import clock, partitions
 from crm.core.config import Config
 from crm.core.crypto import Keys
+from crm.core.db import is_passing
 from crm.events import inbox, quarantine, store
 from crm.events.inbox import Waiting
 from crm.events.quarantine import Holding
@@ -71,6 +71,9 @@ def _read(rows: Sequence[Waiting]) -> tuple[list[Accepted], list[Holding]]:
             accepted.append(read(row))
         except UnreadableError as error:
             held.append(_holding(row, error.reason, str(error)))
+        except Exception as error:  # noqa: BLE001  a row that cannot even be read must not stop the others
+            log.warning("event_unreadable", accepted=row.id, exc_info=True)
+            held.append(_holding(row, "failed", f"{type(error).__name__}: {error}"[:2000]))
     return accepted, held
 
 
@@ -80,9 +83,9 @@ def _run_halving(session: Session, batch: Sequence[Accepted], rows: dict[int, Wa
         return []
     try:
         _run_again_if_stale(session, batch, now, config)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:  # noqa: BLE001  whatever one event can do to us must not stop the others
+    except Exception as error:  # whatever one event can do to us must not stop the others
+        if is_passing(error):
+            raise
         if len(batch) == 1:
             log.warning("event_quarantined", accepted=batch[0].id, error=f"{type(error).__name__}: {error}"[:500])
             return [_holding(rows[batch[0].id], "failed", f"{type(error).__name__}: {error}"[:2000])]

@@ -7,8 +7,10 @@ import uuid
 from decimal import Decimal
 from typing import Annotated, Any
 
+import psycopg
 from sqlalchemy import DateTime, Engine, MetaData, Numeric, String, create_engine
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 
 from crm.core.json import dumps, loads
@@ -19,7 +21,8 @@ Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 JsonList = Annotated[list[Any], mapped_column(JSONB)]
 Money = Annotated[Decimal, mapped_column(Numeric(20, 6))]
 Currency = Annotated[str, mapped_column(String(3))]
-Given = Annotated[uuid.UUID | None, mapped_column(UUID(as_uuid=True))]  # whose a row was before joins moved it; empty where it never moved. An undone join reads it.
+# Whose a row was before joins moved it; empty where it never moved. An undone join reads it.
+Given = Annotated[uuid.UUID | None, mapped_column(UUID(as_uuid=True))]
 
 
 class Base(DeclarativeBase):
@@ -59,3 +62,22 @@ def engine_for(url: str, *, pool_size: int = 5, **options: Any) -> Engine:
 def sessions(engine: Engine) -> sessionmaker[Session]:
     """Sessions whose objects stay readable after commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the database failed for a reason of its own (away, stopped, full, a deadlock), so that the same work may succeed later.
+
+    What it will not take however often it is asked (a value too long for an index, a number out of range) is not passing, though the driver
+    calls some of it operational too.
+    """
+    if isinstance(error, PendingRollbackError):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:  # no answer at all: the connection broke
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return cause.sqlstate[:2] in _PASSING
+
+
+_PASSING = frozenset({"08", "40", "53", "55", "57", "58"})  # classes of SQLSTATE: connection, rollback, resources, locks, operator, system

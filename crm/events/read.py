@@ -15,6 +15,8 @@ from crm.events.models import LIVE
 from crm.events.spec import TYPES, Accepted, Call, Ident, event_name
 
 LIVE_LIMIT = dt.timedelta(days=90)
+MAX_NAME = 500  # characters of an event's name: the log is indexed by it
+MAX_KIND = 100  # characters of an external id's type, which is half of its key
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 _decode = msgspec.json.Decoder(Call).decode
 
@@ -35,8 +37,10 @@ def read(row: Waiting) -> Accepted:
         raise UnreadableError("bad_json", str(error)) from error
     if call.type not in TYPES:
         raise UnreadableError("bad_type", f"type {call.type[:40]!r} is none of {', '.join(TYPES)}")
-    if not event_name(call):
+    if not (name := event_name(call)):
         raise UnreadableError("no_name", "a track call needs `event`")
+    if len(name) > MAX_NAME:
+        raise UnreadableError("too_large", f"the name of the event has {len(name)} characters, {MAX_NAME} at most; put what varies into `properties`")
     identities = tuple(identities_of(call, trusted=row.trusted))
     if not identities and call.profile_id is None:
         raise UnreadableError("no_identity", "none of userId, anonymousId, e-mail or phone is usable")
@@ -68,9 +72,14 @@ def identities_of(call: Call, *, trusted: bool) -> Iterator[Ident]:
     said = (call.context or {}).get("traits")
     hints = {**(said if isinstance(said, dict) else {}), **traits}
     pairs = [("user_id", call.user_id), ("email", hints.get("email")), ("phone", hints.get("phone"))]
-    pairs += [(f"external:{item.get('type')}", item.get("id")) for item in call.external_ids or ()]
+    pairs += [(f"external:{kind}", item.get("id")) for item in call.external_ids or () if (kind := _external(item.get("type")))]
     for kind, value in pairs:
         if value is not None and (normal := normalise(kind, value)):
             yield Ident(kind, normal, trusted)
     if call.anonymous_id is not None and (normal := normalise("anonymous_id", call.anonymous_id)):
         yield Ident("anonymous_id", normal)
+
+
+def _external(kind: object) -> str | None:
+    """Whose number an external id is, where it says so in a word."""
+    return kind.strip().replace("\x00", "") or None if isinstance(kind, str) and len(kind) <= MAX_KIND else None
