@@ -192,7 +192,9 @@ def counts(slug: str) -> Answer:
     since = clock.now() - view.SINCE
     version = request.args.get("version", type=int) or journey.version or 0
     edges = {f"{node}/{way}": count for (node, way), count in view.passed(db(), journey.id, version, since).items()}
-    return jsonify({"since": since.isoformat(), "version": version, "nodes": view.standing(db(), journey.id), "edges": edges})
+    started = next((row.started for row in view.journeys(db(), now=clock.now(), slug=slug)), 0)
+    said = {"since": since.isoformat(), "version": version, "status": journey.status, "started": started}
+    return jsonify(said | {"nodes": view.standing(db(), journey.id), "edges": edges})
 
 
 @bp.post("/journeys/simulate")

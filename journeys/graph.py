@@ -63,7 +63,7 @@ class Drawing(BaseModel):
     exit_on: list[str | ExitRule] = Field(default=[], max_length=20)
     reentry: Reentry | None = None
     holdout: Holdout | None = None
-    nodes: dict[str, NodePart] = Field(min_length=1, max_length=200)
+    nodes: dict[str, NodePart] = Field(max_length=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,11 @@ class Graph:
     def reentry(self) -> Reentry:
         """Who may come again, and how many runs go on at once."""
         return self.drawing.reentry or rule_for(self.key)
+
+    @cached_property
+    def remembers(self) -> bool:
+        """Whether runs that are over say who may enter."""
+        return self.reentry.again in {"once", "after_interval"} and self.key != "event"
 
     @cached_property
     def exits(self) -> tuple[ExitRule, ...]:
@@ -205,6 +210,9 @@ def _sentences(place: str | None, error: ValidationError) -> Iterator[Problem]:
 
 
 def _problems(graph: Graph) -> Iterator[Problem]:
+    if not graph.nodes:
+        yield Problem(None, _l("nothing is drawn yet; add a first step"))
+        return
     if graph.entry not in graph.nodes:
         yield Problem(None, _l("it begins at %(node)s, which is not one of its nodes"), {"node": repr(graph.entry)})
         return

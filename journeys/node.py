@@ -152,6 +152,7 @@ class Node(Generic[S]):
     title: str
     icon: ClassVar[str] = "corner-down-right"
     group: ClassVar[str] = _l("Ways")  # under which heading the palette shows it
+    first: ClassVar[Mapping[str, Any]] = {}  # settings a newly drawn one begins with; what only the marketer knows is left out
     effects: ClassVar[bool] = False  # it sends or changes something
     schema: ClassVar[int] = 1  # raised when settings change shape; `upgrade` then reads the older ones
     reads: ClassVar[frozenset[str]] = frozenset()  # facts to load for it: cart | traits

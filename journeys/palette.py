@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -20,7 +21,7 @@ MANY = 200
 def palette(session: Session, translate: Callable[[str], str]) -> dict[str, Any]:
     """All of it, in the language `translate` speaks."""
     return {
-        "nodes": [_kind(node, translate) | {"group": translate(node.group)} for node in NODES.values()],
+        "nodes": [_kind(node, translate) | _first(node, translate) for node in NODES.values()],
         "triggers": [_kind(trigger, translate) for trigger in TRIGGERS.values()],
         "graph": {"reentry": form(Reentry, translate), "holdout": form(Holdout, translate), "exit": form(ExitRule, translate)},
         "suggest": _suggest(session),
@@ -36,6 +37,21 @@ def form(kind: type[Settings], translate: Callable[[str], str]) -> dict[str, Any
 def _kind(plugin: Node[Any] | Trigger[Any], translate: Callable[[str], str]) -> dict[str, Any]:
     said = {"kind": plugin.kind, "title": translate(plugin.title), "icon": plugin.icon, "settings_schema": plugin.schema}
     return said | {"schema": form(plugin.settings_type, translate)}
+
+
+def _first(node: Node[Any], translate: Callable[[str], str]) -> dict[str, Any]:
+    """How a newly drawn one begins: its settings, which may lack what only the marketer knows, and its ways out."""
+    begun = _begun(node.settings_type, node.first)
+    ways = [{"name": way, "label": translate(words) if words else ""} for way, words in node.exits(begun).items()]
+    return {"group": translate(node.group), "settings": dict(node.first), "exits": ways}
+
+
+def _begun(kind: type[Settings], first: Mapping[str, Any]) -> Settings:
+    """The settings, also where they are not whole yet."""
+    try:
+        return kind.model_validate(first)
+    except ValidationError:
+        return kind.model_construct(**first)
 
 
 def _translated(schema: Any, translate: Callable[[str], str]) -> Any:

@@ -95,4 +95,5 @@ def ending(reason: str | None) -> str:
 
 def problem(found: Problem) -> dict[str, str | None]:
     """A problem for the screen."""
-    return {"node": found.node, "level": found.level, "text": str(_(found.text)) % found.values, "example": str(_(found.example)) % found.values}
+    said = {"text": str(_(found.text)) % found.values, "example": str(_(found.example)) % found.values}
+    return {"node": found.node, "field": found.values.get("field") or None, "level": found.level} | said

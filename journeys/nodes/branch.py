@@ -40,6 +40,7 @@ class Branch(Node[BranchSettings]):
     kind = "branch"
     title = _l("Branch")
     icon = "sitemap"
+    first = {"ways": [{"exit": "yes", "when": [{"of": "cart", "name": "value", "op": "at_least", "value": "100"}]}]}
     reads = frozenset({"cart", "traits"})
     settings_type = BranchSettings
 

@@ -25,6 +25,7 @@ class Send(Node[SendSettings]):
     title = _l("Send")
     icon = "mail"
     group = _l("Messages")
+    first = {"channel": "email"}
     effects = True
     settings_type = SendSettings
 

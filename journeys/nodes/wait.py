@@ -37,6 +37,7 @@ class Wait(Node[WaitSettings]):
     title = _l("Wait")
     icon = "hourglass-empty"
     group = _l("Waiting")
+    first = {"for": "1h"}
     reads = frozenset({"cart"})
     settings_type = WaitSettings
 
