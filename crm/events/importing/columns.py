@@ -19,7 +19,7 @@ LONGEST_WORDS = 2000
 _YES = ("true", "yes", "1", "y", "on", "v", "✓", "כן", "נכון", "מאשר", "מאשרת", "אישר", "אישרה", "subscribed", "opt-in", "granted")
 _NO = ("false", "no", "0", "n", "off", "✗", "לא", "לא נכון", "לא מאשר", "לא מאשרת", "הוסר", "unsubscribed", "opt-out", "refused")
 _TRUTH = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
-_DAY = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{2,4})(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
+_DAY = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 _CONTROL = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0x200E, 0x200F, 0xFEFF])  # what spreadsheets leave between letters
 
 
@@ -194,6 +194,8 @@ def _many_ways(text: str, *, day_first: bool) -> dt.datetime:
     first, middle, last = int(found[1]), int(found[3]), int(found[4])
     if len(found[1]) == 4:
         year, month, day = first, middle, last
+    elif len(found[4]) not in {2, 4}:
+        raise ValueError(text)
     else:
         day, month = (first, middle) if day_first else (middle, first)
         year = last if len(found[4]) == 4 else _century(last)

@@ -49,7 +49,7 @@ _EVENT_NAMES: dict[str, str] = {
     "time": "date|time|timestamp|occurred at|happened at|created at|תאריך|זמן|מועד",
 }
 _CONSENT = ("consent", "newsletter", "opt in", "optin", "subscribed", "marketing", "דיוור", "הסכמה", "פרסומ", "ניוזלטר", "מאשר")
-_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}(?:[ T,]+\d{1,2}:\d{2}.*)?")
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T,]+\d{1,2}:\d{2}.*)?")
 _NUMBER = re.compile(r"[₪$€£]?\s*-?\d{1,3}(?:,?\d{3})*(?:\.\d+)?\s*[₪$€£%]?")
 _TRUTH = frozenset(("true", "false", "yes", "no", "y", "n", "כן", "לא", "v", "✓"))
 _ONCE = frozenset({"trait", "property", "skip", "consent"})
@@ -61,7 +61,7 @@ def guess(columns: Sequence[str], sample: Sequence[Sequence[str]], *, kind: str 
     taken: set[str] = set()
     found: list[Choice] = []
     for place, column in enumerate(columns):
-        values = [row[place].strip() for row in sample if place < len(row) and row[place].strip()]
+        values = [row[place].strip() for row in sample if place < len(row) and row[place].strip() and "\ufffd" not in row[place]]
         role = _role(column, values, names, kind)
         if role in taken or not (values or column):
             role = "skip" if not (values or column) else _other(kind)
@@ -89,7 +89,7 @@ def clean_name(column: str, place: int) -> str:
 def _role(column: str, values: Sequence[str], names: dict[str, str], kind: str) -> str:
     plain = _plain(column)
     if role := _by_name(plain, names):
-        return _checked(role, values, kind)
+        return role
     if any(word in plain for word in _CONSENT) and kind == "people" and value_type(values) == "bool":
         return "consent"
     if values and _share(values, lambda v: bool(normalise_email(v))) >= MOST:
@@ -97,14 +97,6 @@ def _role(column: str, values: Sequence[str], names: dict[str, str], kind: str) 
     if values and _share(values, lambda v: bool(normalise_phone(v)) and len(v) >= 9) >= MOST and not _share(values, lambda v: bool(_DATE.fullmatch(v))):
         return "phone"
     return _other(kind)
-
-
-def _checked(role: str, values: Sequence[str], kind: str) -> str:
-    """A name may promise what the values are not."""
-    tests: dict[str, Callable[[str], bool]] = {"email": lambda v: bool(normalise_email(v)), "phone": lambda v: bool(normalise_phone(v))}
-    if role in tests and values and _share(values, tests[role]) < 0.2:
-        return _other(kind)
-    return role
 
 
 def _by_name(plain: str, names: dict[str, str]) -> str:
@@ -124,7 +116,7 @@ def value_type(values: Sequence[str]) -> str:
     """words, number, date or bool: what nearly all values are."""
     if not values:
         return "words"
-    if _share(values, lambda v: v.lower() in _TRUTH) >= 0.95:
+    if _share(values, lambda v: v.lower() in _TRUTH or v in {"0", "1"}) >= 0.95 and any(v.lower() in _TRUTH for v in values):
         return "bool"
     if _share(values, lambda v: bool(_DATE.fullmatch(v))) >= 0.8:
         return "date"

@@ -69,7 +69,7 @@ def _open(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > MOST_UNPACKED:
                 raise InvalidError("The workbook unpacks to more than 1 GB. Save the sheet you need as CSV and upload that.")
-        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        book = load_workbook(path.open("rb"), read_only=True, data_only=True, keep_links=False)  # a stream: names do not count
     except _BROKEN as error:
         raise InvalidError("The workbook cannot be opened. Open it in a spreadsheet, save it anew as XLSX or CSV and upload that.") from error
     if not book.worksheets:
