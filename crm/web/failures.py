@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Response, jsonify, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -43,6 +44,8 @@ def answer(error: Exception) -> AnyResponse:
     entry = {"error_id": number, "status": status, "method": request.method, "path": request.path}
     if status >= BROKEN:
         log.error("request_failed", **entry, exc_info=error)
+    elif isinstance(error, DataError):
+        log.warning("request_unanswerable", **entry, why=str(error.orig))
     else:
         log.info("request_refused", **entry, why=sentence)
     response = _shape(status, sentence, number)
@@ -55,6 +58,8 @@ def _read(error: Exception) -> tuple[int, str]:
         return 400, _("This page was open too long, so the form has expired. Reload the page and try again.")
     if isinstance(error, KesherError):
         return error.status, str(error)
+    if isinstance(error, DataError):  # a number beyond any id of ours, a text with NUL: PostgreSQL cannot even look for it
+        return 400, SENTENCES[400]
     code = error.code if isinstance(error, HTTPException) else InternalServerError.code
     code = code or BROKEN
     return code, SENTENCES.get(code, SENTENCES[400] if code < BROKEN else SENTENCES[BROKEN])
