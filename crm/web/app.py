@@ -6,12 +6,13 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 from flask import Blueprint, Flask
+from flask.json.provider import DefaultJSONProvider
 from jinja2 import StrictUndefined
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
-from crm.web import api, auth, db, failures, i18n, pages, security, show
+from crm.web import api, auth, db, failures, i18n, pages, rights, security, show
 from crm.web.folder import load_blueprints
 
 LONGEST_FORM = 1024 * 1024
@@ -32,6 +33,9 @@ def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequ
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
     )
+    ordered = DefaultJSONProvider(app)
+    ordered.sort_keys = False  # fields of a form and ways out of a step have an order
+    app.json = ordered
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     db.install(app, config, sessions)
@@ -40,6 +44,7 @@ def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequ
     security.install(app, config)
     show.install(app)
     failures.install(app)
+    rights.install(app)
     for blueprint in (*load_blueprints(pages), *load_blueprints(api), *blueprints):
         if blueprint.name not in app.blueprints:
             app.register_blueprint(blueprint)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from crm.web.db import settings
 from crm.web.i18n import is_rtl, region
+from crm.web.rights import VEIL, hidden
 
 LARGEST = 10**15
 
@@ -31,6 +32,8 @@ def num(value: float | Decimal) -> Markup:
 
 def money(value: Decimal | float | str, currency: str | None = None, *, cents: bool = True) -> Markup:
     """An amount with its currency; without cents for sums that are only looked at."""
+    if "revenue" in hidden():
+        return bdi(VEIL)
     amount = Decimal(str(value))
     digits = {} if cents else {"currency_digits": False, "format": "\u200f#,##0\u00a0\u200f¤" if is_rtl() else "¤#,##0"}
     return bdi(format_currency(amount, currency or settings().currency, locale=region(), **digits))  # type: ignore[arg-type]

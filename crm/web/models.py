@@ -39,6 +39,14 @@ class ApiToken(Base):
     revoked_at: Mapped[Time | None]
 
 
+class HiddenField(Base):
+    """A field a role may not see: `email`, `phone` or `revenue`."""
+
+    __tablename__ = "hidden_fields"
+    role: Mapped[str] = mapped_column(Text, primary_key=True)
+    field: Mapped[str] = mapped_column(Text, primary_key=True)
+
+
 class AuditEntry(Base):
     """Who changed what, when."""
 

@@ -31,7 +31,17 @@ class Item:
 
 ITEMS = (
     Item("home", _l("Home"), "home", "/"),
-    Item("people", _l("People"), "users", "/people"),
+    Item(
+        "people",
+        _l("People"),
+        "users",
+        "/people",
+        under=(
+            Item("list", _l("All people"), "users", "/people"),
+            Item("same", _l("Same person?"), "git-merge", "/people/same", MAKERS),
+            Item("held", _l("Held by guards"), "shield-x", "/people/held", MAKERS),
+        ),
+    ),
     Item("journeys", _l("Journeys"), "route", "/journeys"),
     Item(
         "messages",
@@ -53,6 +63,8 @@ ITEMS = (
         under=(
             Item("sources", _l("Sources"), "plug-connected", "/sources", MAKERS),
             Item("quarantine", _l("Quarantine"), "inbox-off", "/quarantine", MAKERS),
+            Item("privacy", _l("Privacy"), "shield-x", "/settings/privacy", ("admin",)),
+            Item("identity", _l("Identity"), "git-merge", "/settings/identity", MAKERS),
             Item("users", _l("Users"), "user-cog", "/settings/users", ("admin",)),
             Item("tokens", _l("API tokens"), "key", "/settings/tokens", ("admin",)),
             Item("audit", _l("Changes"), "history", "/settings/changes", ("admin",)),

@@ -18,6 +18,7 @@ from crm.web.models import ROLES, AuditEntry, User
 
 HASHER = PasswordHasher()
 SHORTEST = 10
+LOOKS = ("profile.viewed", "profile.exported")  # audit entries of who saw whom
 
 
 def create_user(  # noqa: PLR0913  each is a field of the form

@@ -63,6 +63,7 @@ OWN_REASONS = {
     "finished": _l("It came to its end."),
     "merged": _l("Two runs of one person became one."),
     "stopped": _l("Somebody stopped the journey."),
+    "erased": _l("The person asked to be erased."),
     "too_late": _l("The event came too late to start anything."),
     "already_in": _l("A run for the same thing is already going on."),
     "history": _l("It came from an import; the past starts nothing."),
@@ -137,7 +138,19 @@ TRAITS = {
 }
 CONSENTS = {"granted": _l("agreed"), "refused": _l("refused")}
 CART_STATES = {"open": (_l("Open"), "acc"), "ordered": (_l("Ordered"), "ok"), "emptied": (_l("Emptied"), "")}
-LINKS = {"identified": _l("Signed in or left details on another device"), "alias": _l("The source said that both are one person")}
+LINKS = {
+    "identified": _l("Signed in or left details on another device"),
+    "alias": _l("The source said that both are one person"),
+    "by_hand": _l("Joined by hand"),
+    "suggested": _l("Suggested, and confirmed by a person"),
+}
+GUARDS = {
+    "limit": _l("Too many identities of one kind: kept apart"),
+    "shared": _l("Three people used this device: it joins nobody any more"),
+    "two_users": _l("Two user ids: kept apart"),
+    "unproven": _l("Said by a browser, proven by nobody: kept apart"),
+    "apart": _l("Taken apart by a person: kept apart"),
+}
 ACTIONS = {
     "user.created": _l("User created"),
     "user.role": _l("Role changed"),
@@ -151,7 +164,21 @@ ACTIONS = {
     "key.created": _l("Write key created"),
     "key.revoked": _l("Write key revoked"),
     "quarantine.replayed": _l("Quarantined call replayed"),
+    "people.joined": _l("Profiles joined"),
+    "people.parted": _l("Profiles taken apart"),
+    "suggestion.rejected": _l("Suggested join rejected"),
+    "identity.limits": _l("Identity limits changed"),
+    "identity.blocked": _l("Identifier blocked"),
+    "identity.unblocked": _l("Identifier unblocked"),
     "quarantine.discarded": _l("Quarantined call discarded"),
+    "profile.viewed": _l("Profile looked at"),
+    "profile.exported": _l("Everything about a person exported"),
+    "profile.erased": _l("Person erased"),
+    "erasure.refused": _l("Request to be erased refused"),
+    "fields.changed": _l("Fields per role changed"),
+    "account.changed": _l("Account changed"),
+    "trait.created": _l("Computed trait added"),
+    "trait.removed": _l("Computed trait removed"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
+from flask import g
 from pydantic import Field
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,7 @@ from crm.profiles.timeline import KINDS as ENTRY_KINDS
 from crm.profiles.timeline import Entry, follow, timeline
 from crm.web.api.operation import Items, Paged, blueprint, items, operation
 from crm.web.db import settings
+from crm.web.models import AuditEntry
 
 bp = blueprint("profiles")
 NOBODY = "There is no profile with this id. Find its id with `GET /api/v1/profiles?identity=kind:value`."
@@ -49,6 +51,7 @@ def one_profile(session: Session, *, profile_id: uuid.UUID, now: dt.datetime) ->
     found = profile(session, profile_id, keys=Keys(settings().secret_key), now=now)
     if found is None:
         raise NotFoundError(NOBODY)
+    session.add(AuditEntry(action="profile.viewed", subject=str(found.id), detail={"token": g.token.name}))
     return found
 
 

@@ -127,11 +127,13 @@ def revoke_token(token_id: int) -> Response:
 @bp.get("/changes")
 @requires("admin")
 def changes() -> str:
-    """Who changed what, newest first."""
-    before = request.args.get("before", type=int)
+    """Who changed what, or (`what=views`) who looked at whom, newest first; `subject` narrows to one of whom."""
+    before, views, subject = request.args.get("before", type=int), request.args.get("what") == "views", request.args.get("subject", "")[:200]
     statement = select(AuditEntry, User).outerjoin(User, User.id == AuditEntry.user_id).order_by(AuditEntry.id.desc()).limit(PAGE + 1)
+    statement = statement.where(AuditEntry.action.in_(users.LOOKS) if views else AuditEntry.action.not_in(users.LOOKS[:1]))
+    statement = statement.where(AuditEntry.subject == subject) if subject else statement
     rows = db().execute(statement if before is None else statement.where(AuditEntry.id < before)).all()
-    return render_template("changes.html", rows=rows[:PAGE], more=rows[PAGE - 1][0].id if len(rows) > PAGE else None, before=before)
+    return render_template("changes.html", rows=rows[:PAGE], more=rows[PAGE - 1][0].id if len(rows) > PAGE else None, before=before, views=views, of=subject)
 
 
 def _tokens(secret: str | None) -> str:

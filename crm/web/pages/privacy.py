@@ -1,0 +1,167 @@
+"""Privacy: what we know of one person to take away, people who leave, which roles see which fields, who looked at whom."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request
+from flask_babel import force_locale
+from flask_babel import gettext as _
+from sqlalchemy import func, select
+from werkzeug.wrappers import Response as AnyResponse
+
+from crm.core import clock
+from crm.core.clock import parse_time
+from crm.core.crypto import Keys
+from crm.core.errors import NotFoundError
+from crm.core.i18n import LANGUAGES, _l, direction
+from crm.core.json import dumps
+from crm.profiles import erasure, privacy
+from crm.profiles.privacy_models import ASKED, Erasure, Tombstone
+from crm.web import auth, rights, users
+from crm.web.auth import requires
+from crm.web.db import db, settings
+
+bp = Blueprint("privacy", __name__)
+TITLES = {  # tables in words, in the order of the readable export; the rest follows
+    "identities": _l("Identities"),
+    "profiles": _l("Traits"),
+    "computed_traits": _l("Computed traits"),
+    "account_members": _l("Companies"),
+    "orders": _l("Orders"),
+    "carts": _l("Carts"),
+    "consents_current": _l("Consent"),
+    "consent_ledger": _l("Consent, every change"),
+    "consent_evidence": _l("Consent, the evidence"),
+    "suppressions": _l("Stops"),
+    "messages": _l("Messages"),
+    "mailbox": _l("Mailbox"),
+    "runs": _l("Journeys"),
+    "events": _l("What happened"),
+    "event_inbox": _l("Calls as they came"),
+    "quarantine": _l("Quarantine"),
+}
+MACHINE = (
+    "_id",
+    "id",
+    "accepted",
+    "position",
+    "lane",
+    "hops",
+    "traits_at",
+    "bucket",
+    "version_at",
+    "version_accepted",
+    "round",
+)  # ends of names no person needs
+STATES = {
+    "asked": (_l("Asked for by link"), "warn"),
+    "waiting": (_l("Waiting"), ""),
+    "running": (_l("Under way"), "acc"),
+    "done": (_l("Erased"), "ok"),
+    "refused": (_l("Refused"), "bad"),
+}
+
+
+@bp.get("/people/<uuid:profile_id>/export.<any(json, html):form>")
+@requires("admin")
+def export(profile_id: uuid.UUID, form: str) -> AnyResponse:
+    """Everything about one person as a file."""
+    known = _known(profile_id)
+    users.audit(db(), user_id=auth.me().user_id, action="profile.exported", subject=known["profile_id"], detail={"form": form})
+    db().commit()
+    language = request.args.get("language", "")
+    return as_file(known, form, language if language in LANGUAGES else settings().locale)
+
+
+@bp.post("/people/<uuid:profile_id>/erase")
+@requires("admin")
+def erase(profile_id: uuid.UUID) -> AnyResponse:
+    """Forget this person; the work is a job, shown under Settings."""
+    job = erasure.request(db(), profile_id, by=f"user:{auth.me().user_id}", now=clock.now())
+    if job is None:
+        raise NotFoundError(_("There is no such profile. It may have been erased."))
+    users.audit(db(), user_id=auth.me().user_id, action="profile.erased", subject=str(job.subject_id))
+    db().commit()
+    flash(_("The person is being erased; within seconds nothing is left."), "ok")
+    return redirect("/settings/privacy")
+
+
+@bp.get("/settings/privacy")
+@requires("admin")
+def index() -> str:
+    """Requests and their progress, fields per role, what tombstones kept out."""
+    buried, dropped = db().execute(select(func.count(), func.coalesce(func.sum(Tombstone.dropped), 0)).select_from(Tombstone)).one()
+    jobs = erasure.progress(db())
+    return render_template(
+        "privacy.html", jobs=jobs, states=STATES, buried=buried, dropped=dropped, fields=rights.FIELDS, roles=rights.LIMITED, shut=rights.all_hidden(db())
+    )
+
+
+@bp.post("/settings/privacy/requests/<int:erasure_id>")
+@requires("admin")
+def decide(erasure_id: int) -> AnyResponse:
+    """Agree to, or refuse, what was asked for by link."""
+    job = db().get(Erasure, erasure_id)
+    if job is None or job.status != ASKED:
+        raise NotFoundError(_("There is no such request waiting for an answer."))
+    agreed = request.form.get("act") == "erase"
+    if agreed:
+        erasure.request(db(), job.subject_id, by=f"user:{auth.me().user_id}", now=clock.now())
+    else:
+        erasure.refuse(db(), erasure_id, clock.now())
+    users.audit(db(), user_id=auth.me().user_id, action="profile.erased" if agreed else "erasure.refused", subject=str(job.subject_id))
+    db().commit()
+    return redirect("/settings/privacy")
+
+
+@bp.post("/settings/privacy/fields")
+@requires("admin")
+def fields() -> AnyResponse:
+    """Which roles see which fields."""
+    shut = {(role, field) for role in rights.LIMITED for field in rights.FIELDS if f"{role}.{field}" not in request.form}
+    rights.hide(db(), shut)
+    detail = {role: ", ".join(sorted(field for of, field in shut if of == role)) for role in rights.LIMITED}
+    users.audit(db(), user_id=auth.me().user_id, action="fields.changed", subject="", detail={role: said for role, said in detail.items() if said})
+    db().commit()
+    flash(_("Saved. It counts from the next page on."), "ok")
+    return redirect("/settings/privacy")
+
+
+def as_file(known: dict[str, Any], form: str, language: str) -> Response:
+    """An export to download: JSON for programs, a page for people."""
+    text, kind = (dumps(known), "application/json") if form == "json" else (readable(known, language), "text/html; charset=utf-8")
+    name = f"person-{known['profile_id'][-12:]}.{form}"
+    return Response(text, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def readable(known: dict[str, Any], language: str) -> str:
+    """An export as a page of its own, in one of our languages."""
+    tables = known["tables"]
+    order = [name for name in TITLES if name in tables] + [name for name in tables if name not in TITLES]
+    parts = [(TITLES.get(name, name), name, [_shown(row) for row in tables[name]]) for name in order if name != "events"]
+    events = [(parse_time(row["occurred_at"]), row["name"], row["properties"]) for row in tables.get("events", ())]
+    made = parse_time(known["made_at"])
+    with force_locale(language):
+        return render_template(
+            "person-export.html", known=known, parts=parts, events=events, language=language, dir_=direction(language), made=made, whole=_whole
+        )
+
+
+def _whole(value: Any) -> str:
+    """A value with nothing cut off."""
+    return value if isinstance(value, str) else dumps(value)
+
+
+def _known(profile_id: uuid.UUID) -> dict[str, Any]:
+    who = privacy.subject(db(), profile_id)
+    if who is None:
+        raise NotFoundError(_("There is no such profile. It may have been erased."))
+    return privacy.export(db(), who, Keys(settings().secret_key), clock.now())
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """What a person would read: no keys of ours, nothing empty; traits as fields of their own."""
+    flat = {**row, **row["traits"]} if isinstance(row.get("traits"), dict) else row
+    return {name: value for name, value in flat.items() if value not in (None, "", [], {}) and not name.endswith(MACHINE) and name != "traits"}
