@@ -137,6 +137,11 @@ def link_reason(code: str) -> str:
     return words.word(words.LINKS, code)
 
 
+def guard_reason(code: str) -> str:
+    """Why a guard kept two profiles apart."""
+    return words.word(words.GUARDS, code)
+
+
 def status_count(status: str) -> str:
     """A status behind a number: `12 sent`."""
     return words.word(words.STATUS_COUNTS, status)
@@ -179,5 +184,5 @@ def language_name(code: str) -> str:
 
 ALL: tuple[Callable[..., object], ...] = (
     *(identity_word, phone, trait_title, trait_value, event_detail, channel_title, channel_icon, topic_title, consent_word, consent_line, consent_source),
-    *(cart_badge, link_reason, status_count, role_word, role_means, action_word, stage_word, answer_word, purpose_word, language_name),
+    *(cart_badge, link_reason, guard_reason, status_count, role_word, role_means, action_word, stage_word, answer_word, purpose_word, language_name),
 )

@@ -1,0 +1,147 @@
+"""Who is one person and why: the graph on a profile's page, joining by hand, taking a join back, guards and their settings."""
+
+from __future__ import annotations
+
+import uuid
+
+from flask import Blueprint, flash, redirect, render_template, request
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from crm.core import clock
+from crm.core.errors import InvalidError, NotFoundError
+from crm.messages import joining
+from crm.profiles import settings as identity_settings
+from crm.profiles.compare import Comparison, compare
+from crm.profiles.find import find
+from crm.profiles.graph import graph, held, mark_seen
+from crm.profiles.guards import LIMITS
+from crm.profiles.models import KINDS
+from crm.web import auth, users
+from crm.web.auth import MAKERS, requires
+from crm.web.db import db, settings
+
+bp = Blueprint("identity", __name__)
+LONGEST = 300
+
+
+@bp.get("/people/<uuid:profile_id>/identity")
+@requires()
+def show(profile_id: uuid.UUID) -> str:
+    """The graph, a part of the profile's page."""
+    found = graph(db(), profile_id)
+    if found is None:
+        raise NotFoundError(_("There is no such profile. It may have been erased."))
+    return render_template("identity-graph.html", graph=found, may=auth.me().may(*MAKERS))
+
+
+@bp.get("/people/<uuid:profile_id>/join")
+@requires(*MAKERS)
+def choose(profile_id: uuid.UUID) -> str | Response:
+    """Name the other profile, then see both side by side."""
+    words = request.args.get("with", "").strip()[:LONGEST]
+    other = _named(words) if words else None
+    if words and other is None:
+        flash(_("Nobody has this identifier. Write an e-mail address, a phone number, a user id or the address of the profile's page."), "bad")
+    both = _both(profile_id, other) if other else None
+    if other and both is None:
+        flash(_("Both are one profile already."), "bad")
+        return redirect(f"/people/{profile_id}")
+    return render_template("join.html", profile_id=profile_id, words=words, both=both)
+
+
+@bp.post("/people/<uuid:profile_id>/join")
+@requires(*MAKERS)
+def join(profile_id: uuid.UUID) -> Response:
+    """Make both one."""
+    other, said = request.form.get("other", type=uuid.UUID), request.form.get("said", "").strip()[:LONGEST]
+    if other is None:
+        raise InvalidError(_("Choose the other profile first."))
+    now, by = clock.now(), auth.me().name
+    kept = joining.again_if_stale(db(), lambda: joining.merge(db(), profile_id, other, by=by, said=said, now=now, currency=settings().currency))
+    users.audit(db(), user_id=auth.me().user_id, action="people.joined", subject=str(kept), detail={"from": [str(profile_id), str(other)], "said": said})
+    db().commit()
+    flash(_("They are one profile now. It can be taken back under “Identity”."), "ok")
+    return redirect(f"/people/{kept}")
+
+
+@bp.post("/links/<int:link_id>/undo")
+@requires(*MAKERS)
+def undo(link_id: int) -> Response:
+    """Take a join back."""
+    said, now, by = request.form.get("said", "").strip()[:LONGEST], clock.now(), auth.me().name
+    parted = joining.again_if_stale(db(), lambda: joining.unmerge(db(), link_id, by=by, said=said, now=now, currency=settings().currency))
+    detail = {"link": link_id, "from": str(parted.rest), "said": said}
+    users.audit(db(), user_id=auth.me().user_id, action="people.parted", subject=str(parted.alone), detail=detail)
+    db().commit()
+    flash(_("They are two profiles again. Nothing joins them by itself any more."), "ok")
+    return redirect(f"/people/{parted.alone}")
+
+
+@bp.get("/people/held")
+@requires(*MAKERS)
+def reports() -> str:
+    """What guards kept from being joined."""
+    found = held(db())
+    mark_seen(db(), clock.now())
+    db().commit()
+    return render_template("held.html", rows=found)
+
+
+@bp.get("/settings/identity")
+@requires(*MAKERS)
+def rules() -> str:
+    """Limits and blocked identifiers."""
+    return render_template("identity-settings.html", limits=identity_settings.limits(db()), ours=LIMITS, blocked=identity_settings.blocked(db()), kinds=KINDS)
+
+
+@bp.post("/settings/identity/limits")
+@requires(*MAKERS)
+def save_limits() -> Response:
+    """Other numbers; from the next event on."""
+    try:
+        for kind in LIMITS:
+            identity_settings.set_limit(db(), kind=kind, most=request.form.get(kind, 0, type=int))
+    except InvalidError as error:
+        db().rollback()
+        flash(_(str(error)), "bad")
+        return redirect("/settings/identity")
+    _note("identity.limits", "", {kind: request.form.get(kind) for kind in LIMITS})
+    flash(_("Saved."), "ok")
+    return redirect("/settings/identity")
+
+
+@bp.post("/settings/identity/blocked")
+@requires(*MAKERS)
+def block() -> Response:
+    """Add an identifier to the list, or take one off."""
+    kind, value = request.form.get("kind", ""), request.form.get("value", "").strip()[:LONGEST]
+    try:
+        if request.form.get("act") == "remove":
+            identity_settings.unblock(db(), kind=kind, value=value)
+            _note("identity.unblocked", value, {"kind": kind})
+        else:
+            stored = identity_settings.block(db(), kind=kind, value=value, note=request.form.get("note", "").strip(), by=auth.me().name, now=clock.now())
+            _note("identity.blocked", stored, {"kind": kind})
+        flash(_("Saved."), "ok")
+    except InvalidError as error:
+        flash(_(str(error)), "bad")
+    return redirect("/settings/identity")
+
+
+def _note(action: str, subject: str, detail: dict[str, object]) -> None:
+    users.audit(db(), user_id=auth.me().user_id, action=action, subject=subject, detail=detail)
+    db().commit()
+
+
+def _both(profile_id: uuid.UUID, other: uuid.UUID) -> Comparison | None:
+    return compare(db(), profile_id, other)
+
+
+def _named(words: str) -> uuid.UUID | None:
+    """A profile by its page's address, its id, or an identifier."""
+    last = words.rstrip("/").rpartition("/")[2]
+    try:
+        return uuid.UUID(last)
+    except ValueError:
+        return next((owner for kind in KINDS if (owner := find(db(), kind, words))), None)

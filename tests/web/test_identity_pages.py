@@ -1,0 +1,98 @@
+"""The screens of identity: the graph with undo, joining by hand, guards, blocked identifiers."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from tests import makers
+from tests.makers import identify
+from tests.profiles.test_undo import World, two_people
+
+
+@pytest.fixture
+def world(session, now):
+    made = World(session, now)
+    made.pair = two_people(made)
+    session.commit()
+    return made
+
+
+def test_two_people_are_compared_joined_and_taken_apart(world, browser_as):
+    dana, other = world.pair
+    browser = browser_as("marketer")
+    page = browser.get(f"/people/{dana}/join?with=d@work.example").text
+    assert "Side by side" in page
+    assert "דנה" in page
+    assert "differs" in page
+    joined = browser.post(f"/people/{dana}/join", page=f"/people/{dana}/join", other=other, said="phoned her")
+    assert joined.status_code == 302
+    assert len(makers.profiles(world.session)) == 1
+    graph = browser.get(f"/people/{dana}/identity").text
+    assert "Joined by hand" in graph
+    assert "phoned her" in graph
+    [link] = world.links()
+    assert browser.post(f"/links/{link}/undo", page=f"/people/{dana}/identity", said="her mother").status_code == 302
+    assert len(makers.profiles(world.session)) == 2
+    assert "her mother" in browser.get(f"/people/{dana}/identity").text
+    actions = set(world.session.scalars(text("SELECT action FROM audit_log")))
+    assert {"people.joined", "people.parted"} <= actions
+    assert world.differences() == []
+
+
+def test_an_automatic_join_says_why(world, browser_as):
+    world.process(identify({"email": "d@work.example"}, at=world.ago(3), user_id="1"))
+    world.session.commit()
+    graph = browser_as("viewer").get(f"/people/{world.pair[0]}/identity").text
+    assert "Signed in or left details" in graph
+    assert "d@work.example" in graph
+    assert "Take apart" not in graph
+
+
+def test_only_makers_join_and_part(world, browser_as):
+    browser = browser_as("sales")
+    assert browser.get(f"/people/{world.pair[0]}/join").status_code == 403
+    assert browser.post("/links/1/undo").status_code == 403
+
+
+def test_taking_apart_twice_says_so(world, browser_as):
+    world.merge(*world.pair)
+    [link] = world.links()
+    world.unmerge(link)
+    world.session.commit()
+    answer = browser_as("admin").post(f"/links/{link}/undo")
+    assert answer.status_code == 400
+    assert "taken apart before" in answer.text
+
+
+def test_limits_and_blocked_identifiers_are_set(world, browser_as):
+    browser = browser_as("marketer")
+    limits = {"user_id": 5, "email": 5, "phone": 1, "wa_id": 5, "anonymous_id": 100}
+    browser.post("/settings/identity/limits", page="/settings/identity", **limits)
+    assert world.session.execute(text("SELECT kind, most FROM identity_limits")).all() == [("phone", 1)]
+    browser.post("/settings/identity/limits", page="/settings/identity", **(limits | {"phone": 0}))
+    assert world.session.execute(text("SELECT kind, most FROM identity_limits")).all() == [("phone", 1)]
+    browser.post("/settings/identity/blocked", page="/settings/identity", kind="email", value="Test@*", note="testers")
+    browser.post("/settings/identity/blocked", page="/settings/identity", kind="email", value="*", note="everybody")
+    assert world.session.scalars(text("SELECT value FROM blocked_identities")).all() == ["test@*"]
+    assert "testers" in browser.get("/settings/identity").text
+    browser.post("/settings/identity/blocked", page="/settings/identity", kind="email", value="test@*", act="remove")
+    assert "testers" not in browser.get("/settings/identity").text
+
+
+def test_what_guards_held_is_listed(world, browser_as):
+    for n in range(7):
+        world.process(identify({"phone": f"050555014{n}"}, at=world.ago(40 - n), user_id="1"))
+    world.session.commit()
+    page = browser_as("marketer").get("/people/held").text
+    assert "Too many identities of one kind" in page
+    assert world.session.scalar(text("SELECT count(*) FROM guard_reports WHERE seen_at IS NULL")) == 0
+    assert "Too many identities" in browser_as("viewer").get(f"/people/{world.pair[0]}/identity").text
+
+
+def test_every_page_speaks_hebrew(world, browser_as):
+    browser = browser_as("admin")
+    for path in (f"/people/{world.pair[0]}/identity", f"/people/{world.pair[0]}/join?with={world.pair[1]}", "/people/held", "/settings/identity"):
+        answer = browser.get(path, language="he")
+        assert answer.status_code == 200
+        assert "Take apart" not in answer.text
