@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from granian import Granian
@@ -19,6 +20,7 @@ from journeys.api import bp as journeys_api
 from journeys.pages import bp as journeys_pages
 from workers.mailbox_pages import bp as mailbox_pages
 from workers.process import Tools, end_with_parent, tools
+from workers.queue import NAMES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,6 +43,7 @@ def build() -> WSGIApplication:
 def application(ours: Tools) -> WSGIApplication:
     """Flask costs 180 µs a request, so tracking calls never meet it."""
     intake = Intake(ours.config, ours.sessions, on_accepted=lambda: ours.hints.hint("drain"))
+    ours.sessions.configure(info={"hint": {name: partial(ours.hints.hint, name) for name in NAMES}})  # what a page commits is done at once
     pages = create_app(ours.config, ours.sessions, blueprints=[journeys_pages, journeys_api, mailbox_pages]).wsgi_app
     health = health_of(ours.sessions)
 

@@ -18,6 +18,15 @@ def after_commit(session: Session, call: Callable[[], object]) -> None:
         calls.append(call)
 
 
+def hint(session: Session, work: str) -> None:
+    """Tell the workers after this commit that there is `work` (drain, deliver, …), where the process that made this session has a way to.
+
+    That way is `session.info["hint"]`, calls by name of work, set by the composition root; without it the workers' own sweep finds the rows.
+    """
+    if send := session.info.get("hint", {}).get(work):
+        after_commit(session, send)
+
+
 @event.listens_for(Session, "after_commit")
 def _run(session: Session) -> None:
     if session.in_nested_transaction():

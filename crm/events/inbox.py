@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core import partitions
+from crm.core.commit import hint
 from crm.core.json import dumps
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import LANES, Call, lane_of
@@ -92,6 +93,7 @@ def append(session: Session, rows: Sequence[NewRow], now: dt.datetime) -> int:
             lane = lane_of(_identity(row.body))
             done = now if row.hops > MAX_HOPS else None
             copy.write_row((now, row.source_id, row.trusted, row.origin, lane, row.sent_at, row.hops, row.cause, as_text(row.body), done))
+    hint(session, "drain")
     return len(rows)
 
 

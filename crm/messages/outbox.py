@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,9 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from crm.core.commit import after_commit
+from crm.core.commit import hint
 from crm.core.ids import new_id
 from crm.messages.models import Decision, Message, OutboxRow, Template
-
-on_queued: list[Callable[[], object]] = []  # hints to whoever delivers, given once something queued is committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,7 @@ def queue(session: Session, requests: Sequence[Request], now: dt.datetime) -> li
         session.execute(insert(Decision), [_decision(row, request.cause, now) for row, request in zip(rows, requests, strict=True) if row["id"] in new])
     if waiting:
         session.execute(insert(OutboxRow), waiting)
-        for hint in on_queued:
-            after_commit(session, hint)
+        hint(session, "deliver")
     return [row["id"] for row in made]
 
 
