@@ -13,7 +13,7 @@ from crm.commerce.models import Cart
 from crm.core.crypto import Keys
 from crm.core.db import engine_for, sessions
 from crm.core.ids import new_id
-from crm.messages import deliver, feedback, outbox
+from crm.messages import deliver, feedback
 from crm.messages.channel import registry
 from crm.messages.deliver import ATTEMPTS, CLAIM, LEASE, deliver_due, expire_leases
 from crm.messages.feedback import Visit
@@ -170,15 +170,11 @@ def test_an_ended_run_takes_its_waiting_messages_back(session, now, server):
 
 def test_a_hint_is_given_once_the_message_is_committed(fresh_url, now):
     heard = []
-    outbox.on_queued.append(hint := lambda: heard.append(1))
-    try:
-        with sessions(engine_for(fresh_url))() as session:
-            message(session, now, person(session, now))
-            assert heard == []
-            session.commit()
-            assert heard == [1]
-    finally:
-        outbox.on_queued.remove(hint)
+    with sessions(engine_for(fresh_url))(info={"hint": {"deliver": lambda: heard.append(1)}}) as session:
+        message(session, now, person(session, now))
+        assert heard == []
+        session.commit()
+        assert heard == [1]
 
 
 def test_a_busy_server_is_asked_again_later_and_later(session, now, server):
