@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import CheckConstraint, ForeignKey, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,3 +33,32 @@ class Arm(Base):
     arm: Mapped[str] = mapped_column(Text)
     share: Mapped[int]  # hundredths of a per cent held out when it was drawn
     at: Mapped[Time]
+
+
+class CouponRow(Base):
+    """A code of a pool: free, or given to a run; a run's key gets one of a pool for ever."""
+
+    __tablename__ = "coupons"
+    __table_args__ = (
+        Index("ix_coupons_free", "pool", "id", postgresql_where=text("given_at IS NULL")),
+        Index("uq_coupons_for", "pool", "profile_id", "journey_id", "key", unique=True, postgresql_where=text("given_at IS NOT NULL")),
+        UniqueConstraint("pool", "code"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    pool: Mapped[str] = mapped_column(Text)
+    code: Mapped[str] = mapped_column(Text)
+    profile_id: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True), info={"moves": "runs"})
+    journey_id: Mapped[int | None]
+    key: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True), index=True)
+    given_at: Mapped[Time | None]
+
+
+class SlotRow(Base):
+    """How many places of a rate limit are taken in one stretch of time."""
+
+    __tablename__ = "journey_slots"
+    journey_id: Mapped[int] = mapped_column(primary_key=True)
+    node: Mapped[str] = mapped_column(Text, primary_key=True)
+    begins_at: Mapped[Time] = mapped_column(primary_key=True)
+    used: Mapped[int]

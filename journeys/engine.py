@@ -17,15 +17,17 @@ from crm.core.config import Config
 from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
+from journeys import arms, asking, entry, facts, runs
 from journeys import board as boards
-from journeys import facts, runs
 from journeys.board import Board, Standing
+from journeys.entry import Earlier
 from journeys.facts import Known, cart_of
 from journeys.node import RunEvent
-from journeys.passage import BrokenError, Moment, Passage, react, seen, walk
+from journeys.passage import MAX_AT_ONCE, BrokenError, Moment, Passage, react, seen, walk
 from journeys.runs import Refused
 
 log = structlog.get_logger()
+AGAIN = "|#"  # in a run's key, between what it is about and the event that started it again
 _Mine = tuple[uuid.UUID, int]  # profile and journey
 
 
@@ -47,10 +49,11 @@ def on_events(session: Session, events: Sequence[Happened], now: dt.datetime, co
     moving = Moving(board, now, config)
     candidates = list(moving.candidates(concerning))
     active = runs.active_of(session, board, {event.profile_id for event in concerning})
-    known = facts.read(session, _asked(active, candidates, concerning), _reads(active, candidates), config.locale)
+    known = facts.read(session, _asked(active, candidates, concerning), _reads(active, candidates), config.locale, config.timezone)
     facts.count_visits(session, active)
     moving.react(active, concerning, known)
     new = moving.start(session, candidates, known, active)
+    moving.answer(session, (*active, *new), known)
     moving.save(session, active, new)
 
 
@@ -67,12 +70,13 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
     due = set(session.scalars(text("SELECT run_id FROM wakeups WHERE profile_id = ANY(:profiles) AND due_at <= :now"), {"profiles": profiles, "now": now}))
     active = [passage for passage in runs.active_of(session, board, profiles) if passage.id in due]
     session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(due)})
-    known = facts.read(session, profiles, _reads(active, ()), config.locale)
+    known = facts.read(session, profiles, _reads(active, ()), config.locale, config.timezone)
     facts.count_visits(session, active)
     moving = Moving(board, now, config)
     for passage in active:
         passage.changed = True  # its wake-up is gone; it waits again or it moved
         moving.guarded(passage, lambda each=passage: walk(each, known.of(each), moving.moment))  # type: ignore[misc]
+    moving.answer(session, active, known)
     moving.save(session, active, [])
     return len(due)
 
@@ -138,17 +142,32 @@ class Moving:
 
     def _entering(self, session: Session, candidates: Sequence[Candidate], known: Known, active: Sequence[Passage]) -> Iterator[Passage]:
         fresh = [each for each in candidates if self._may_start(each)]
-        taken = self._taken(session, fresh, known, active)
-        for each in fresh:
-            graph = each.journey.graph
-            key = self._key(each, known)
-            if graph is None or key is None:
-                self._refuse(each, "no_cart")
-            elif key not in taken[each.event.profile_id, each.journey.id]:
-                taken[each.event.profile_id, each.journey.id][key] = "entering"
+        earlier = self._earlier(session, fresh, known, active)
+        entering = [(each, key) for each in fresh if (key := self._enters(each, earlier[each.event.profile_id, each.journey.id], known)) is not None]
+        rules = {
+            (c.event.profile_id, c.journey.id): (rule, c.journey.slug) for c, _ in entering if c.journey.graph and (rule := c.journey.graph.drawing.holdout)
+        }
+        left_out = arms.draw(session, rules, self.now)
+        for each, key in entering:
+            drawn_now = left_out.get((each.event.profile_id, each.journey.id))
+            if drawn_now is None:
                 yield self._passage(each, key)
-            elif taken[each.event.profile_id, each.journey.id][key] == "over":
-                self._refuse(each, "already_in", key)
+            elif drawn_now:
+                self._refuse(each, "held_out", key)
+
+    def _enters(self, each: Candidate, earlier: list[Earlier], known: Known) -> str | None:
+        """The key of the run to start; None, and why written down, where there is none to start. A run under way is its own answer."""
+        graph, about = each.journey.graph, self._key(each, known)
+        if graph is None or about is None:
+            self._refuse(each, "no_cart" if graph and graph.key == "cart" else "no_key")
+            return None
+        reason = entry.refusal(graph.reentry, about, earlier, self.now)
+        if reason is not None:
+            if reason != "under_way":
+                self._refuse(each, reason, about)
+            return None
+        earlier.append(Earlier(about, self.now, active=True))
+        return about if graph.reentry.again == "once" or graph.key == "event" else f"{about}{AGAIN}{each.event.accepted}"
 
     def _may_start(self, each: Candidate) -> bool:
         graph, age = each.journey.graph, self.now - each.event.occurred_at
@@ -165,31 +184,30 @@ class Moving:
         return False
 
     def _key(self, each: Candidate, known: Known) -> str | None:
-        """The key of the run this event would start; None where it needs a cart and has none."""
-        kind = each.journey.graph.key if each.journey.graph else ""
-        if kind == "cart":
+        """What the run this event would start is about; None where it needs a cart or a value and has none."""
+        graph = each.journey.graph
+        if graph is not None and graph.key == "cart":
             cart = cart_of(known.carts.get(each.event.profile_id, ()), seen(each.event))
             return f"{cart.source_id}:{cart.key}" if cart else None
-        return str(each.event.accepted) if kind == "event" else ""
+        return graph.trigger.about(graph.trigger_settings, seen(each.event)) if graph else None
 
-    def _taken(self, session: Session, fresh: Sequence[Candidate], known: Known, active: Sequence[Passage]) -> dict[_Mine, dict[str, str]]:
-        """(profile, journey) -> keys in use now, by carts as they are named today: `active` or `over`."""
-        taken: dict[_Mine, dict[str, str]] = defaultdict(dict)
-        asked = {(each.event.profile_id, each.journey.id) for each in fresh if each.journey.graph and each.journey.graph.key != "event"}
+    def _earlier(self, session: Session, fresh: Sequence[Candidate], known: Known, active: Sequence[Passage]) -> dict[_Mine, list[Earlier]]:
+        """(profile, journey) -> its runs, by what they are about; carts also as they are named today."""
+        found: dict[_Mine, list[Earlier]] = defaultdict(list)
+        asked = {(each.event.profile_id, each.journey.id) for each in fresh if each.journey.graph and each.journey.graph.remembers}
         if asked:
             profiles, journeys = zip(*asked, strict=True)
             for row in session.execute(_KEYS, {"profiles": list(profiles), "journeys": list(journeys)}):
-                state = taken[row.profile_id, row.journey_id]
-                state[row.key] = "over"
-                if row.key.partition(":")[2].startswith("~") and (cart := cart_of(known.carts.get(row.profile_id, ()), runs.start_from(row.start))):
-                    state[f"{cart.source_id}:{cart.key}"] = "over"
+                mine, about = found[row.profile_id, row.journey_id], row.key.partition(AGAIN)[0]
+                mine.append(Earlier(about, row.started_at, active=False))
+                if about.partition(":")[2].startswith("~") and (cart := cart_of(known.carts.get(row.profile_id, ()), runs.start_from(row.start))):
+                    mine.append(Earlier(f"{cart.source_id}:{cart.key}", row.started_at, active=False))
         for passage in active:
-            cart = known.of(passage).cart
-            state = taken[passage.profile_id, passage.journey_id]
-            state[passage.key] = "active"
+            cart, mine = known.of(passage).cart, found[passage.profile_id, passage.journey_id]
+            mine.append(Earlier(passage.key.partition(AGAIN)[0], passage.started_at, passage.active))
             if cart:
-                state[f"{cart.source_id}:{cart.key}"] = "active"
-        return taken
+                mine.append(Earlier(f"{cart.source_id}:{cart.key}", passage.started_at, passage.active))
+        return found
 
     def _passage(self, each: Candidate, key: str) -> Passage:
         graph, event = each.journey.graph, each.event
@@ -209,6 +227,19 @@ class Moving:
             hops=event.hops,
             held=each.journey.held,
         )
+
+    def answer(self, session: Session, passages: Sequence[Passage], known: Known) -> None:
+        """Answer what runs ask, in sets, until none asks any more."""
+        for _ in range(MAX_AT_ONCE):
+            waiting = [each for each in passages if each.asking is not None and each.active and not each.held]
+            if not waiting:
+                return
+            found = asking.answers(session, waiting, self.moment)
+            for each in waiting:
+                self._answered(each, known, found.get(each.id))
+
+    def _answered(self, passage: Passage, known: Known, found: object) -> None:
+        self.guarded(passage, lambda: walk(passage, known.of(passage), self.moment, answer=found))
 
     def guarded(self, passage: Passage, move: Callable[[], None]) -> None:
         """Move a run; where its journey's graph fails, the run stays visibly where it is and the journey is broken."""
@@ -257,7 +288,7 @@ _CLAIM = text("""
     FOR UPDATE OF p SKIP LOCKED
 """)
 _KEYS = text("""
-    SELECT r.profile_id, r.journey_id, r.key, r.start
+    SELECT r.profile_id, r.journey_id, r.key, r.start, r.started_at
     FROM unnest(CAST(:profiles AS uuid[]), CAST(:journeys AS int[])) AS a(profile_id, journey_id)
     JOIN runs r ON r.profile_id = a.profile_id AND r.journey_id = a.journey_id AND r.status <> 'active'
 """)

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from crm.commerce.cart import cart_id
 from journeys.node import CartFact, RunEvent
 from journeys.passage import Facts, Passage
+from journeys.zones import zone_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Known:
     carts: Mapping[uuid.UUID, Sequence[CartLife]]
     traits: Mapping[uuid.UUID, Mapping[str, object]]
     language: str
+    timezone: str = "UTC"
+    buckets: Mapping[uuid.UUID, int] = field(default_factory=dict)
 
     def of(self, passage: Passage) -> Facts:
         """Those of one run."""
@@ -39,7 +42,7 @@ class Known:
         said = traits.get("language") or traits.get("locale")
         language = said.replace("_", "-").split("-")[0].lower() if isinstance(said, str) else self.language
         cart = cart_of(self.carts.get(passage.profile_id, ()), passage.start) if passage.graph.key == "cart" else None
-        return Facts(cart, traits, language)
+        return Facts(cart, traits, language, zone_of(traits, self.timezone), self.buckets.get(passage.profile_id, 0))
 
 
 def cart_of(carts: Sequence[CartLife], event: RunEvent) -> CartFact | None:
@@ -52,11 +55,12 @@ def cart_of(carts: Sequence[CartLife], event: RunEvent) -> CartFact | None:
     return max(fits, key=lambda each: each.opened_at).fact if fits else None
 
 
-def read(session: Session, profiles: Collection[uuid.UUID], reads: Collection[str], language: str) -> Known:
+def read(session: Session, profiles: Collection[uuid.UUID], reads: Collection[str], language: str, timezone: str = "UTC") -> Known:
     """The facts named in `reads` for these profiles: at most one query each."""
     carts = _carts(session, profiles) if "cart" in reads and profiles else {}
-    traits = _traits(session, profiles) if "traits" in reads and profiles else {}
-    return Known(carts, traits, language)
+    people = _people(session, profiles) if "traits" in reads and profiles else {}
+    traits = {profile: each for profile, (each, _) in people.items()}
+    return Known(carts, traits, language, timezone, {profile: bucket for profile, (_, bucket) in people.items()})
 
 
 def count_visits(session: Session, passages: Collection[Passage]) -> None:
@@ -107,6 +111,6 @@ def _carts(session: Session, profiles: Collection[uuid.UUID]) -> dict[uuid.UUID,
     return found
 
 
-def _traits(session: Session, profiles: Collection[uuid.UUID]) -> dict[uuid.UUID, Mapping[str, object]]:
-    rows = session.execute(text("SELECT id, traits FROM profiles WHERE id = ANY(:profiles)"), {"profiles": list(profiles)})
-    return {row[0]: row[1] for row in rows}
+def _people(session: Session, profiles: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[Mapping[str, object], int]]:
+    rows = session.execute(text("SELECT id, traits, bucket FROM profiles WHERE id = ANY(:profiles)"), {"profiles": list(profiles)})
+    return {row[0]: (row[1], row[2]) for row in rows}

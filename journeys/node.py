@@ -88,6 +88,10 @@ class Run:
     cart: CartFact | None = None
     traits: Mapping[str, Any] = field(default_factory=dict)
     language: str = "en"
+    zone: str = "UTC"
+    bucket: int = 0
+    answer: object = None  # what the engine found to the question this node asked a moment ago; None where it asked nothing
+    asked: bool = False
     time_scale: float = 1.0
 
     def due(self, since: dt.datetime, duration: dt.timedelta) -> dt.datetime:
@@ -104,7 +108,40 @@ class SendMessage:
     while_cart_open: bool = False
 
 
-Effect = SendMessage  # a union once there is a second; mypy's assert_never then points at the engine
+@dataclass(frozen=True, slots=True)
+class SetTraits:
+    """Learn traits about the profile, as an identify event of the log."""
+
+    traits: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SendEvent:
+    """Say in the log that something happened to the profile."""
+
+    name: str
+    properties: Mapping[str, Any]
+
+
+Effect = SendMessage | SetTraits | SendEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """A code of this pool for the run's key: the answer is the code, or None where the pool is empty."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place among `limit` per `period` for everybody in the journey: the answer is the time from which it is ours."""
+
+    limit: int
+    period: dt.timedelta
+
+
+Question = Coupon | Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +168,14 @@ class Finish:
     why: Mapping[str, Any] = field(default_factory=dict)
 
 
-Step = Advance | Park | Finish
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Stay for the engine's answer, found for many runs at once; the node then decides again with `run.answer`."""
+
+    question: Question
+
+
+Step = Advance | Park | Finish | Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +186,7 @@ class Sentence:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
+REQUESTED = "Journey Requested"  # with the property `journey`: begin that one for this profile
 S = TypeVar("S", bound=Settings)
 
 

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from crm.commerce.cart import cart_id
 from crm.events.spec import Happened
 from journeys.graph import Graph, Spot
-from journeys.node import Advance, CartFact, Effect, Finish, Park, Run, RunEvent, Step
+from journeys.node import Advance, Ask, CartFact, Effect, Finish, Park, Question, Run, RunEvent, Step
 
 MAX_STEPS = 1000  # of one run in its life
 MAX_AT_ONCE = 100  # without a wait
@@ -28,6 +28,8 @@ class Facts:
     cart: CartFact | None = None
     traits: Mapping[str, Any] = field(default_factory=dict)
     language: str = "en"
+    zone: str = "UTC"
+    bucket: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Passage:
     passed: list[Passed] = field(default_factory=list)
     effects: list[tuple[str, int, Effect]] = field(default_factory=list)
     changed: bool = False
+    asking: Question | None = None  # set while the engine looks for an answer
 
     @property
     def spot(self) -> Spot:
@@ -118,19 +121,25 @@ def react(passage: Passage, event: RunEvent, facts: Facts, moment: Moment, *, li
         walk(passage, facts, moment, woken_by=event)
 
 
-def walk(passage: Passage, facts: Facts, moment: Moment, *, woken_by: RunEvent | None = None) -> None:
-    """Move the run until it waits or ends. Raises BrokenError with the run where it stands, its earlier steps kept."""
+NOTHING = object()  # no answer was asked for
+
+
+def walk(passage: Passage, facts: Facts, moment: Moment, *, woken_by: RunEvent | None = None, answer: object = NOTHING) -> None:
+    """Move the run until it waits, asks or ends. Raises BrokenError with the run where it stands, its earlier steps kept."""
     now = moment.now
     for _ in range(MAX_AT_ONCE):
-        if passage.held and woken_by is None:
+        if passage.held and woken_by is None and answer is NOTHING:
             passage.due_at, passage.changed = passage.due_at or now, True
             return
-        step = _decide(passage, facts, moment, woken_by)
-        woken_by = None
+        step = _decide(passage, facts, moment, woken_by, answer)
+        woken_by, answer, passage.asking = None, NOTHING, None
         match step:
             case Park(until):
                 passage.changed = passage.changed or passage.due_at != until
                 passage.due_at = until
+                return
+            case Ask(question):
+                passage.asking, passage.changed = question, True
                 return
             case Finish(reason, why):
                 _leave(passage, reason, why, (), now)
@@ -147,7 +156,7 @@ def walk(passage: Passage, facts: Facts, moment: Moment, *, woken_by: RunEvent |
     passage.end("too_many_steps", now, status="failed")
 
 
-def _decide(passage: Passage, facts: Facts, moment: Moment, woken_by: RunEvent | None) -> Step:
+def _decide(passage: Passage, facts: Facts, moment: Moment, woken_by: RunEvent | None, answer: object) -> Step:
     spot = passage.spot
     run = Run(
         id=passage.id,
@@ -163,6 +172,10 @@ def _decide(passage: Passage, facts: Facts, moment: Moment, woken_by: RunEvent |
         cart=facts.cart,
         traits=facts.traits,
         language=facts.language,
+        zone=facts.zone,
+        bucket=facts.bucket,
+        answer=None if answer is NOTHING else answer,
+        asked=answer is not NOTHING,
         time_scale=moment.time_scale,
     )
     try:

@@ -13,10 +13,13 @@ from sqlalchemy.orm import Session
 
 from crm.commerce.cart import cart_id
 from crm.core.json import dumps
-from crm.events.inbox import append, system_event
+from crm.events.inbox import NewRow, append, system_event
+from crm.events.models import LIVE, SYSTEM_SOURCE
+from crm.events.spec import Call
 from crm.messages import outbox
+from journeys import asking
 from journeys.board import Board
-from journeys.node import RunEvent, SendMessage
+from journeys.node import Effect, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import Passage
 
 ENDED = "Journey Ended"
@@ -92,8 +95,8 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
     _insert_steps(session, written)
     _wakeups(session, written)
     _messages(session, written, now)
-    over = [passage for passage in written if not passage.active]
-    append(session, [_ended(passage) for passage in over], now)
+    said = [row for passage in written for each in passage.effects if (row := _said(passage, *each))]
+    append(session, said + [_ended(passage) for passage in written if not passage.active], now)
 
 
 def refuse(session: Session, refused: Iterable[Refused], now: dt.datetime) -> None:
@@ -183,9 +186,10 @@ def _wakeups(session: Session, passages: Sequence[Passage]) -> None:
 
 
 def _messages(session: Session, passages: Sequence[Passage], now: dt.datetime) -> None:
-    wanted = [_request(passage, *each) for passage in passages for each in passage.effects]
-    if wanted:
-        outbox.queue(session, wanted, now)
+    asked = [(passage, node, round_, effect) for passage in passages for node, round_, effect in passage.effects if isinstance(effect, SendMessage)]
+    if asked:
+        coupons = asking.given(session, [each[0] for each in asked])
+        outbox.queue(session, [_request(*each, coupons) for each in asked], now)
     taken_back: dict[str, list[uuid.UUID]] = {}
     for passage in passages:
         if passage.end_reason and passage.end_reason.startswith(WITHDRAWING):
@@ -194,23 +198,35 @@ def _messages(session: Session, passages: Sequence[Passage], now: dt.datetime) -
         outbox.withdraw(session, runs, reason, now)
 
 
-def _request(passage: Passage, node: str, round_: int, effect: SendMessage) -> outbox.Request:
+def _request(passage: Passage, node: str, round_: int, effect: SendMessage, coupons: Mapping[uuid.UUID, Mapping[str, Any]]) -> outbox.Request:
+    cart = cart_ref(passage.start)
+    data: dict[str, Any] = {"event": dict(passage.start.properties)} | ({"cart": cart} if passage.graph.key == "cart" else {})
+    return outbox.Request(
+        profile_id=passage.profile_id,
+        run_id=passage.id,
+        journey=passage.slug,
+        node=node,
+        round=round_,
+        channel=effect.channel,
+        template=effect.template,
+        relevant_if={"cart": cart} if effect.while_cart_open else None,
+        data=data | ({"coupon": coupons[passage.id]} if passage.id in coupons else {}),
+        hops=passage.hops + 1,
+        cause=f"run:{passage.id}",
+    )
+
+
+def _said(passage: Passage, node: str, round_: int, effect: Effect) -> NewRow | None:
+    """What a node tells the log; under one number for ever, so that a doubled task says it once."""
+    number, cause = f"run:{passage.id}:{node}:{round_}", f"run:{passage.id}"
     match effect:
         case SendMessage():
-            cart = cart_ref(passage.start)
-            return outbox.Request(
-                profile_id=passage.profile_id,
-                run_id=passage.id,
-                journey=passage.slug,
-                node=node,
-                round=round_,
-                channel=effect.channel,
-                template=effect.template,
-                relevant_if={"cart": cart} if effect.while_cart_open else None,
-                data={"event": dict(passage.start.properties)} | ({"cart": cart} if passage.graph.key == "cart" else {}),
-                hops=passage.hops + 1,
-                cause=f"run:{passage.id}",
-            )
+            return None
+        case SendEvent(name, properties):
+            return system_event(name, passage.profile_id, dict(properties), cause=cause, hops=passage.hops + 1, message_id=number)
+        case SetTraits(traits):
+            call = Call(type="identify", profile_id=str(passage.profile_id), message_id=number, traits=dict(traits))
+            return NewRow(SYSTEM_SOURCE, trusted=True, origin=LIVE, body=call, hops=passage.hops + 1, cause=cause)
         case _:
             assert_never(effect)
 

@@ -14,8 +14,9 @@ from crm.events.spec import Happened
 from journeys import entry
 from journeys.facts import CartLife, cart_of
 from journeys.graph import Graph
-from journeys.node import CartFact, SendMessage
+from journeys.node import CartFact, Effect, SendMessage, Slot
 from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
+from journeys.zones import zone_of
 
 Said = tuple[dt.datetime, str] | tuple[dt.datetime, str, Mapping[str, Any] | None]
 SOURCE = 1
@@ -51,6 +52,7 @@ class Story:
 
     sent: list[Sent] = field(default_factory=list)
     runs: list[Passage] = field(default_factory=list)
+    said: list[tuple[dt.datetime, Effect]] = field(default_factory=list)
     refused: list[tuple[dt.datetime, str]] = field(default_factory=list)
 
     @property
@@ -84,7 +86,7 @@ def _let_pass(story: Story, past: Sequence[Happened], until: dt.datetime | None,
     while due := [run for run in story.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
         run = min(due, key=lambda each: each.due_at or each.entered_at)
         at = run.due_at or run.entered_at
-        walk(run, _facts(run, past, who), Moment(at))
+        _walk(run, _facts(run, past, who), at)
         _collect(story, run, past, at)
 
 
@@ -115,7 +117,7 @@ def _happen(graph: Graph, story: Story, past: Sequence[Happened], event: Happene
         entered_at=event.occurred_at,
     )
     story.runs.append(run)
-    walk(run, _facts(run, past, who), Moment(event.occurred_at))
+    _walk(run, _facts(run, past, who), event.occurred_at)
     _collect(story, run, past, event.occurred_at)
 
 
@@ -124,11 +126,13 @@ def _earlier(story: Story) -> list[entry.Earlier]:
 
 
 def _collect(story: Story, run: Passage, past: Sequence[Happened], at: dt.datetime) -> None:
-    """Hand over what the run wants sent, as the outbox would: not for a cart that is closed."""
+    """Hand over what the run wants sent, as the outbox would: not for a cart that is closed; keep what it says to the log."""
     cart = cart_of(_carts(run.profile_id, past), run.start)
     for _, _, effect in run.effects:
         if isinstance(effect, SendMessage) and not (effect.while_cart_open and (cart is None or cart.status != "open")):
             story.sent.append(Sent(at, effect.channel, effect.template, run.key))
+        elif not isinstance(effect, SendMessage):
+            story.said.append((at, effect))
     run.effects.clear()
 
 
@@ -136,12 +140,19 @@ def _key(graph: Graph, past: Sequence[Happened], event: Happened) -> str | None:
     if graph.key == "cart":
         cart = cart_of(_carts(event.profile_id, past), seen(event))
         return f"{cart.source_id}:{cart.key}" if cart else None
-    return str(event.accepted) if graph.key == "event" else ""
+    return graph.trigger.about(graph.trigger_settings, seen(event))
 
 
 def _facts(run: Passage, past: Sequence[Happened], who: Somebody) -> Facts:
     cart = cart_of(_carts(run.profile_id, past), run.start) if run.graph.key == "cart" else None
-    return Facts(cart, who.traits, str(who.traits.get("language") or who.language))
+    return Facts(cart, who.traits, str(who.traits.get("language") or who.language), zone_of(who.traits, who.timezone), who.bucket)
+
+
+def _walk(run: Passage, facts: Facts, at: dt.datetime) -> None:
+    """As live; a question gets the kindest answer: there is a code, and a place is free."""
+    walk(run, facts, Moment(at))
+    while run.asking is not None and run.active:
+        walk(run, facts, Moment(at), answer=at if isinstance(run.asking, Slot) else f"TRY-{run.asking.pool.upper()}")
 
 
 def _carts(profile: uuid.UUID, past: Iterable[Happened]) -> list[CartLife]:

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import ClassVar, Generic, TypeVar
 
 from crm.events.spec import Happened
-from journeys.node import Sentence, Settings
+from journeys.node import RunEvent, Sentence, Settings
 
 S = TypeVar("S", bound=Settings)
 
@@ -29,8 +29,12 @@ class Trigger(Generic[S]):
         raise NotImplementedError
 
     def keyed_by(self, settings: S) -> str:
-        """What tells one profile's runs apart: `profile` (one run ever), `cart`, `event` (a run each time)."""
+        """What tells one profile's runs apart: `profile`, `cart`, `event` (each by itself), `property` (see `about`)."""
         raise NotImplementedError
+
+    def about(self, settings: S, event: RunEvent) -> str | None:
+        """What a run started by this event is about, within a profile; None where the event does not say. Carts are the engine's to name."""
+        return str(event.accepted) if self.keyed_by(settings) == "event" else ""
 
     def fresh_for(self, settings: S) -> dt.timedelta:
         """An event older than this starts nothing."""

@@ -20,6 +20,7 @@ ENDINGS = {
     "finished": _l("came to its end"),
     "cart_closed": _l("the cart was ordered or emptied"),
     "merged": _l("went on in the run of another profile, now the same person"),
+    "new_version": _l("a new version of the journey ended it"),
     "stopped": _l("somebody stopped the journey"),
     "too_many_steps": _l("went in circles and was stopped"),
 }
@@ -28,6 +29,10 @@ REFUSED = {
     "already_in": _l("there was already a run for the same thing"),
     "no_cart": _l("the event opened no cart"),
     "broken": _l("the journey is broken"),
+    "no_key": _l("the event does not say what it is about"),
+    "held_out": _l("the profile is in the share left out, to measure the effect"),
+    "too_soon": _l("too little time since the latest run"),
+    "one_at_a_time": _l("another run of the same person is under way"),
     "too_many_hops": _l("a chain of causes was cut off"),
 }
 CARTS = {
@@ -90,6 +95,8 @@ def why(step: StepRow) -> str:
 def ending(reason: str | None) -> str:
     """Why a run is over."""
     head, _colon, event = (reason or "").partition(":")
+    if head == "goal":
+        return str(_("%(event)s, the goal, was reached", event=event_title(event)))
     return str(_("%(event)s ended it", event=event_title(event)) if head == "exit" else _(ENDINGS.get(head, head)))
 
 

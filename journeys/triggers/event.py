@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crm.core.i18n import _l
 from crm.events.spec import Happened
 from journeys.node import Duration, RunEvent, Sentence, Settings
-from journeys.rules import Condition
+from journeys.rules import Condition, dig
 from journeys.trigger import Trigger
 
 FRESH = dt.timedelta(hours=24)
@@ -22,8 +22,15 @@ class EventSettings(Settings):
 
     event: str = Field(min_length=1, max_length=200, title=_l("Event"), json_schema_extra={"x-suggest": "event"})
     where: list[Condition] = Field(default=[], max_length=20, title=_l("Where all of these hold"))
-    key: Literal["profile", "cart", "event"] = Field(default="event", title=_l("One run for each"))
+    key: Literal["profile", "cart", "event", "property"] = Field(default="event", title=_l("One run for each"))
+    key_property: str = Field(default="", max_length=200, title=_l("Property that tells runs apart"), description=_l("For example order_id."))
     fresh_for: Duration | None = Field(default=None, title=_l("Starts nothing when older than"), description=_l("24h unless set; carts 6h."))
+
+    @model_validator(mode="after")
+    def _complete(self) -> EventSettings:
+        if (self.key == "property") != bool(self.key_property):
+            raise ValueError("a key property is needed for the key `property`, and only there")
+        return self
 
 
 class EventTrigger(Trigger[EventSettings]):
@@ -48,14 +55,26 @@ class EventTrigger(Trigger[EventSettings]):
         """As set."""
         return settings.key
 
+    def about(self, settings: EventSettings, event: RunEvent) -> str | None:
+        """The value of the key property, where that is the key."""
+        if settings.key != "property":
+            return super().about(settings, event)
+        value = dig(event.properties, settings.key_property)
+        return str(value) if isinstance(value, str | int) and value != "" else None
+
     def fresh_for(self, settings: EventSettings) -> dt.timedelta:
         """As set, else by the key."""
         return settings.fresh_for or (FRESH_CART if settings.key == "cart" else FRESH)
 
     def summary(self, settings: EventSettings) -> Sentence:
         """What, once for what."""
-        words = {"profile": _l("one run per profile"), "cart": _l("one run per cart"), "event": _l("a run each time")}
-        return Sentence(words[settings.key])
+        words = {
+            "profile": _l("one run per profile"),
+            "cart": _l("one run per cart"),
+            "event": _l("a run each time"),
+            "property": _l("one run for each %(name)s"),
+        }
+        return Sentence(words[settings.key], {"name": settings.key_property})
 
 
 plugin = EventTrigger()

@@ -12,14 +12,25 @@ from babel.messages.pofile import read_po
 from pydantic import ValidationError
 
 from crm.web.i18n import CATALOGS
+from journeys import changes, files, graph
 from journeys.kinds import NODES, TRIGGERS
-from journeys.node import Advance, Finish, Park, Run, RunEvent
+from journeys.node import Advance, Ask, Finish, Park, Run, RunEvent
+from journeys.simulate import Somebody, tell
 
 NOW = dt.datetime(2026, 11, 23, 10, tzinfo=dt.UTC)
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "wait": [{"for": "1h"}, {"for": "2d", "until": ["Order Completed"]}, {"for": "5m", "counting_from": "cart"}],
     "send": [{"template": "hello"}, {"channel": "sms", "template": "hello", "while_cart_open": True}],
     "branch": [{"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]}],
+    "coupon": [{"pool": "spring"}],
+    "rate_limit": [{"limit": 10, "per": "1h"}],
+    "send_event": [{"event": "Became Loyal", "properties": {"level": 2}}],
+    "set_trait": [{"trait": "level", "value": "gold"}],
+    "split": [{"salt": "half", "shares": [{"exit": "a", "percent": 50}, {"exit": "b", "percent": 50}]}],
+    "start_journey": [{"journey": "welcome"}],
+    "switch": [{"name": "city", "cases": [{"exit": "south", "value": "Eilat"}]}, {"of": "language", "cases": [{"exit": "hebrew", "value": "he"}]}],
+    "wait_date": [{"trait": "contract_end", "days": -30}, {"trait": "contract_end", "days": 2}, {"trait": "delivery"}],
+    "wait_time": [{"at": "09:30"}, {"weekdays": ["sunday", "monday"]}],
     "stop": [{}, {"reason": "gone"}],
 }
 CASES = [(kind, settings) for kind, many in EXAMPLES.items() for settings in many]
@@ -48,9 +59,9 @@ def test_a_step_is_a_step_by_an_exit_that_exists(kind: str, plain: dict[str, Any
     settings = node.settings_type.model_validate(plain)
     for now in (NOW, NOW + dt.timedelta(days=400)):
         step = node.step(settings, run_at(now))
-        assert isinstance(step, Advance | Park | Finish)
+        assert isinstance(step, Advance | Park | Finish | Ask)
         assert not isinstance(step, Advance) or step.exit in node.exits(settings)
-        assert not isinstance(step, Park) or (step.until > now and node.waits(settings))
+        assert not isinstance(step, Park) or step.until > now
         assert node.step(settings, run_at(now)) == step
 
 
@@ -71,6 +82,22 @@ def test_the_sentence_fits_its_values(kind: str, plain: dict[str, Any]) -> None:
     assert sentence.text % sentence.values
 
 
+@pytest.mark.parametrize(("kind", "plain"), CASES)
+def test_every_kind_can_be_drawn_published_tried_and_shown(kind: str, plain: dict[str, Any]) -> None:
+    ways = NODES[kind].exits(NODES[kind].settings_type.model_validate(plain))
+    drawing = {
+        "name": {"en": "Try"},
+        "trigger": {"kind": "event", "settings": {"event": "Signed Up", "key": "event"}},
+        "entry": "here",
+        "nodes": {"here": {"kind": kind, "settings": plain, "exits": dict.fromkeys(ways, "end")}} | ({"end": {"kind": "stop"}} if ways else {}),
+    }
+    whole = graph.parse(drawing)
+    assert files.from_yaml(files.to_yaml(drawing)) == changes.plain(drawing)
+    story = tell(whole, NOW, [(NOW, "Signed Up", {})], Somebody({"contract_end": "2027-05-01", "delivery": "2026-12-01"}))
+    assert [run.status for run in story.runs] == ["done"]
+    assert not NODES[kind].effects or kind == "send" or story.said or kind == "coupon"
+
+
 def test_time_scale_shortens_a_wait_and_nothing_else() -> None:
     node = NODES["wait"]
     fast = Run(**{name: getattr(run_at(NOW), name) for name in Run.__slots__} | {"time_scale": 60.0})
@@ -80,7 +107,7 @@ def test_time_scale_shortens_a_wait_and_nothing_else() -> None:
 def words_of(kind: str, plain: dict[str, Any]) -> set[str]:
     node = NODES[kind]
     settings = node.settings_type.model_validate(plain)
-    ways = {words for way, words in node.exits(settings).items() if words and words != way}
+    ways = {words for way, words in node.exits(settings).items() if words and not words.startswith(way)}
     fields = {str(field.title) for field in node.settings_type.model_fields.values()}
     return {node.title, node.summary(settings).text} | ways | fields
 

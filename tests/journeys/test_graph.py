@@ -10,6 +10,7 @@ import pytest
 from crm.core.errors import InvalidError
 from journeys.files import from_yaml, recipes
 from journeys.graph import check, parse
+from journeys.kinds import NODES, TRIGGERS
 
 GOOD: dict[str, Any] = {
     "name": {"en": "Try"},
@@ -45,14 +46,18 @@ def test_a_good_drawing_has_no_problems() -> None:
         ("nodes.wait.exits", {}, "node 'wait': its way out 'next' leads nowhere; connect it to a node"),
         ("nodes.wait.exits.next", "nowhere", "node 'wait': its way out 'next' leads to 'nowhere', which is not there"),
         ("nodes.wait.exits.maybe", "end", "node 'wait': it has no way out 'maybe'; it has next"),
-        ("nodes.end.kind", "fly", "node 'end': there is no kind 'fly'; choose one of branch, send, stop, wait"),
+        (
+            "nodes.end.kind",
+            "fly",
+            f"node 'end': there is no kind 'fly'; choose one of {', '.join(NODES)}",
+        ),
         ("nodes.wait.settings.for", "soon", "node 'wait': for: 'soon' is not a duration; write for example 30m, 1h or 2d"),
         ("nodes.wait.settings.colour", "red", "node 'wait': colour: Extra inputs are not permitted"),
         ("nodes.wait.schema", 9, "node 'wait': its settings come from a newer Kesher (schema 9, here 1); update Kesher first"),
-        ("trigger.kind", "moon", "the trigger: there is no kind 'moon'; choose one of event"),
+        ("trigger.kind", "moon", f"the trigger: there is no kind 'moon'; choose one of {', '.join(TRIGGERS)}"),
         ("trigger.settings.event", "", "the trigger: event: String should have at least 1 character"),
         ("entry", "start", "the journey: it begins at 'start', which is not one of its nodes"),
-        ("nodes", {}, "the journey: nodes: Dictionary should have at least 1 item after validation, not 0"),
+        ("nodes", {}, "the journey: nothing is drawn yet; add a first step"),
     ],
 )
 def test_each_mistake_is_a_sentence(path: str, value: Any, sentence: str) -> None:

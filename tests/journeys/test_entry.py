@@ -1,0 +1,202 @@
+"""Who may come again, who is left out, and what nodes get from the engine: on the real database, moved by the pipeline."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.events import inbox
+from crm.events.read import read
+from journeys import publish
+from journeys.engine import wake_due
+from journeys.entry import Earlier, Holdout, Reentry, held_out, part, refusal
+from journeys.graph import parse
+from journeys.simulate import Somebody, simulate, tell
+from tests.makers import accepted, config, identify, track
+from workers import pipeline
+
+CONFIG = config()
+NOON = dt.datetime(2026, 11, 23, 10, tzinfo=dt.UTC)
+hour, day = dt.timedelta(hours=1), dt.timedelta(days=1)
+
+
+def drawing(nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A journey that starts with `Signed Up`, its nodes in a row."""
+    names = list(nodes)
+    row = {name: {"exits": {"next": after}} | nodes[name] for name, after in zip(names, [*names[1:], "end"], strict=True)}
+    trigger = {"kind": "event", "settings": {"event": "Signed Up", "key": more.pop("key", "profile")} | more.pop("trigger", {})}
+    return {"name": {"en": "Try"}, "trigger": trigger, "entry": names[0], "nodes": row | {"end": {"kind": "stop"}}} | more
+
+
+WAIT = {"wait": {"kind": "wait", "settings": {"for": "1h"}}}
+
+
+def go(session: Session, now: dt.datetime, *calls: Any) -> None:
+    pipeline.run(session, [accepted(call, now) for call in calls], now, CONFIG)
+
+
+def signed(at: dt.datetime, who: str = "anna", **said: Any) -> Any:
+    return track("Signed Up", said, at=at, user_id=who)
+
+
+def runs(session: Session) -> list[tuple[str, str | None]]:
+    return [(row.status, row.end_reason) for row in session.execute(text("SELECT status, end_reason FROM runs ORDER BY started_at, id"))]
+
+
+def refused(session: Session) -> list[str]:
+    return list(session.scalars(text("SELECT reason FROM entry_refusals ORDER BY id")))
+
+
+@pytest.mark.parametrize(
+    ("again", "at_once", "then", "later"),
+    [
+        ("once", "one_per_key", None, "already_in"),
+        ("after_exit", "one_per_key", None, None),
+        ("after_interval", "one_per_key", None, "too_soon"),
+        ("every_time", "unlimited", None, None),
+        ("every_time", "one_per_key", "under_way", None),
+        ("after_exit", "unlimited", "under_way", None),
+    ],
+)
+def test_coming_again(again: str, at_once: str, then: str | None, later: str | None) -> None:
+    rule = Reentry.model_validate({"again": again, "at_once": at_once} | ({"interval": "7d"} if again == "after_interval" else {}))
+    assert refusal(rule, "k", [], NOON) is None
+    going = refusal(rule, "k", [Earlier("k", NOON, active=True)], NOON + hour)
+    assert going == (then if again == "every_time" else "under_way")
+    assert refusal(rule, "k", [Earlier("k", NOON, active=False)], NOON + hour) == later
+    assert refusal(rule, "k", [Earlier("k", NOON, active=False)], NOON + 8 * day) == ("already_in" if again == "once" else None)
+
+
+def test_one_for_each_person_whatever_it_is_about() -> None:
+    rule = Reentry(again="every_time", at_once="one_per_profile")
+    assert refusal(rule, "b", [Earlier("a", NOON, active=True)], NOON) == "one_at_a_time"
+    assert refusal(rule, "b", [Earlier("a", NOON, active=False)], NOON) is None
+
+
+def test_again_after_the_exit_and_not_before(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "again", drawing(WAIT, reentry={"again": "after_exit"}), now=now)
+    go(session, now, signed(now))
+    go(session, now, signed(now))
+    assert runs(session) == [("active", None)]
+    wake_due(session, now + hour, 10, CONFIG)
+    go(session, now + 2 * hour, signed(now + 2 * hour))
+    assert runs(session) == [("done", "finished"), ("active", None)]
+
+
+def test_a_property_tells_runs_apart_and_without_it_nothing_starts(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "orders", drawing(WAIT, key="property", trigger={"key_property": "order"}), now=now)
+    go(session, now, signed(now, order="1"), signed(now, order="2"), signed(now, order="2"), signed(now))
+    assert (len(runs(session)), refused(session)) == (2, ["no_key"])
+
+
+def test_too_soon_is_written_down(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "again", drawing(WAIT, reentry={"again": "after_interval", "interval": "7d"}), now=now)
+    go(session, now, signed(now))
+    wake_due(session, now + hour, 10, CONFIG)
+    go(session, now + day, signed(now + day))
+    assert (len(runs(session)), refused(session)) == (1, ["too_soon"])
+
+
+def test_a_share_is_left_out_for_ever_and_told_once(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "measured", drawing(WAIT, key="event", holdout={"percent": 50}), now=now)
+    go(session, now, *(signed(now, f"u{n}") for n in range(40)))
+    arms = dict(session.execute(text("SELECT arm, count(*) FROM journey_arms GROUP BY arm")).all())
+    assert sum(arms.values()) == 40 and 5 < arms["out"] < 35
+    assert (len(runs(session)), refused(session)) == (arms["in"], ["held_out"] * arms["out"])
+    go(session, now, *(signed(now, f"u{n}") for n in range(40)))
+    assert (len(runs(session)), len(refused(session))) == (2 * arms["in"], arms["out"])
+
+
+def test_a_larger_share_keeps_whom_the_smaller_left_out() -> None:
+    small, large = Holdout(percent=5), Holdout(percent=20)
+    out = [bucket for bucket in range(10_000) if held_out(bucket, small, "j")]
+    assert 400 < len(out) < 600
+    assert all(held_out(bucket, large, "j") for bucket in out)
+    assert sum(part(bucket, "a") < 5000 and part(bucket, "b") < 5000 for bucket in range(10_000)) in range(2300, 2700)
+
+
+def test_a_join_of_both_arms_is_mixed_and_stays_out(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "measured", drawing(WAIT, key="event", holdout={"percent": 50}), now=now)
+    go(session, now, *(track("Signed Up", {}, at=now, anonymous_id=f"a{n}") for n in range(30)))
+    arms = session.execute(text("SELECT i.value, a.arm FROM journey_arms a JOIN identities i ON i.profile_id = a.profile_id")).all()
+    out, inside = (next(row.value for row in arms if row.arm == arm) for arm in ("out", "in"))
+    go(session, now, identify(at=now, anonymous_id=out, user_id="joined"), identify(at=now, anonymous_id=inside, user_id="joined"))
+    assert session.scalars(text("SELECT arm FROM journey_arms WHERE profile_id = (SELECT profile_id FROM identities WHERE value = 'joined')")).all() == [
+        "mixed"
+    ]
+
+
+def test_a_goal_ends_the_run_only_where_its_conditions_hold(session: Session, now: dt.datetime) -> None:
+    rule = {"event": "Order Completed", "where": [{"name": "total", "op": "at_least", "value": 100}], "goal": True}
+    publish.publish(session, "goal", drawing(WAIT, exit_on=[rule]), now=now)
+    go(session, now, signed(now))
+    go(session, now, track("Order Completed", {"order_id": "1", "total": 50, "currency": "ILS"}, at=now, user_id="anna"))
+    assert runs(session) == [("active", None)]
+    go(session, now, track("Order Completed", {"order_id": "2", "total": 150, "currency": "ILS"}, at=now, user_id="anna"))
+    assert runs(session) == [("done", "goal:Order Completed")]
+
+
+def test_coupons_are_given_once_and_never_twice(session: Session, now: dt.datetime) -> None:
+    session.execute(text("INSERT INTO coupons (pool, code) SELECT 'spring', 'S' || n FROM generate_series(1, 3) n"))
+    session.execute(text("INSERT INTO templates (name, channel, topic, purpose, version) VALUES ('gift', 'email', 'offers', 'marketing', 1)"))
+    gift = {"gift": {"kind": "coupon", "settings": {"pool": "spring"}, "exits": {"next": "mail", "none": "end"}}}
+    mail = {"mail": {"kind": "send", "settings": {"template": "gift"}}}
+    publish.publish(session, "gifts", drawing(gift | mail), now=now)
+    go(session, now, *(signed(now, f"u{n}") for n in range(5)))
+    exits = session.scalars(text("SELECT exit FROM run_steps WHERE node = 'gift' ORDER BY exit")).all()
+    assert exits == ["next"] * 3 + ["none"] * 2
+    assert sorted(session.scalars(text("SELECT data->'coupon'->>'code' FROM messages"))) == ["S1", "S2", "S3"]
+    assert session.scalar(text("SELECT count(DISTINCT run_id) FROM coupons WHERE given_at IS NOT NULL")) == 3
+
+
+def test_a_rate_limit_lets_so_many_through_and_the_others_wait_their_turn(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "slow", drawing({"limit": {"kind": "rate_limit", "settings": {"limit": 2, "per": "1h"}}}), now=now)
+    go(session, now, *(signed(now, f"u{n}") for n in range(5)))
+    assert [status for status, _ in runs(session)].count("done") == 2
+    done = []
+    for hours in (1, 2, 3):
+        wake_due(session, now + hours * hour, 10, CONFIG)
+        done.append([status for status, _ in runs(session)].count("done"))
+    assert done == [4, 5, 5]
+
+
+def test_what_a_node_says_comes_back_through_the_log_once(session: Session, now: dt.datetime) -> None:
+    level = {"level": {"kind": "set_trait", "settings": {"trait": "level", "value": "gold"}}}
+    say = {"say": {"kind": "send_event", "settings": {"event": "Became Gold", "properties": {"by": "journey"}}}}
+    publish.publish(session, "loyal", drawing(level | say), now=now)
+    go(session, now, signed(now))
+    rows = inbox.claim(session, 100)
+    said = [read(row) for row in rows]
+    assert [(each.call.type, each.hops) for each in said] == [("identify", 1), ("track", 1), ("track", 1)]
+    assert len({each.call.message_id for each in said}) == 3
+    pipeline.run(session, said, now, CONFIG)
+    assert session.scalar(text("SELECT traits->>'level' FROM profiles")) == "gold"
+    assert session.scalar(text("SELECT properties->>'by' FROM events WHERE name = 'Became Gold'")) == "journey"
+
+
+def test_waits_by_the_profiles_own_clock() -> None:
+    tokyo, eilat = Somebody({"timezone": "Asia/Tokyo"}), Somebody({"country": "IL"}, timezone="UTC")
+    graph = parse(drawing({"morning": {"kind": "wait_time", "settings": {"at": "09:00", "weekdays": ["sunday"]}}}))
+    assert tell(graph, NOON, [(NOON, "Signed Up", {})], tokyo).runs[0].ended_at == dt.datetime(2026, 11, 29, 0, tzinfo=dt.UTC)
+    assert tell(graph, NOON, [(NOON, "Signed Up", {})], eilat).runs[0].ended_at == dt.datetime(2026, 11, 29, 7, tzinfo=dt.UTC)
+
+
+def test_a_wait_for_a_date_ends_days_before_it_or_says_why_not() -> None:
+    node = {"kind": "wait_date", "settings": {"trait": "end", "days": -30, "at": "09:00"}, "exits": {"next": "end", "past": "end", "unknown": "end"}}
+    graph = parse(drawing({"date": node}))
+    ends = [tell(graph, NOON, [(NOON, "Signed Up", {})], Somebody({"end": end})).runs[0] for end in ("2027-03-01", "2026-12-01", "soon")]
+    assert [run.passed[0].exit for run in ends] == ["next", "past", "unknown"]
+    assert ends[0].ended_at == dt.datetime(2027, 1, 30, 7, tzinfo=dt.UTC)
+
+
+def test_a_split_is_even_and_the_same_for_ever() -> None:
+    shares = [{"exit": "a", "percent": 20}, {"exit": "b", "percent": 80}]
+    node = {"kind": "split", "settings": {"salt": "s", "shares": shares}, "exits": {"a": "mail", "b": "end"}}
+    graph = parse(drawing({"split": node, "mail": {"kind": "send", "settings": {"template": "hello"}}}))
+    sent = [bool(simulate(graph, NOON, [(NOON, "Signed Up", {})], Somebody(bucket=bucket))) for bucket in range(0, 10_000, 10)]
+    assert 150 < sum(sent) < 250
+    assert sent[:50] == [bool(simulate(graph, NOON, [(NOON, "Signed Up", {})], Somebody(bucket=bucket))) for bucket in range(0, 500, 10)]
