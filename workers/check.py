@@ -14,14 +14,16 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import crm.migrations
+from crm.commerce import rebuild as commerce_rebuild
 from crm.consent.ledger import broken_seal
 from crm.core import clock, partitions
 from crm.core.config import Config
 from crm.core.db import engine_for
-from crm.profiles import tombstones
+from crm.profiles import rebuild, tombstones
 from workers.clock import LEADER_LOCK
 
 LATE = dt.timedelta(minutes=2)
+SAMPLE = 100  # people of each sort whose state is rebuilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,24 @@ def erasures(patient: Patient) -> Verdict:
     return Verdict("erasures", "ok", f"{count} under way" if count else "nobody waits")
 
 
+def people_from_log(patient: Patient) -> Verdict:
+    """P4 for a sample: who was joined last and who was seen last are what log and links say, with their carts and orders."""
+    snapshot = patient.session.connection().engine.execution_options(isolation_level="REPEATABLE READ")
+    with Session(snapshot) as session:
+        ids = list(session.scalars(text(_SAMPLE), {"some": SAMPLE}))
+        told = rebuild.differences(session, ids) + commerce_rebuild.differences(session, ids, currency=patient.config.currency)
+    if not told:
+        return Verdict("people", "ok", f"{len(ids)} looked at are what the log says")
+    return Verdict("people", "bad", f"{len(told)} differences from the log among {len(ids)} people, the first: {told[0]}")
+
+
+_SAMPLE = """
+SELECT id FROM (
+    (SELECT coalesce(p.merged_into, p.id) AS id FROM links l JOIN profiles p ON p.id = l.into_id ORDER BY l.id DESC LIMIT :some)
+    UNION (SELECT id FROM profiles WHERE merged_into IS NULL AND known ORDER BY last_seen DESC LIMIT :some)
+) both_kinds
+"""
 CHECKS: Sequence[Check] = (
-    broker, migrations, partitions_exist, clock_leads, inbox, outbox, wakeups, quarantine, broken_plans, unknown_messages, consent_chain, erasures,
+    broker, migrations, partitions_exist, clock_leads, inbox, outbox,
+    wakeups, quarantine, broken_plans, unknown_messages, consent_chain, people_from_log, erasures,
 )  # fmt: skip

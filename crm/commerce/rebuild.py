@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -38,20 +39,28 @@ def _plain(found: cart.CartState) -> tuple[object, ...]:
 
 
 def _orders(session: Session, profile_ids: Collection[uuid.UUID], currency: str) -> Iterable[str]:
-    """An order other people's events speak of too cannot be told from these people's alone and is passed over."""
+    """What these people's events alone do not explain is asked of the whole log: others' events may speak of their orders too."""
     ids = list(profile_ids)
-    said: dict[tuple[int, str], OrderState] = {}
-    for event in store.of_people(session, ids, order.EVENTS, as_acted=True):
+    theirs = {(row.source_id, row.order_id): _facts(row) for row in session.execute(text(_THEIRS), {"ids": ids})}
+    said = _fold(store.of_people(session, ids, order.EVENTS, as_acted=True), currency)
+    odd = [key for key in theirs if said.get(key) != theirs[key]]
+    said = _fold(store.of_orders(session, [number for _, number in odd], order.EVENTS), currency) if odd else {}
+    for key in sorted(odd):
+        if said.get(key) != theirs[key]:
+            yield f"order {key[1]} of source {key[0]} is {theirs[key]}, the log says {said.get(key)}"
+
+
+def _fold(events: Iterable[Happened], currency: str) -> dict[tuple[int, str], tuple[object, ...]]:
+    states: dict[tuple[int, str], OrderState] = {}
+    for event in events:
         if key := order.natural_key(event):
-            said[key] = order.apply(said.get(key), event, currency)
-    theirs = {(row.source_id, row.order_id): row for row in session.execute(text(_THEIRS), {"ids": ids})}
-    for key in sorted(said.keys() & theirs.keys()):
-        row, want = theirs[key], said[key]
-        live = (row.profile_id, row.revenue, row.refunded, row.currency, row.ordered_at, row.cancelled_at)
-        if live != (want.profile_id, want.revenue, want.refunded, want.currency, want.ordered_at, want.cancelled_at):
-            yield f"order {key[1]} of source {key[0]} is {live}, the log says another"
-    for key in sorted(theirs.keys() - said.keys()):
-        yield f"order {key[1]} of source {key[0]} is of profile {theirs[key].profile_id}, whose events do not speak of it"
+            states[key] = order.apply(states.get(key), event, currency)
+    return {key: _facts(state) for key, state in states.items()}
+
+
+def _facts(found: Any) -> tuple[object, ...]:
+    """What a row and a folded order have in common."""
+    return found.profile_id, found.revenue, found.refunded, found.currency, found.ordered_at, found.cancelled_at
 
 
 _THEIRS = "SELECT * FROM orders WHERE profile_id = ANY(CAST(:ids AS uuid[]))"

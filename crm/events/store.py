@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -41,7 +42,17 @@ def append(session: Session, events: Sequence[Happened]) -> None:
 
 def of_people(session: Session, profile_ids: Sequence[uuid.UUID], names: Sequence[str], *, as_acted: bool = False) -> list[Happened]:
     """Every event of these names of these people, in each person's order (or in that in which we acted); the slow road, for refolding."""
-    from_log = session.execute(text(_OF_PEOPLE.format(order="position" if as_acted else _THEIRS)), {"ids": list(profile_ids), "names": list(names)})
+    select = _OF.format(condition="profile_id = ANY(CAST(:ids AS uuid[]))", order="position" if as_acted else _THEIRS)
+    return _happened(session.execute(text(select), {"ids": list(profile_ids), "names": list(names)}))
+
+
+def of_orders(session: Session, numbers: Sequence[str], names: Sequence[str]) -> list[Happened]:
+    """Every event of these names that names one of these orders, whosever it is, as we acted; reads all events of these names."""
+    select = _OF.format(condition="coalesce(properties->>'order_id', properties->>'orderId') = ANY(CAST(:numbers AS text[]))", order="position")
+    return _happened(session.execute(text(select), {"numbers": list(numbers), "names": list(names)}))
+
+
+def _happened(from_log: Iterable[Any]) -> list[Happened]:
     return [
         Happened(row.profile_id, row.occurred_at, row.accepted, row.source_id, row.type, row.name, row.origin, row.trusted, (), row.properties,
                  row.context, {}, row.received_at, message_id=row.message_id, hops=row.hops, cause=row.cause)
@@ -58,9 +69,9 @@ INSERT INTO event_keys (key, seen_at, forever)
 SELECT key, :now, forever FROM unnest(CAST(:keys AS uuid[]), CAST(:forever AS boolean[])) k(key, forever)
 ON CONFLICT DO NOTHING RETURNING key
 """
-_OF_PEOPLE = """
+_OF = """
 SELECT profile_id, occurred_at, accepted, source_id, type, name, origin, trusted, properties, context, received_at, message_id, hops, cause
-FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name = ANY(CAST(:names AS text[]))
+FROM events WHERE {condition} AND name = ANY(CAST(:names AS text[]))
 ORDER BY {order}
 """
 _THEIRS = "profile_id, occurred_at, accepted"

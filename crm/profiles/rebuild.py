@@ -74,41 +74,40 @@ def restore(session: Session, people: Mapping[uuid.UUID, Person]) -> None:
 
 def differences(session: Session, profile_ids: Collection[uuid.UUID] | None = None) -> list[str]:
     """Where live state is not what log and links say, each as a sentence; of everybody, or of these people (who stand alone). Empty is well."""
-    led = roots(edges(session))
-    ids = set(profile_ids) if profile_ids is not None else set(session.scalars(text("SELECT id FROM profiles WHERE merged_into IS NULL")))
-    told = [*_pointers(session, led), *_owners(session, led, profile_ids), *_identities(session, led, ids), *_people(session, ids)]
+    everybody = profile_ids is None
+    ids = list(session.scalars(text("SELECT id FROM profiles WHERE merged_into IS NULL")) if profile_ids is None else profile_ids)
+    live = {row.id: row.merged_into for row in session.execute(text(_MERGED), {"ids": ids})}
+    led = roots(edges(session, None if everybody else {*ids, *live}))
+    told = [*_pointers(live, led), *_owners(session, led, ids), *_identities(session, led, ids, everybody=everybody), *_people(session, ids)]
     return told[:MOST_TOLD]
 
 
-def _pointers(session: Session, led: Mapping[uuid.UUID, uuid.UUID]) -> Iterable[str]:
-    live = {row.id: row.merged_into for row in session.execute(text("SELECT id, merged_into FROM profiles WHERE merged_into IS NOT NULL"))}
+def _pointers(live: Mapping[uuid.UUID, uuid.UUID], led: Mapping[uuid.UUID, uuid.UUID]) -> Iterable[str]:
     for profile_id in sorted(live.keys() | led.keys()):
         if live.get(profile_id) != led.get(profile_id):
             yield f"profile {profile_id} points to {live.get(profile_id)}, its links lead to {led.get(profile_id)}"
 
 
-def _owners(session: Session, led: Mapping[uuid.UUID, uuid.UUID], profile_ids: Collection[uuid.UUID] | None) -> Iterable[str]:
-    rows = session.execute(text(_OWNED), {"ids": None if profile_ids is None else list(profile_ids)})
-    for given, owner, count in rows:
+def _owners(session: Session, led: Mapping[uuid.UUID, uuid.UUID], ids: Collection[uuid.UUID]) -> Iterable[str]:
+    for given, owner, count in session.execute(text(_OWNED), {"ids": list(ids)}):
         if led.get(given, given) != owner:
             yield f"{count} events first of {given} are with {owner}, its links lead to {led.get(given, given)}"
 
 
-def _identities(session: Session, led: Mapping[uuid.UUID, uuid.UUID], ids: Collection[uuid.UUID]) -> Iterable[str]:
+def _identities(session: Session, led: Mapping[uuid.UUID, uuid.UUID], ids: Collection[uuid.UUID], *, everybody: bool) -> Iterable[str]:
+    """Whose identifiers are. Some people's own events say it for those they have; only the whole log can tell which they lack."""
     live = {(row.kind, row.value): row for row in session.execute(text(_IDENTITIES), {"ids": list(ids)})}
     said = _said(session, ids)
-    for key, row in sorted(live.items()):
-        if key not in said:
-            continue  # the events that said so are gone from the log
-        given, verified = said[key]
+    for key in sorted(live.keys() & said.keys()):  # of others, the events that said so are gone from the log
+        row, (given, verified) = live[key], said[key]
         if (row.given, row.profile_id, row.verified) != (given, led.get(given, given), verified):
             yield f"{key[0]} {key[1]} is of {row.given} with {row.profile_id} (verified: {row.verified}), the log says {given} (verified: {verified})"
-    for key in sorted(said.keys() - live.keys()):
+    for key in sorted(said.keys() - live.keys()) if everybody else ():
         yield f"{key[0]} {key[1]} was said by {said[key][0]} and is nobody's"
 
 
 def _said(session: Session, ids: Collection[uuid.UUID]) -> dict[tuple[str, str], tuple[uuid.UUID, bool]]:
-    """Whose each identity is by the log: a person's is the first's to say it, a device is the last one's."""
+    """Whose each identity is by these people's events: a person's is the first's to say it, a device is the last one's."""
     said: dict[tuple[str, str], tuple[uuid.UUID, bool]] = {}
     for kind, value, verified, given in session.execute(text(_SAID), {"ids": list(ids)}):
         before = said.get((kind, value))
@@ -133,7 +132,7 @@ def _people(session: Session, ids: Collection[uuid.UUID]) -> Iterable[str]:
 _EDGES = """
 SELECT l.id, l.from_id, l.into_id FROM links l
 WHERE l.undoes IS NULL AND NOT EXISTS (SELECT FROM links u WHERE u.undoes = l.id)
-  AND (CAST(:ids AS uuid[]) IS NULL OR l.from_id = ANY(CAST(:ids AS uuid[])))
+  AND (CAST(:ids AS uuid[]) IS NULL OR l.from_id = ANY(CAST(:ids AS uuid[])) OR l.into_id = ANY(CAST(:ids AS uuid[])))
 ORDER BY l.id
 """
 _TIMES = "SELECT profile_id, min(occurred_at) AS first, max(occurred_at) AS last FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id"
@@ -142,18 +141,13 @@ SELECT profile_id, occurred_at, accepted, properties FROM events
 WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND type = 'identify' ORDER BY position
 """
 _KNOWN = "SELECT DISTINCT profile_id FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND kind <> 'anonymous_id'"
-_OWNED = """
-SELECT coalesce(given_id, profile_id), profile_id, count(*) FROM events
-WHERE CAST(:ids AS uuid[]) IS NULL OR profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY 1, 2
-"""
+_MERGED = "SELECT id, merged_into FROM profiles WHERE merged_into = ANY(CAST(:ids AS uuid[]))"
+_OWNED = "SELECT coalesce(given_id, profile_id), profile_id, count(*) FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY 1, 2"
 _IDENTITIES = """
 SELECT kind, value, profile_id, coalesce(given_id, profile_id) AS given, verified FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[]))
 """
 _SAID = """
 SELECT i->>0, i->>1, CAST(i->>2 AS boolean), coalesce(e.given_id, e.profile_id)
 FROM events e CROSS JOIN LATERAL jsonb_array_elements(e.identities) i
-WHERE jsonb_array_length(i) = 3 AND (i->>0, i->>1) IN (
-    SELECT m->>0, m->>1 FROM events o CROSS JOIN LATERAL jsonb_array_elements(o.identities) m WHERE o.profile_id = ANY(CAST(:ids AS uuid[]))
-)
-ORDER BY e.position
+WHERE e.profile_id = ANY(CAST(:ids AS uuid[])) AND jsonb_array_length(i) = 3 ORDER BY e.position
 """
