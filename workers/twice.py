@@ -28,7 +28,7 @@ SAME_PHONE = 0.5  # of second profiles say the number of the first
 SAME_LOCAL = 0.35  # of second profiles have the same name at another mail provider
 HOUSEHOLD = 0.3  # of people live with family: same last name, same address
 FAMILY_PHONE = 0.1  # of family members give one number
-NAMED_AFTER = 0.01  # of family members have the first name of the first
+NAMED_AFTER = 0.003  # of family members have the first name of the first; other families do not use a name twice
 
 FIRST = (
     "David דוד דויד|Moshe Moshé משה|Yosef Josef Yossef יוסף|Yaakov Jacob Yakov יעקב|Avraham Abraham אברהם|Daniel דניאל|Noam נועם נעם|Itai Itay איתי|"
@@ -136,8 +136,11 @@ def _household(chance: random.Random, number: int) -> list[Human]:
             other.last, other.city, other.street, other.house, other.flat = first.last, first.city, first.street, first.house, first.flat
             if chance.random() < FAMILY_PHONE:
                 other.phone = first.phone
+            while any(other.first is member.first for member in members):
+                other.first = _pick(chance, _FIRST, 0.6)
             if chance.random() < NAMED_AFTER:
                 other.first = first.first
+            other.local = _local(chance, other)
             members.append(other)
     return members
 
