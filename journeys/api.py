@@ -11,9 +11,11 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 from sqlalchemy.orm import Session
 
-from crm.core.errors import NotFoundError
-from crm.web.api.operation import Items, Paged, blueprint, items, operation
+from crm.core.errors import InvalidError, NotFoundError
+from crm.events.inbox import append, system_event
+from crm.web.api.operation import Items, Paged, Wanted, blueprint, items, operation
 from journeys import view
+from journeys.node import REQUESTED
 from journeys.view import JourneyRow, RunFilters, RunView, StepRow
 
 bp = blueprint("journeys")
@@ -60,6 +62,34 @@ def one_journey(session: Session, *, slug: str, now: dt.datetime) -> JourneyWhol
         raise NotFoundError("There is no journey with this slug. `GET /api/v1/journeys` lists those there are.")
     graph = view.graph_of(session, found[0].id, found[0].version) if found[0].version is not None else None
     return JourneyWhole(found[0], graph or {})
+
+
+class Start(Wanted):
+    """For whom, and what the run gets as properties of its start."""
+
+    profile_id: uuid.UUID
+    properties: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Accepted: the journey's rules of entry decide within seconds; `GET /api/v1/runs` and the journey's page show how."""
+
+    journey: str
+    profile_id: uuid.UUID
+
+
+@operation(bp, "/journeys/<slug>/start", answer=Asked, body=Start, roles=("admin", "marketer"), summary="Start a journey that begins by hand", finds=True)
+def start(session: Session, *, slug: str, body: Start, now: dt.datetime) -> Asked:
+    """One more event in the inbox."""
+    row = next(iter(view.journeys(session, now=now, slug=slug)), None)
+    graph = view.graph_of(session, row.id, row.version) if row and row.version is not None else None
+    if row is None or graph is None:
+        raise NotFoundError("There is no published journey with this slug. `GET /api/v1/journeys` lists those there are.")
+    if graph["trigger"]["kind"] != "hand":
+        raise InvalidError("This journey does not begin by hand. Give it that start, or send the event it begins with.")
+    append(session, [system_event(REQUESTED, body.profile_id, {**body.properties, "journey": slug}, cause=None, hops=0)], now)
+    return Asked(slug, body.profile_id)
 
 
 @operation(bp, "/runs", answer=Items[RunView], query=RunsWanted, summary="Runs, newest first, with the steps they took")

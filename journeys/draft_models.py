@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -62,3 +62,13 @@ class SlotRow(Base):
     node: Mapped[str] = mapped_column(Text, primary_key=True)
     begins_at: Mapped[Time] = mapped_column(primary_key=True)
     used: Mapped[int]
+
+
+class ReachedDate(Base):
+    """A date that started a journey: once for an address (or a profile without one), journey and occasion, whatever is corrected later."""
+
+    __tablename__ = "journey_dates"
+    journey_id: Mapped[int] = mapped_column(primary_key=True)
+    who: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)  # keyed hash of the e-mail address, else the profile's id
+    occasion: Mapped[str] = mapped_column(Text, primary_key=True)  # the year, or the date itself where it comes once
+    at: Mapped[Time]

@@ -101,7 +101,7 @@ class Moving:
     def _matches(self, journey: Standing, event: Happened) -> bool:
         graph = journey.graph
         try:
-            return graph is not None and graph.trigger.matches(graph.trigger_settings, event)
+            return graph is not None and graph.trigger.matches(graph.trigger_settings, event, journey.slug)
         except Exception as error:  # noqa: BLE001  a trigger that raises is its journey's problem, never the event's
             self._break(journey.id, f"the trigger: {type(error).__name__}: {error}")
             return False

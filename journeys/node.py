@@ -186,6 +186,8 @@ class Sentence:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
+ENDED = "Journey Ended"
+DATE_REACHED = "Date Reached"  # said by journeys/dates.py for one journey
 REQUESTED = "Journey Requested"  # with the property `journey`: begin that one for this profile
 S = TypeVar("S", bound=Settings)
 

@@ -19,10 +19,9 @@ from crm.events.spec import Call
 from crm.messages import outbox
 from journeys import asking
 from journeys.board import Board
-from journeys.node import Effect, RunEvent, SendEvent, SendMessage, SetTraits
+from journeys.node import ENDED, Effect, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import Passage
 
-ENDED = "Journey Ended"
 WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version")  # endings that take back what was not yet sent
 
 

@@ -24,8 +24,8 @@ class Trigger(Generic[S]):
         """Names of the events it looks at, so that the engine looks at no others."""
         raise NotImplementedError
 
-    def matches(self, settings: S, event: Happened) -> bool:
-        """Whether this event, by its content, starts a run."""
+    def matches(self, settings: S, event: Happened, journey: str = "") -> bool:
+        """Whether this event, by its content, starts a run of `journey` (empty: of whichever)."""
         raise NotImplementedError
 
     def keyed_by(self, settings: S) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crm.core import clock
 from crm.core.config import Config
+from journeys import dates
 from workers.due import due
 from workers.housekeeping import CHORES
 from workers.process import Tools, tools
@@ -49,6 +50,19 @@ def keep_house(ours: Tools) -> None:
         else:
             if done:
                 log.info("chore_done", chore=chore.__name__, rows=done)
+
+
+def reach_dates(ours: Tools) -> None:
+    """Birthdays and other dates that start journeys."""
+    try:
+        with ours.sessions() as session:
+            said = dates.sweep(session, clock.now(), ours.config)
+            session.commit()
+    except SQLAlchemyError as error:
+        log.warning("dates_failed", error=str(error))
+        return
+    if said:
+        ours.hints.hint("drain")
 
 
 def lead(config: Config, stop: threading.Event, on_lead: Callable[[], Callable[[], None]]) -> None:
@@ -89,6 +103,7 @@ def begin(ours: Tools) -> Callable[[], None]:
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
     scheduler.add_job(sweep, "interval", seconds=1, args=[ours])
     scheduler.add_job(keep_house, "interval", minutes=1, args=[ours], next_run_time=clock.now())
+    scheduler.add_job(reach_dates, "cron", minute="*/15", args=[ours], next_run_time=clock.now())
     scheduler.start()
     return lambda: scheduler.shutdown(wait=False)
 

@@ -36,6 +36,8 @@ EVENTS = {  # name -> (words, icon, tone)
     "Email Outcome Unknown": (_l("E-mail with an uncertain outcome"), "help-octagon", ""),
     "Unsubscribed": (_l("Unsubscribed"), "mail-off", "bad"),
     "Journey Ended": (_l("Run ended"), "route", ""),
+    "Journey Requested": (_l("Journey asked for"), "route", ""),
+    "Date Reached": (_l("Date reached"), "calendar", ""),
 }
 STATUSES = {  # message status -> (words, tone, icon)
     "queued": (_l("Pending"), "", "clock"),
@@ -171,6 +173,11 @@ ACTIONS = {
     "identity.blocked": _l("Identifier blocked"),
     "identity.unblocked": _l("Identifier unblocked"),
     "quarantine.discarded": _l("Quarantined call discarded"),
+    "import.uploaded": _l("File uploaded for import"),
+    "import.started": _l("Import started"),
+    "import.cancelled": _l("Import cancelled"),
+    "import.undone": _l("Import undone"),
+    "import.discarded": _l("Uploaded file removed"),
     "profile.viewed": _l("Profile looked at"),
     "profile.exported": _l("Everything about a person exported"),
     "profile.erased": _l("Person erased"),

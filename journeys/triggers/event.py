@@ -44,7 +44,7 @@ class EventTrigger(Trigger[EventSettings]):
         """The one name."""
         return frozenset({settings.event})
 
-    def matches(self, settings: EventSettings, event: Happened) -> bool:
+    def matches(self, settings: EventSettings, event: Happened, journey: str = "") -> bool:
         """Name and every condition."""
         if event.name != settings.event:
             return False

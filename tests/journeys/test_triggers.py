@@ -1,0 +1,123 @@
+"""Starts other than an event of the shop: dates, by hand, another journey's end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core import partitions
+from crm.events import inbox
+from crm.events.read import read
+from crm.web.tokens import create_token
+from journeys import dates, publish
+from journeys.triggers.date import DateSettings, plugin
+from tests.journeys.test_entry import WAIT, drawing
+from tests.makers import accepted, config, identify, track
+from workers import pipeline
+
+CONFIG = config()
+MORNING = dt.datetime(2026, 3, 14, 7, 30, tzinfo=dt.UTC)  # 09:30 in Jerusalem
+
+
+@pytest.fixture(autouse=True)
+def months(session: Session) -> None:
+    """The log's months these stories play in."""
+    partitions.ensure(session, "events", [partitions.month_bounds(MORNING)])
+
+
+def go(session: Session, now: dt.datetime, *calls: Any) -> None:
+    pipeline.run(session, [accepted(call, now) for call in calls], now, CONFIG)
+
+
+def come_back(session: Session, now: dt.datetime) -> int:
+    """What was said to the log happens."""
+    rows = inbox.claim(session, 1000)
+    pipeline.run(session, [read(row) for row in rows], now, CONFIG)
+    inbox.mark(session, rows, now)
+    return len(rows)
+
+
+def birthday(slug: str = "birthday", **settings: Any) -> dict[str, Any]:
+    return drawing(WAIT) | {"trigger": {"kind": "date", "settings": {"trait": "birthday"} | settings}}
+
+
+def runs(session: Session) -> int:
+    return session.scalar(text("SELECT count(*) FROM runs")) or 0
+
+
+@pytest.mark.parametrize(
+    ("born", "zone", "settings", "now", "occasion"),
+    [
+        ("1985-03-14", "Asia/Jerusalem", {}, MORNING, "2026"),
+        ("1985-03-14", "America/New_York", {}, MORNING, None),
+        ("1985-03-14", "Asia/Jerusalem", {}, MORNING - dt.timedelta(hours=1), None),
+        ("1985-03-14", "Asia/Jerusalem", {}, MORNING + dt.timedelta(hours=24), None),
+        ("1985-03-21", "Asia/Jerusalem", {"days": -7}, MORNING, "2026"),
+        ("1984-02-29", "Asia/Jerusalem", {}, dt.datetime(2026, 2, 28, 8, tzinfo=dt.UTC), "2026"),
+        ("1984-02-29", "Asia/Jerusalem", {"leap": "mar1"}, dt.datetime(2026, 2, 28, 8, tzinfo=dt.UTC), None),
+        ("1984-02-29", "Asia/Jerusalem", {"leap": "mar1"}, dt.datetime(2026, 3, 1, 8, tzinfo=dt.UTC), "2026"),
+        ("1984-02-29", "Asia/Jerusalem", {}, dt.datetime(2028, 2, 29, 8, tzinfo=dt.UTC), "2028"),
+        ("2027-01-03", "Asia/Jerusalem", {"yearly": False, "days": -7}, dt.datetime(2026, 12, 27, 8, tzinfo=dt.UTC), "2027-01-03"),
+    ],
+)
+def test_when_a_date_has_come(born: str, zone: str, settings: dict[str, Any], now: dt.datetime, occasion: str | None) -> None:
+    assert plugin.due(DateSettings(trait="birthday", **settings), dt.date.fromisoformat(born), zone, now) == occasion
+
+
+def test_a_birthday_starts_one_run_a_year_also_when_it_is_corrected(session: Session) -> None:
+    publish.publish(session, "birthday", birthday(), now=MORNING)
+    go(session, MORNING, identify({"birthday": "1985-03-14", "email": "dana@example.com"}, at=MORNING, user_id="dana"))
+    go(session, MORNING, identify({"birthday": "1985-03-15"}, at=MORNING, user_id="noa"))
+    assert dates.sweep(session, MORNING, CONFIG) == 1
+    assert dates.sweep(session, MORNING, CONFIG) == 0
+    come_back(session, MORNING)
+    assert runs(session) == 1
+    tomorrow = MORNING + dt.timedelta(days=1)
+    go(session, tomorrow, identify({"birthday": "1985-03-15"}, at=tomorrow, user_id="dana"))
+    assert dates.sweep(session, tomorrow, CONFIG) == 1  # noa's; dana had hers this year
+    come_back(session, tomorrow)
+    assert runs(session) == 2
+    next_year = MORNING.replace(year=2027, day=15)
+    assert dates.sweep(session, next_year, CONFIG) == 2
+
+
+def test_a_crash_between_the_mark_and_the_log_loses_nothing(session: Session) -> None:
+    publish.publish(session, "birthday", birthday(), now=MORNING)
+    go(session, MORNING, identify({"birthday": "1985-03-14"}, at=MORNING, user_id="dana"))
+    crash = session.begin_nested()
+    assert dates.sweep(session, MORNING, CONFIG) == 1
+    crash.rollback()
+    assert dates.sweep(session, MORNING, CONFIG) == 1
+    assert come_back(session, MORNING) == 1 and runs(session) == 1
+
+
+def test_by_hand_through_the_api_and_not_from_a_browser(session: Session, app: Flask, now: dt.datetime) -> None:
+    publish.publish(session, "vip", drawing(WAIT) | {"trigger": {"kind": "hand"}}, now=now)
+    go(session, now, identify(at=now, user_id="dana"))
+    who = session.scalar(text("SELECT id FROM profiles"))
+    headers = {"Authorization": f"Bearer {create_token(session, name='t', role='marketer')}"}
+    client = app.test_client()
+    assert client.post("/api/v1/journeys/vip/start", json={"profile_id": str(who)}, headers=headers).status_code == 200
+    assert client.post("/api/v1/journeys/none/start", json={"profile_id": str(who)}, headers=headers).status_code == 404
+    come_back(session, now + dt.timedelta(hours=1))
+    assert runs(session) == 1
+    forged = accepted(track("Journey Requested", {"journey": "vip"}, at=now, anonymous_id="x"), now, trusted=False)
+    pipeline.run(session, [forged], now, CONFIG)
+    assert runs(session) == 1
+
+
+def test_one_journey_starts_another_and_a_third_follows_its_end(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "first", drawing({"ask": {"kind": "start_journey", "settings": {"journey": "second"}}}), now=now)
+    publish.publish(session, "second", drawing({"say": {"kind": "send_event", "settings": {"event": "Hello"}}}) | {"trigger": {"kind": "hand"}}, now=now)
+    publish.publish(session, "third", drawing(WAIT) | {"trigger": {"kind": "ended", "settings": {"journey": "second", "how": "finished"}}}, now=now)
+    go(session, now, track("Signed Up", {}, at=now, user_id="dana"))
+    for _ in range(3):
+        come_back(session, now)
+    found = session.scalars(text("SELECT j.slug FROM runs r JOIN journeys j ON j.id = r.journey_id ORDER BY r.started_at, r.id")).all()
+    assert sorted(found) == ["first", "second", "third"]
+    assert session.scalar(text("SELECT hops FROM runs r JOIN journeys j ON j.id = r.journey_id WHERE slug = 'third'")) == 2
