@@ -14,6 +14,7 @@ from crm.commerce.order import OrderState
 from crm.core.json import dumps
 from crm.events import store
 from crm.events.spec import Happened
+from crm.profiles.identify import StaleError
 
 Keys = dict[tuple[int, str], OrderState]
 
@@ -62,7 +63,8 @@ def _load(session: Session, keys: Collection[tuple[int, str]]) -> Keys:
 
 
 def _save(session: Session, orders: Sequence[OrderState]) -> None:
-    session.execute(
+    """Write orders; StaleError where another worker, holding another person, was the first to tell of one meanwhile."""
+    written = session.execute(
         text(_SAVE),
         {
             "sources": [o.source_id for o in orders],
@@ -81,6 +83,8 @@ def _save(session: Session, orders: Sequence[OrderState]) -> None:
             "accepted": [o.version[1] for o in orders],
         },
     )
+    if len(written.all()) < len(orders):
+        raise StaleError
 
 
 _REVENUE = """
@@ -108,5 +112,5 @@ ON CONFLICT (source_id, order_id) DO UPDATE SET
   (currency, revenue, total, refunded, refunds, items, ordered_at, cancelled_at, reported, version_at, version_accepted) =
   (excluded.currency, excluded.revenue, excluded.total, excluded.refunded, excluded.refunds, excluded.items, excluded.ordered_at,
    excluded.cancelled_at, excluded.reported, excluded.version_at, excluded.version_accepted)
-WHERE orders.profile_id = excluded.profile_id
+WHERE orders.profile_id = excluded.profile_id RETURNING 1
 """
