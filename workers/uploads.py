@@ -62,13 +62,15 @@ def work(sessions: sessionmaker[Session], config: Config, now: Now = clock.now, 
             return 0
         job = Work(sessions, config, now, found, time.monotonic() + seconds)
         try:
-            return _STEPS[found.status](job)
+            done = _STEPS[found.status](job)
         except (OperationalError, InterfaceError):
             raise  # the database is away or a deadlock: nothing is lost, a later slice goes on
         except Exception as error:  # noqa: BLE001  one bad file must not stop the others; it is shown with its reason
             log.warning("upload_failed", upload=found.id, error=f"{type(error).__name__}: {error}"[:500])
             _set(job, found.status, status="failed", error=str(error)[:1000], ended_at=now())
-            return 1
+            done = 1
+        guard.commit()
+    return done
 
 
 def _take(guard: Session) -> Upload | None:

@@ -40,6 +40,7 @@ ITEMS = (
             Item("list", _l("All people"), "users", "/people"),
             Item("same", _l("Same person?"), "git-merge", "/people/same", MAKERS),
             Item("held", _l("Held by guards"), "shield-x", "/people/held", MAKERS),
+            Item("imports", _l("Import"), "upload", "/imports", MAKERS),
         ),
     ),
     Item("journeys", _l("Journeys"), "route", "/journeys"),
@@ -63,6 +64,7 @@ ITEMS = (
         under=(
             Item("sources", _l("Sources"), "plug-connected", "/sources", MAKERS),
             Item("quarantine", _l("Quarantine"), "inbox-off", "/quarantine", MAKERS),
+            Item("computed", _l("Computed traits"), "chart-bar", "/settings/traits", MAKERS),
             Item("privacy", _l("Privacy"), "shield-x", "/settings/privacy", ("admin",)),
             Item("identity", _l("Identity"), "git-merge", "/settings/identity", MAKERS),
             Item("users", _l("Users"), "user-cog", "/settings/users", ("admin",)),

@@ -138,6 +138,42 @@ TRAITS = {
     "address": _l("Address"),
     "age": _l("Age"),
 }
+COMPUTED = {
+    "orders": _l("Orders"),
+    "revenue": _l("Revenue"),
+    "average_order": _l("Average order"),
+    "order_every_days": _l("Days between orders"),
+    "last_order": _l("Last order"),
+    "shrinking_basket": _l("Basket shrinks"),
+    "last_seen": _l("Last seen"),
+    "last_open": _l("Last opened a message"),
+    "last_click": _l("Last followed a link"),
+    "preferred_channel": _l("Preferred channel"),
+    "preferred_hour": _l("Preferred hour"),
+    "category_affinity": _l("Likes, by category"),
+    "brand_affinity": _l("Likes, by brand"),
+    "lifecycle": _l("Stage"),
+    "silent": _l("Silent"),
+    "rfm": _l("RFM (recency, frequency, money; 5 is best)"),
+}
+STAGES_OF_LIFE = {
+    "visitor": _l("Never ordered"),
+    "first_order": _l("First order"),
+    "repeat": _l("Ordered again"),
+    "loyal": _l("Loyal"),
+    "at_risk": _l("At risk"),
+    "lost": _l("Lost"),
+}
+AGGREGATES = {
+    "count": _l("How many"),
+    "sum": _l("Sum"),
+    "avg": _l("Average"),
+    "min": _l("Smallest"),
+    "max": _l("Largest"),
+    "first": _l("First value"),
+    "last": _l("Latest value"),
+    "distinct": _l("How many different"),
+}
 CONSENTS = {"granted": _l("agreed"), "refused": _l("refused")}
 CART_STATES = {"open": (_l("Open"), "acc"), "ordered": (_l("Ordered"), "ok"), "emptied": (_l("Emptied"), "")}
 LINKS = {

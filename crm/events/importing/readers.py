@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def _csv_lines(file: BinaryIO, mapping: Mapping) -> Iterator[Line]:
     text = _Text(file, mapping.encoding)
     csv.field_size_limit(LARGEST_CELL)
     reader = csv.reader(iter(text), delimiter=mapping.delimiter)
-    header = [name.strip() for name in next(reader, [])] if mapping.header else None
+    header = _header(reader) if mapping.header else None
     places, width = _places(mapping, header), mapping.width or len(mapping.columns if header is None else header)
     whole = places == list(range(width))
     while True:
@@ -110,6 +111,13 @@ def _csv_lines(file: BinaryIO, mapping: Mapping) -> Iterator[Line]:
             yield Line(reader.line_num, row if whole else [row[place] for place in places], raw=row)
         elif any(row):
             yield Line(reader.line_num, (), f"not written in {mapping.encoding}" if text.broken else f"{len(row)} columns instead of {width}", row)
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        return [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise InvalidError(f"The first line of the file is not CSV: {error}. Save it as CSV, or say another `format` in the mapping.") from error
 
 
 def _places(mapping: Mapping, header: Sequence[str] | None) -> list[int]:
@@ -170,7 +178,7 @@ def _reach(found: Any, path: Sequence[str]) -> Any:
 
 def _parquet(path: Path, mapping: Mapping) -> File:
     if Parquet is None:
-        raise InvalidError("Reading Parquet needs pyarrow, which is not installed. Run: pip install 'kesher[parquet]'.")
+        raise InvalidError(f"Reading Parquet needs pyarrow, which is not installed here. Run: {sys.executable} -m pip install pyarrow")
     try:
         opened = Parquet.ParquetFile(path)
     except ValueError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
 from crm.events.address import normalise_email, normalise_phone
 from crm.events.importing import workbook
 
@@ -46,15 +47,15 @@ def recognise(path: Path, **wished: Any) -> Recognised:
     with path.open("rb") as file:
         head = file.read(SAMPLE)
     if not head.strip():
-        raise InvalidError("The file is empty. Choose one with a line of column names and a line for each person or order.")
+        raise InvalidError(_l("The file is empty. Choose one with a line of column names and a line for each person or order."))
     if head.startswith(b"PK") and workbook.is_workbook(path):
         return _workbook(path, wished)
     if head.startswith(_OLD):
-        raise InvalidError("This is a workbook of the old format (XLS). Open it, save it as XLSX or CSV and upload that.")
+        raise InvalidError(_l("This is a workbook of the old format (XLS). Open it, save it as XLSX or CSV and upload that."))
     if not _is_text(head):
-        raise InvalidError("This is neither CSV nor XLSX. Save the table as one of them and upload that.")
+        raise InvalidError(_l("This is neither CSV nor XLSX. Save the table as one of them and upload that."))
     if head.lstrip()[:1] in {b"<", b"{", b"["} or head.startswith(b"%PDF"):
-        raise InvalidError("This is a web page or a document, not a table. Open it in a spreadsheet, save it as XLSX or CSV and upload that.")
+        raise InvalidError(_l("This is a web page or a document, not a table. Open it in a spreadsheet, save it as XLSX or CSV and upload that."))
     return _csv(head, wished)
 
 
@@ -101,13 +102,13 @@ def _decodes(line: bytes) -> bool:
 def _csv(head: bytes, wished: dict[str, Any]) -> Recognised:
     encoding = wished.get("encoding") or guess_encoding(head)
     if encoding not in ENCODINGS:
-        raise InvalidError(f"Choose an encoding of the list: {', '.join(ENCODINGS.values())}.")
+        raise InvalidError(_l("Choose an encoding of the list."))
     text = head.decode(encoding, "replace").replace("\x00", "")
     lines = text.splitlines(keepends=True)
     whole = lines[:-1] if len(head) == SAMPLE and len(lines) > 1 else lines
     delimiter = wished.get("delimiter") or _delimiter(whole)
     if delimiter not in DELIMITERS:
-        raise InvalidError("The columns are separated by a comma, a semicolon, a tab or a vertical bar; choose one of them.")
+        raise InvalidError(_l("The columns are separated by a comma, a semicolon, a tab or a vertical bar; choose one of them."))
     rows = _rows(whole, delimiter)
     return _recognised(rows, wished, format="csv", encoding=encoding, delimiter=delimiter)
 
@@ -149,7 +150,7 @@ def _trimmed(row: list[str]) -> list[str]:
 
 def _recognised(rows: list[list[str]], wished: dict[str, Any], **how: Any) -> Recognised:
     if not rows or not rows[0]:
-        raise InvalidError("No line of a table was found. Choose a file with a line of column names and a line for each person or order.")
+        raise InvalidError(_l("No line of a table was found. Choose a file with a line of column names and a line for each person or order."))
     header = wished.get("header")
     header = _has_names(rows) if header is None else bool(header)
     names = [cell.strip().replace("\x00", "")[:200] for cell in rows[0]] if header else [""] * len(rows[0])

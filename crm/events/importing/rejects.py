@@ -36,7 +36,8 @@ class Rejects:
         for outcome in outcomes:
             if isinstance(outcome, Refused | Noted):
                 reason = outcome.reason if isinstance(outcome, Refused) else LEFT_OUT
-                self.writer.writerow([outcome.line, reason, harmless(outcome.detail), harmless(_row(outcome.raw))])
+                detail = f"{outcome.column}: {outcome.detail}" if isinstance(outcome, Noted) else outcome.detail
+                self.writer.writerow([outcome.line, reason, harmless(detail), harmless(_row(outcome.raw))])
             yield outcome
 
 

@@ -11,6 +11,7 @@ from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
 
 MOST_UNPACKED = 1 << 30  # bytes; a small file that unpacks to more is a trap
 MOST_COLUMNS = 500
@@ -36,14 +37,14 @@ class Rows:
                 self.read = number
                 yield number, [Wrong(cell) if isinstance(cell, str) and cell in _ERRORS else cell for cell in row]
         except _BROKEN as error:
-            raise InvalidError(f"The workbook is damaged after row {self.read}. Open it, save it anew as XLSX and upload that.") from error
+            raise InvalidError(_l("The workbook is damaged in the middle. Open it, save it anew as XLSX and upload that.")) from error
 
 
 def rows(path: Path, sheet: str | None = None) -> Rows:
     """Open a sheet by name, or the first one."""
     book = _open(path)
     if sheet is not None and sheet not in book.sheetnames:
-        raise InvalidError(f"The workbook has no sheet {sheet!r}; its sheets are {', '.join(book.sheetnames)}.")
+        raise InvalidError(_l("The workbook has no sheet of that name. Choose one of its sheets."))
     found = book[sheet] if sheet else book.worksheets[0]
     claimed = int(found.max_row or 0)
     found.reset_dimensions()  # what a file claims about its size is often wrong: good enough for a bar, not for reading
@@ -68,10 +69,10 @@ def _open(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > MOST_UNPACKED:
-                raise InvalidError("The workbook unpacks to more than 1 GB. Save the sheet you need as CSV and upload that.")
+                raise InvalidError(_l("The workbook unpacks to more than 1 GB. Save the sheet you need as CSV and upload that."))
         book = load_workbook(path.open("rb"), read_only=True, data_only=True, keep_links=False)  # a stream: names do not count
     except _BROKEN as error:
-        raise InvalidError("The workbook cannot be opened. Open it in a spreadsheet, save it anew as XLSX or CSV and upload that.") from error
+        raise InvalidError(_l("The workbook cannot be opened. Open it in a spreadsheet, save it anew as XLSX or CSV and upload that.")) from error
     if not book.worksheets:
-        raise InvalidError("The workbook has no sheet with cells.")
+        raise InvalidError(_l("The workbook has no sheet with cells."))
     return book

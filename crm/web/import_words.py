@@ -1,0 +1,111 @@
+"""The words of the import pages: states, meanings of columns, reasons."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from flask_babel import gettext as _
+from markupsafe import Markup
+
+from crm.core.i18n import _l
+from crm.events.importing.outcomes import BAD_CALL, BAD_VALUE, DUPLICATE, FUTURE, LATE, NO_EVENT, NO_IDENTITY, OUTSIDE, UNREADABLE
+from crm.events.importing.rejects import LEFT_OUT, harmless
+from crm.web.isolates import bdi, ltr, num
+
+CHANGEABLE = frozenset({"new", "ready", "checked", "failed", "undone"})
+ACTS = {"check": "checking", "run": "running", "cancel": "cancelled", "undo": "undoing", "stop": "ready", "discard": ""}
+AUDITED = {"run": "import.started", "cancel": "import.cancelled", "undo": "import.undone", "discard": "import.discarded"}
+STATES = {  # status -> (words, tone, icon)
+    "new": (_l("Columns to choose"), "line", ""),
+    "ready": (_l("Ready to check"), "line", ""),
+    "checking": (_l("Dry run going on"), "acc", "clock"),
+    "checked": (_l("Checked"), "acc", ""),
+    "running": (_l("Importing"), "acc", "clock"),
+    "folding": (_l("Being worked into profiles"), "acc", "clock"),
+    "done": (_l("Imported"), "ok", "check"),
+    "cancelled": (_l("Cancelled"), "warn", "ban"),
+    "failed": (_l("Failed"), "bad", "alert-circle"),
+    "undoing": (_l("Being undone"), "acc", "clock"),
+    "undone": (_l("Undone"), "", "arrow-back-up"),
+}
+KINDS = {"people": _l("People"), "orders": _l("Orders"), "events": _l("Events")}
+KIND_MEANS = {
+    "people": _l("Each line is a person with their details."),
+    "orders": _l("Each line is an order, or one product of an order."),
+    "events": _l("Each line is something a person did."),
+}
+ROLES = {
+    "skip": _l("Leave out"),
+    "name": _l("Full name"),
+    "first_name": _l("First name"),
+    "last_name": _l("Last name"),
+    "email": _l("E-mail"),
+    "phone": _l("Phone"),
+    "city": _l("City"),
+    "birthday": _l("Birthday"),
+    "user_id": _l("User id"),
+    "external_id": _l("Id in another system"),
+    "time": _l("When"),
+    "consent": _l("Consent to messages"),
+    "trait": _l("Another detail"),
+    "property": _l("Another property"),
+    "order_id": _l("Order number"),
+    "revenue": _l("Sum of the order"),
+    "currency": _l("Currency"),
+    "product_id": _l("Product code"),
+    "product_name": _l("Product name"),
+    "price": _l("Price of one"),
+    "quantity": _l("Quantity"),
+    "event": _l("Name of the event"),
+}
+TYPES = {"words": _l("Text"), "number": _l("Number"), "date": _l("Date"), "bool": _l("Yes or no")}
+FORMATS = {"day_first": _l("day, month, year"), "month_first": _l("month, day, year")}
+DELIMITERS = {",": _l("Comma"), ";": _l("Semicolon"), "\t": _l("Tab"), "|": _l("Vertical bar")}
+REASONS = {
+    NO_IDENTITY: _l("Says nobody: no usable e-mail, phone or id"),
+    UNREADABLE: _l("Not a line of this table"),
+    BAD_VALUE: _l("A value that is needed cannot be read"),
+    OUTSIDE: _l("Its time is out of bounds"),
+    FUTURE: _l("Its time has not come yet"),
+    LATE: _l("Came too long after the other lines of its order"),
+    BAD_CALL: _l("Not a call of the tracking API"),
+    NO_EVENT: _l("No event is made of such lines"),
+    DUPLICATE: _l("The same as an earlier line"),
+    LEFT_OUT: _l("Taken without one value"),
+}
+
+
+def state(status: str) -> tuple[str, str, str]:
+    """Words, tone and icon of a state."""
+    title, tone, sign = STATES[status]
+    return _(title), tone, sign
+
+
+def word(table: dict[str, str], code: str) -> str:
+    """A code of one of the tables in words."""
+    return str(_(table[code])) if code in table else code
+
+
+def reason(code: str) -> str:
+    """Why a line was not taken."""
+    return word(REASONS, code)
+
+
+def guarded(text: str) -> str:
+    """Text for a spreadsheet, which must not calculate it."""
+    return harmless(text)
+
+
+def value(cell: Any) -> Markup | str:
+    """A cell of the preview."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return str(_("yes") if cell else _("no"))
+    if isinstance(cell, dt.datetime):
+        return ltr(f"{cell:%Y-%m-%d %H:%M}")
+    if isinstance(cell, int | float | Decimal):
+        return num(cell)
+    return bdi(str(cell)[:200])
