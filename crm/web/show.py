@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from crm.analytics.pulse import Count
 from crm.core import clock
 from crm.core.i18n import LANGUAGES, _l, direction
+from crm.messages.sandbox import web_address
 from crm.web import navigation, phrases, words
 from crm.web.db import settings
 from crm.web.i18n import is_rtl, language, region
@@ -54,6 +55,7 @@ def install(app: Flask) -> None:
         *(words.event_title, words.event_icon, words.reason, words.status_word),
         *phrases.ALL,
         navigation.is_built,
+        web_address,
     )
     app.jinja_env.globals.update({f.__name__: f for f in functions}, csrf_token=generate_csrf, languages=LANGUAGES)
     app.context_processor(_context)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from html import unescape
+from html.parser import HTMLParser
 from urllib.parse import quote
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core.json import dumps
 from crm.web.auth import safe_next
 from crm.web.tokens import create_token
 from tests.web.conftest import Browser
 from tests.web.shop import open_shop
+from tests.web.test_pages import PAGES
 
 HUGE = "9" * 30
 ODD = ["\x00", "'\"><script>", HUGE, "-1", "\u202e", "a" * 3000]
@@ -74,3 +79,74 @@ def test_nobody_is_sent_away_after_signing_in(odd: str | None) -> None:
 
 def test_a_path_of_ours_is_gone_on_to() -> None:
     assert safe_next("/people?q=דנה&who=all") == "/people?q=דנה&who=all"
+
+
+EVIL = "\u202e\u2066\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}${7*7}</textarea></title>"
+LEADS = "javascript:alert(3)"
+
+
+def spoil(session: Session) -> None:
+    """Every text that events or people at the door can bring, in every table a page shows, becomes an attack."""
+    said = {"name": EVIL, "url": LEADS, "link": LEADS, "order_id": EVIL, "path": EVIL, "template": EVIL, "reason": EVIL, "topic": EVIL, EVIL: {EVIL: [EVIL]}}
+    line = {"product_id": EVIL, "sku": EVIL, "name": EVIL, "variant": EVIL, "price": "10", "quantity": "2", "url": LEADS, "image_url": LEADS}
+    call = {"type": "track", "event": EVIL, "userId": EVIL, "messageId": EVIL, "properties": said, "context": {"traits": {"email": EVIL}}}
+    values = {
+        "evil": EVIL, "lines": dumps([line]), "said": dumps(said), "call": dumps(call), "link": dumps({"kind": "email", "value": EVIL}),
+        "traits": dumps({"city": EVIL, "name": EVIL, "url": LEADS, EVIL: EVIL}), "why": dumps({"said": EVIL, "link": LEADS, "problem": EVIL}),
+    }  # fmt: skip
+    for statement in SPOIL:
+        session.execute(text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
+
+
+SPOIL = (
+    "UPDATE profiles SET name = :evil, traits = traits || CAST(:traits AS jsonb)",
+    "UPDATE identities SET value = CAST(:evil AS text) || kind",
+    "UPDATE identities SET kind = 'external:' || CAST(:evil AS text) WHERE kind = 'user_id'",
+    "UPDATE carts SET key = :evil, items = CAST(:lines AS jsonb)",
+    "UPDATE orders SET order_id = :evil, items = CAST(:lines AS jsonb)",
+    "UPDATE events SET properties = CAST(:said AS jsonb), message_id = :evil",
+    "UPDATE events SET name = :evil WHERE name LIKE 'A name%'",
+    "UPDATE event_inbox SET body = :call",
+    "UPDATE quarantine SET body = :call, detail = :evil",
+    "UPDATE messages SET subject = :evil, address = :evil, provider_id = :evil",
+    "UPDATE message_decisions SET detail = CAST(:why AS jsonb)",
+    "UPDATE links SET detail = CAST(:link AS jsonb)",
+    "UPDATE mailbox SET subject = :evil, recipient = :evil",
+    "UPDATE sources SET name = :evil WHERE id > 1",
+)
+
+
+class Tags(HTMLParser):
+    """What a browser would make of a page: elements nobody of ours writes, handlers, addresses that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bad: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = dict(attrs)
+        if (tag == "script" and not (said.get("src") or "").startswith("/static/")) or said.get("src") == "x":
+            self.bad.append(f"<{tag}> {said}")
+        for name, value in said.items():
+            if name.startswith("on") or (value or "").strip().lower().startswith("javascript:"):
+                self.bad.append(f"{tag} {name}={value}")
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_nothing_an_event_brings_becomes_part_of_a_page(
+    session: Session, now: dt.datetime, app: Flask, browser_as: Callable[[str], Browser], language: str
+) -> None:
+    shop = open_shop(session, now)
+    spoil(session)
+    session.commit()
+    browser, seen = browser_as("admin"), 0
+    for page in PAGES:
+        answer = browser.get(page.format(dana=shop.dana, source=shop.source, mail=shop.mail, template=shop.template, **shop.messages), language)
+        assert answer.status_code == 200, (page, answer.text[-500:])
+        if "/body" in page or "/source" in page and answer.mimetype == "text/plain":
+            continue  # a mail as its reader sees it: in a frame without scripts, or as plain text
+        tags = Tags()
+        tags.feed(answer.text)
+        assert tags.bad == [], page
+        seen += EVIL[2:6] in unescape(answer.text)
+    assert seen > 10

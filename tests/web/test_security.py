@@ -10,7 +10,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from crm.web.models import User
+from journeys.api import bp as journeys_api
+from journeys.pages import bp as journeys_pages
 from tests.web.conftest import Browser
+
+PUBLIC = {
+    "static", "signin.form", "signin.submit", "signin.leave", "signin.language", "api_document.document",
+    "public.pixel", "public.click", "public.ask_unsubscribe", "public.unsubscribe", "public.restore_cart",
+}  # fmt: skip
 
 
 def test_a_form_without_its_token_changes_nothing(session: Session, make_app: Callable[..., Flask], people: dict[str, User]) -> None:
@@ -35,6 +42,14 @@ def test_every_form_of_every_blueprint_asks_for_its_token(app: Flask, people: di
         assert client.post(path).status_code in {400, 404}, rule
         asked += 1
     assert asked > 10
+
+
+def test_every_address_names_who_may_open_it_or_is_public_on_purpose(app: Flask) -> None:
+    """Pages behind `requires` carry their roles, operations their description; what carries neither is open to the world."""
+    for pages in (journeys_pages, journeys_api):
+        app.register_blueprint(pages)
+    views = app.view_functions
+    assert {name for name, view in views.items() if not hasattr(view, "roles") and not hasattr(view, "operation")} == PUBLIC
 
 
 def test_scripts_come_only_from_here(browser: Browser) -> None:
