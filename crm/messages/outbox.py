@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import insert, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core.commit import hint
 from crm.core.ids import new_id
-from crm.messages.models import Decision, Message, OutboxRow, Template
+from crm.core.json import dumps
+from crm.messages.models import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,10 @@ def queue(session: Session, requests: Sequence[Request], now: dt.datetime) -> li
     if not requests:
         return []
     templates = {t.name: t for t in session.scalars(select(Template).where(Template.name.in_({r.template for r in requests})))}
-    rows = [_row(request, templates.get(request.template), now) for request in requests]
-    new = set(session.scalars(upsert(Message).on_conflict_do_nothing(index_elements=["run_id", "node", "round"]).returning(Message.id), rows))
+    rows = [_row(request, templates.get(request.template)) for request in requests]
+    new = set(session.scalars(text(_QUEUE), {name: [row[name] for row in rows] for name in _COLUMNS} | {"now": now}))
     made = [row for row in rows if row["id"] in new]
-    waiting = [{"message_id": row["id"], "profile_id": row["profile_id"], "due_at": now} for row in made if row["status"] == "queued"]
-    if made:
-        session.execute(insert(Decision), [_decision(row, request.cause, now) for row, request in zip(rows, requests, strict=True) if row["id"] in new])
-    if waiting:
-        session.execute(insert(OutboxRow), waiting)
+    if any(row["status"] == "queued" for row in made):
         hint(session, "deliver")
     return [row["id"] for row in made]
 
@@ -63,7 +59,7 @@ def withdraw(session: Session, run_ids: Sequence[uuid.UUID], reason: str, now: d
     return len(session.execute(text(_WITHDRAW), params).all())
 
 
-def _row(request: Request, template: Template | None, now: dt.datetime) -> dict[str, Any]:
+def _row(request: Request, template: Template | None) -> dict[str, Any]:
     return {
         "id": new_id(),
         "profile_id": request.profile_id,
@@ -77,26 +73,35 @@ def _row(request: Request, template: Template | None, now: dt.datetime) -> dict[
         "purpose": template.purpose if template else "",
         "status": "queued" if template else "failed",
         "reason": None if template else "template_missing",
-        "relevant_if": dict(request.relevant_if) if request.relevant_if is not None else None,
-        "data": dict(request.data),
+        "relevant_if": dumps(dict(request.relevant_if)) if request.relevant_if is not None else None,
+        "data": dumps(dict(request.data)),
         "hops": request.hops,
-        "created_at": now,
+        "detail": dumps({"cause": request.cause}) if request.cause else "{}",
     }
 
 
-def _decision(row: Mapping[str, Any], cause: str | None, now: dt.datetime) -> dict[str, Any]:
-    failed = row["status"] == "failed"
-    return {
-        "profile_id": row["profile_id"],
-        "message_id": row["id"],
-        "stage": "queued",
-        "answer": "failed" if failed else "queued",
-        "reason": row["reason"] or "queued",
-        "detail": {"cause": cause} if cause else {},
-        "at": now,
-    }
-
-
+_COLUMNS = {
+    "id": "uuid", "profile_id": "uuid", "run_id": "uuid", "journey": "text", "node": "text", "round": "smallint", "channel": "text", "template": "text",
+    "topic": "text", "purpose": "text", "status": "text", "reason": "text", "relevant_if": "text", "data": "text", "hops": "smallint", "detail": "text",
+}  # fmt: skip
+_QUEUE = f"""
+WITH n AS (
+  SELECT * FROM unnest({", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _COLUMNS.items())}) AS u({", ".join(_COLUMNS)})
+), new AS (
+  INSERT INTO messages (id, profile_id, run_id, journey, node, round, channel, template, topic, purpose, status, reason, relevant_if, data, hops, created_at)
+  SELECT id, profile_id, run_id, journey, node, round, channel, template, topic, purpose, status, reason,
+         CAST(relevant_if AS jsonb), CAST(data AS jsonb), hops, CAST(:now AS timestamptz)
+  FROM n ON CONFLICT (run_id, node, round) DO NOTHING RETURNING id
+), due AS (
+  INSERT INTO outbox (message_id, profile_id, due_at)
+  SELECT n.id, n.profile_id, CAST(:now AS timestamptz) FROM n JOIN new ON new.id = n.id WHERE n.status = 'queued'
+), said AS (
+  INSERT INTO message_decisions (profile_id, message_id, stage, answer, reason, detail, at)
+  SELECT n.profile_id, n.id, 'queued', n.status, coalesce(n.reason, 'queued'), CAST(n.detail AS jsonb), CAST(:now AS timestamptz)
+  FROM n JOIN new ON new.id = n.id
+)
+SELECT id FROM new
+"""  # noqa: S608  our own column names
 _WITHDRAW = """
 WITH gone AS (
   DELETE FROM outbox o USING messages m
