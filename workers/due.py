@@ -22,5 +22,7 @@ SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        EXISTS (SELECT FROM wakeups WHERE due_at <= :now),
        EXISTS (SELECT FROM outbox WHERE due_at <= :now AND lease_until IS NULL),
        EXISTS (SELECT FROM erasures WHERE status IN ('waiting', 'running') AND due_at <= :now),
-       EXISTS (SELECT FROM uploads WHERE status IN ('checking', 'running', 'folding', 'undoing'))
+       EXISTS (SELECT FROM uploads WHERE status IN ('checking', 'running', 'folding', 'undoing')),
+       EXISTS (SELECT FROM computed_dirty)
+       OR EXISTS (SELECT FROM profiles) AND NOT EXISTS (SELECT FROM computed_rounds WHERE after IS NULL AND began_at > :now - interval '1 hour')
 """

@@ -10,6 +10,7 @@ from alembic.config import Config as Alembic
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+import crm.commerce.computed_models
 import crm.commerce.models
 import crm.consent.models
 import crm.events.importing.models

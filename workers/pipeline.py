@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 import journeys.engine
-from crm.commerce import carts, orders
+from crm.commerce import carts, computed, orders
 from crm.consent import context, ledger
 from crm.core import clock, partitions
 from crm.core.config import Config
@@ -42,6 +42,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
+    computed.mark(session, {event.profile_id for event in events if computed.counts(event)})
     journeys.engine.on_events(session, events, now, config)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 from celery.signals import worker_process_init
 
+from crm.commerce import computed
 from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
@@ -79,6 +80,13 @@ def import_() -> None:
     """Go on with files that people uploaded: check, import, undo."""
     ours = _tools[0]
     _repeat(ours, "import", lambda: uploads.work(ours.sessions, ours.config))
+
+
+@app.task(name="kesher.compute")  # type: ignore[untyped-decorator]
+def compute() -> None:
+    """Count traits anew for whom events have changed, and by the hour for everybody."""
+    ours = _tools[0]
+    _repeat(ours, "compute", lambda: computed.work(ours.sessions, ours.config, clock.now))
 
 
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:

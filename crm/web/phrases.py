@@ -7,11 +7,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 import phonenumbers
+from babel.dates import format_date
+from flask_babel import to_user_timezone
 from markupsafe import Markup
 
+from crm.core.clock import parse_time
 from crm.core.json import dumps
 from crm.web import words
-from crm.web.i18n import language
+from crm.web.i18n import language, region
 from crm.web.isolates import LARGEST, bdi, ltr, money, num
 from crm.web.isolates import sentence as _
 
@@ -58,6 +61,27 @@ def trait_value(value: Any) -> Markup | str:
         return num(value)
     text = value if isinstance(value, str) else dumps(value)
     return bdi(text if len(text) <= LONGEST else text[:LONGEST] + "…")
+
+
+def computed_title(name: str, own: Mapping[str, str]) -> Markup | str:
+    """A computed trait in words; the company's own has the words it was given."""
+    return _(words.COMPUTED[name]) if name in words.COMPUTED else bdi(own.get(name, name))
+
+
+def computed_value(name: str, value: Any) -> Markup | str:
+    """A computed value as people read it: sums as money, moments as days, shares as percent."""
+    if name in {"revenue", "average_order"}:
+        return money(value)
+    if name in {"last_order", "last_seen", "last_open", "last_click"} and (moment := parse_time(value)):
+        return bdi(format_date(to_user_timezone(moment), locale=region()))
+    if name in {"lifecycle", "preferred_channel"}:
+        return words.word(words.STAGES_OF_LIFE if name == "lifecycle" else words.CHANNELS, value)
+    if name == "preferred_hour":
+        return ltr(f"{value}:00–{(value + 1) % 24}:00")
+    if name.endswith("_affinity") and isinstance(value, dict):
+        shares = sorted(value.items(), key=lambda share: -float(share[1]))
+        return Markup(", ").join(Markup("{} {}%").format(bdi(what), round(float(part) * 100)) for what, part in shares)
+    return trait_value(value)
 
 
 def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
@@ -183,6 +207,20 @@ def language_name(code: str) -> str:
 
 
 ALL: tuple[Callable[..., object], ...] = (
-    *(identity_word, phone, trait_title, trait_value, event_detail, channel_title, channel_icon, topic_title, consent_word, consent_line, consent_source),
+    *(
+        identity_word,
+        phone,
+        trait_title,
+        trait_value,
+        computed_title,
+        computed_value,
+        event_detail,
+        channel_title,
+        channel_icon,
+        topic_title,
+        consent_word,
+        consent_line,
+        consent_source,
+    ),
     *(cart_badge, link_reason, guard_reason, status_count, role_word, role_means, action_word, stage_word, answer_word, purpose_word, language_name),
 )

@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from crm.analytics.profile_view import ProfileView, profile
+from crm.commerce.computed import Computed, of
 from crm.core.crypto import Keys
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.paging import Page
@@ -62,6 +63,14 @@ def profile_timeline(session: Session, *, profile_id: uuid.UUID, query: Timeline
     entries = timeline(session, profile_id, before=query.cursor, limit=query.limit + 1, kinds=_kinds(query.kinds), now=now)
     shown = entries[: query.limit]
     return items(Page(shown, shown[-1].cursor if len(entries) > query.limit else None))
+
+
+@operation(bp, "/profiles/<uuid:profile_id>/computed", answer=list[Computed], summary="Computed traits: each with since when and from how many events")
+def profile_computed(session: Session, *, profile_id: uuid.UUID, now: dt.datetime) -> list[Computed]:
+    owner = follow(session, profile_id)
+    if owner is None:
+        raise NotFoundError(NOBODY)
+    return of(session, owner)
 
 
 def _owners(session: Session, identity: str) -> list[uuid.UUID]:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from crm.analytics.profile_view import profile as profile_view
+from crm.commerce import computed
 from crm.consent.models import Topic
 from crm.core import clock
 from crm.core.crypto import Keys
@@ -56,7 +57,14 @@ def profile(profile_id: uuid.UUID) -> str | Response:
     sent = messages(db(), Filters(profile_id=person.id), limit=10)
     topics = {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))}
     return render_template(
-        "profile.html", profile=person, person=person, sent=sent, topics=topics, journeys_of=is_built("/journeys/of/"), **_timeline(person.id)
+        "profile.html",
+        profile=person,
+        person=person,
+        sent=sent,
+        topics=topics,
+        journeys_of=is_built("/journeys/of/"),
+        **_counted(person.id),
+        **_timeline(person.id),
     )
 
 
@@ -65,6 +73,10 @@ def profile(profile_id: uuid.UUID) -> str | Response:
 def older(profile_id: uuid.UUID) -> str:
     """More of the timeline: older than the cursor, or of one kind."""
     return render_template("profile-timeline.html", **{**_timeline(profile_id), "onward": "before" in request.args})
+
+
+def _counted(profile_id: uuid.UUID) -> dict[str, Any]:
+    return {"counted": computed.of(db(), profile_id), "titles": computed.titles(db())}
 
 
 def _timeline(profile_id: uuid.UUID) -> dict[str, Any]:

@@ -1,0 +1,200 @@
+"""Traits that are counted: recomputed in sets for the profiles events have changed, and in rounds for what time alone changes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+import zoneinfo
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session, sessionmaker
+
+from crm.commerce import computed_sql as sql
+from crm.commerce.computed_models import AGGREGATES, ComputedDefinition, ComputedRun, ComputedTrait
+from crm.core.config import Config
+from crm.core.errors import InvalidError
+from crm.core.i18n import _l
+from crm.core.json import dumps
+from crm.events.models import SYSTEM_SOURCE
+from crm.events.spec import Happened
+from crm.profiles.move import on_move, on_part
+from crm.profiles.tombstones import LOCK as ERASING
+
+AT_ONCE = 500  # profiles of one transaction
+PAGE = 5_000  # profiles of one step of a round
+ROUND = dt.timedelta(hours=1)
+LEAST = 5  # buyers before quintiles mean anything
+BUILT_IN = (*sql.ORDERS, *sql.SEEN, *sql.HABITS, *sql.AFFINITY, *sql.STANDING)
+_LOCK = 0x636F6D70  # one worker computes at a time, so that no older state overwrites a newer one
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A computed trait as others see it: the value, since when, from how many events."""
+
+    name: str
+    value: Any
+    since: dt.datetime | None
+    events: int
+    computed_at: dt.datetime
+
+
+def mark(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
+    """These profiles' computed traits may have changed; called by the pipeline in its transaction."""
+    if profile_ids:
+        session.execute(text("INSERT INTO computed_dirty (profile_id) SELECT unnest(CAST(:ids AS uuid[]))"), {"ids": list(profile_ids)})
+
+
+def counts(event: Happened) -> bool:
+    """Whether an event can change a computed trait: something the person did, not something Kesher did."""
+    return event.source_id != SYSTEM_SOURCE or event.name.endswith(("Opened", "Clicked"))
+
+
+def work(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.datetime]) -> int:
+    """One step: some changed profiles, else some of a round that is due; committed. 0 where nothing is left or another worker is at it."""
+    with sessions() as session:
+        if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock, 0)"), {"lock": _LOCK}):
+            return 0
+        session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock, 0)"), {"lock": ERASING})  # nobody is erased in between
+        ids = list(session.scalars(text(_CLAIM), {"limit": AT_ONCE}))
+        if ids:
+            recompute(session, sorted(set(ids)), config, now())
+        elif not (ids := go_round(session, config, now())):
+            return 0
+        session.commit()
+    return len(ids)
+
+
+def recompute(session: Session, ids: Sequence[uuid.UUID], config: Config, now: dt.datetime) -> int:
+    """All traits of these profiles from what is known now; those of profiles joined into others or erased go. Returns how many rows changed."""
+    zones = _zones(session, ids, config.timezone)
+    if gone := [one for one in ids if one not in zones]:
+        session.execute(delete(ComputedTrait).where(ComputedTrait.profile_id.in_(gone)))
+    if not zones:
+        return 0
+    common = {"ids": list(zones), "zones": list(zones.values()), "now": now, "currency": config.currency, "bounds": dumps(_bounds(session))}
+    built_in = ((sql.ORDERS_SQL, sql.ORDERS), (sql.SEEN_SQL, sql.SEEN), (sql.HABITS_SQL, sql.HABITS), (sql.AFFINITY_SQL, sql.AFFINITY))
+    changed = sum(_apply(session, query, names, common) for query, names in (*built_in, (sql.STANDING_SQL, sql.STANDING)))
+    return changed + sum(_apply(session, *_own(each, common)) for each in definitions(session))
+
+
+def go_round(session: Session, config: Config, now: dt.datetime) -> list[uuid.UUID]:
+    """One step of the round over everybody: bounds of the ranks first, then who became silent or lost by waiting. Empty where no round is due."""
+    row = session.get(ComputedRun, "rfm")
+    if row is not None and row.after is None and row.began_at > now - ROUND:
+        return []
+    if row is None:  # the very first: whoever was here before
+        session.execute(text("INSERT INTO computed_dirty (profile_id) SELECT id FROM profiles WHERE merged_into IS NULL"))
+    if row is None or row.after is None:
+        bounds = session.scalar(text(sql.BOUNDS_SQL), {"currency": config.currency, "least": LEAST}) or {}
+        row = session.merge(ComputedRun(name="rfm", began_at=now, after=uuid.UUID(int=0), bounds=bounds))
+    ids = list(session.scalars(text(_NEXT), {"after": row.after, "limit": PAGE}))
+    if ids:
+        common = {"ids": ids, "now": now, "currency": config.currency, "bounds": dumps(row.bounds)}
+        _apply(session, sql.STANDING_SQL, sql.STANDING, common)
+        for each in definitions(session):
+            if each.days is not None:
+                _apply(session, *_own(each, common))
+    row.after = ids[-1] if len(ids) == PAGE else None
+    session.flush()
+    return ids or [uuid.UUID(int=0)]
+
+
+def of(session: Session, profile_id: uuid.UUID) -> list[Computed]:
+    """A profile's computed traits, built-in ones in their order, then the company's own."""
+    rows = session.scalars(select(ComputedTrait).where(ComputedTrait.profile_id == profile_id).order_by(ComputedTrait.name)).all()
+    place = {name: number for number, name in enumerate(BUILT_IN)}
+    ordered = sorted(rows, key=lambda row: place.get(row.name, len(place)))
+    return [Computed(row.name, row.value, row.since, row.events, row.computed_at) for row in ordered]
+
+
+def definitions(session: Session) -> Sequence[ComputedDefinition]:
+    """The company's own traits."""
+    return session.scalars(select(ComputedDefinition).order_by(ComputedDefinition.name)).all()
+
+
+def titles(session: Session) -> dict[str, str]:
+    """The company's own traits in its own words."""
+    return {row.name: row.title for row in definitions(session)}
+
+
+def define(  # noqa: PLR0913  each is a field of the form
+    session: Session, *, name: str, title: str, event: str, aggregate: str, property_: str | None, days: int | None
+) -> None:
+    """Add or change a trait of the company's own; whoever ever did the event is computed anew. InvalidError names the field."""
+    name = name.strip().lower()
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name) or name in BUILT_IN:
+        raise InvalidError(_l("Name: small letters, digits and _ only, and not the name of a built-in trait."))
+    if aggregate not in AGGREGATES:
+        raise InvalidError(_l("Choose how the events are put together."))
+    if not event.strip() or (aggregate != "count" and not (property_ or "").strip()):
+        raise InvalidError(_l("Say which event; everything but a count also needs a property."))
+    if days is not None and not 1 <= days <= 3650:  # noqa: PLR2004  ten years
+        raise InvalidError(_l("Days: from 1 to 3650, or empty for all time."))
+    values = {"title": title.strip()[:200] or name, "event": event.strip()[:200], "aggregate": aggregate, "days": days}
+    values |= {"property": (property_ or "").strip()[:200] or None}
+    statement = upsert(ComputedDefinition).values(name=name, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    session.execute(delete(ComputedTrait).where(ComputedTrait.name == name))
+    session.execute(text("INSERT INTO computed_dirty (profile_id) SELECT DISTINCT profile_id FROM events WHERE name = :event"), {"event": event.strip()[:200]})
+
+
+def drop(session: Session, name: str) -> bool:
+    """Take a trait of the company's own away, with its values; False where there is none."""
+    gone = session.execute(delete(ComputedDefinition).where(ComputedDefinition.name == name).returning(ComputedDefinition.name)).first()
+    if gone is not None:
+        session.execute(delete(ComputedTrait).where(ComputedTrait.name == name))
+    return gone is not None
+
+
+def _apply(session: Session, query: str, names: Sequence[str], params: dict[str, Any]) -> int:
+    return int(session.scalar(text(sql.APPLY.format(query=query)), {**params, "names": list(names)}) or 0)
+
+
+def _own(each: ComputedDefinition, common: dict[str, Any]) -> tuple[str, Sequence[str], dict[str, Any]]:
+    since = common["now"] - dt.timedelta(days=each.days) if each.days else dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return sql.OWN_SQL.format(value=sql.ONE_OF[each.aggregate]), [each.name], common | {
+        "name": each.name, "event": each.event, "property": each.property, "from": since,
+    }  # fmt: skip
+
+
+def _zones(session: Session, ids: Sequence[uuid.UUID], default: str) -> dict[uuid.UUID, str]:
+    """The time zone of each of these profiles that still stands for itself."""
+    rows = session.execute(text(_STANDING), {"ids": list(ids)})
+    return {profile_id: zone if zone in _known_zones() else default for profile_id, zone in rows}
+
+
+@cache
+def _known_zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _bounds(session: Session) -> dict[str, Any]:
+    return session.scalar(select(ComputedRun.bounds).where(ComputedRun.name == "rfm")) or {}
+
+
+def _moved(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
+    """A join changes both."""
+    mark(session, sorted({one for pair in pairs for one in pair}))
+
+
+def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """So does its undoing."""
+    mark(session, sorted({owner, to, *given}))
+
+
+on_move.append(_moved)
+on_part.append(_parted)
+_CLAIM = """
+DELETE FROM computed_dirty WHERE id IN (SELECT id FROM computed_dirty ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING profile_id
+"""
+_STANDING = "SELECT id, traits->>'timezone' FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) AND merged_into IS NULL"
+_NEXT = """
+SELECT DISTINCT profile_id FROM computed_traits WHERE name = 'lifecycle' AND profile_id > :after ORDER BY profile_id LIMIT :limit
+"""
