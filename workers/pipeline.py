@@ -50,6 +50,7 @@ def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.
     """Claim a batch from the inbox and run it; returns how many rows that was, 0 when nothing can be claimed.
 
     What cannot be read or makes the pipeline fail ends in quarantine, alone. A database that is away or a deadlock is raised: nothing was done.
+    People whom others keep taking are left for the next turn: halving would lock them out of order, and no call is to blame.
     """
     with sessions() as session:
         rows = inbox.claim(session, limit)
@@ -58,7 +59,11 @@ def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.
         moment = now()
         accepted, held = _read(rows)
         _ensure_months(sessions, accepted)
-        held += _run_halving(session, accepted, {row.id: row for row in rows}, moment, config)
+        try:
+            held += _run_halving(session, accepted, {row.id: row for row in rows}, moment, config)
+        except StaleError:
+            log.info("batch_put_back", rows=len(rows))
+            return 0
         quarantine.hold(session, held)
         inbox.mark(session, rows, moment)
         session.commit()
@@ -85,7 +90,7 @@ def _run_halving(session: Session, batch: Sequence[Accepted], rows: dict[int, Wa
     try:
         _run_again_if_stale(session, batch, now, config)
     except Exception as error:  # whatever one event can do to us must not stop the others
-        if is_passing(error):
+        if is_passing(error) or isinstance(error, StaleError):
             raise
         if len(batch) == 1:
             log.warning("event_quarantined", accepted=batch[0].id, error=f"{type(error).__name__}: {error}"[:500])
