@@ -18,6 +18,7 @@ import workers.importing
 from crm.core import clock
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
+from crm.core.errors import InvalidError
 from crm.events.importing import load, mapping
 from crm.messages import templates
 from journeys import install
@@ -176,3 +177,10 @@ def test_both_real_data_sets_while_the_recipe_is_live(made, config):
     assert one(made, taobao) == 84_475
     assert one(made, f"{taobao} WHERE occurred_at >= '2017-11-25+08' AND occurred_at < '2017-12-04+08'") == 84_440
     assert one(made, "SELECT count(*) FROM runs") == one(made, "SELECT count(*) FROM messages") == 0
+
+
+def test_a_file_that_is_no_csv_is_refused_with_a_sentence(made, config, tmp_path, fresh_url) -> None:
+    broken = tmp_path / "photo.csv"
+    broken.write_bytes(b"\x89PNG\r\xff\xfe\r\n\x1a\n" * 50)
+    with pytest.raises(InvalidError, match="is not CSV"):
+        import_file(made, config, Job(broken, "shop", mapping.parse(ORDERS), tmp_path / "r.csv"), quiet)

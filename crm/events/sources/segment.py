@@ -134,7 +134,7 @@ def check(call: Call, kind: str) -> None:
         raise HeldError("no_identity", "The call says nobody: `userId` or `anonymousId` is missing.")
     name, reason = REQUIRED.get(kind, ("", ""))
     if name and not _given(getattr(call, name)):
-        raise HeldError(reason, f"`{FIELDS[name]}` is missing; a {kind} call needs it.")
+        raise HeldError(reason, f"`{FIELDS[name]}` is missing; calls of type {kind} need it.")
     storable(call.properties, call.traits, call.context, call.external_ids)
 
 
