@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import Column, text, update
 from sqlalchemy.orm import Session
 
-from crm.commerce import carts, order, orders
+from crm.commerce import carts, computed, order, orders
 from crm.consent import ledger
 from crm.consent.ledger import REFUSED, Change
 from crm.core.config import Config
@@ -27,7 +27,8 @@ from crm.profiles.rebuild import restore
 from crm.profiles.search import refresh_search
 
 PEOPLE = 300  # of one transaction
-FOLDED = frozenset({"events", "identities", "carts", "orders", "memberships"})  # tables that only say what the log says
+SAYS_THE_LOG = frozenset({"events", "identities", "memberships"})  # tables that go with the events, beside those that are folded from them
+FOLDED = frozenset({"refold", "recompute"})  # what such a table declares
 
 
 def take_back(session: Session, upload_id: int, *, config: Config, now: dt.datetime) -> bool:
@@ -68,6 +69,7 @@ def _from_people(session: Session, ids: Sequence[uuid.UUID], wanted: Mapping[str
     _refold_orders(session, people, {(wanted["source"], e.order_id) for e in gone if e.order_id}, config.currency)
     carts.fold(session, [], stay, currency=config.currency)
     refresh_search(session, rows.save(session, stay.values()))
+    computed.mark(session, stay)
     _vanish(session, empty)
     return Counter(events=len(gone), vanished=len(empty), changed=len(stay), kept=len(bound))
 
@@ -86,12 +88,16 @@ def _bound(session: Session, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     found: set[uuid.UUID] = set()
     for table in Base.metadata.sorted_tables:
         column = table.c.get("profile_id")
-        if ids and column is not None and column.info.get("moves") and table.name not in FOLDED:
+        if ids and column is not None and column.info.get("moves") and not _is_folded(table.name, column):
             named = f"SELECT DISTINCT profile_id FROM {table.name} WHERE profile_id = ANY(CAST(:ids AS uuid[]))"  # noqa: S608  our own table names
             found |= set(session.scalars(text(named), {"ids": list(ids)}))
     if ids:
         found |= set(session.scalars(text(_LINKED), {"ids": list(ids)}))
     return found
+
+
+def _is_folded(table: str, column: Column[Any]) -> bool:
+    return table in SAYS_THE_LOG or column.info.get("moves") in FOLDED
 
 
 def _blank(person: Person) -> None:
@@ -114,7 +120,7 @@ def _vanish(session: Session, ids: Collection[uuid.UUID]) -> None:
         return
     for table in Base.metadata.sorted_tables:
         column = table.c.get("profile_id")
-        if column is not None and table.name in FOLDED:
+        if column is not None and _is_folded(table.name, column):
             session.execute(text(f"DELETE FROM {table.name} WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(ids)})  # noqa: S608  our own table names
     session.execute(text("DELETE FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(ids)})
 
