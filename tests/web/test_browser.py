@@ -93,6 +93,7 @@ def test_no_page_is_wider_than_its_window_or_has_an_error(site: tuple[str, Shop]
             for path in PAGES:
                 page.goto(url + path.format(dana=shop.dana, source=shop.source, mail=shop.mail, template=shop.template, **shop.messages))
                 assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, language, width)
+                assert [page.locator(f"{part}:visible").count() for part in ("main", "h1")] == [1, 1], (path, language, width)
                 assert page.evaluate("document.fonts.ready.then(() => [...document.fonts].filter(f => f.status == 'error').length)") == 0
                 assert page.evaluate(
                     "[...document.querySelectorAll('use')].every(u => u.getBoundingClientRect().width > 0 || !u.closest('svg').checkVisibility())"
