@@ -23,9 +23,11 @@ FACTOR = 10_000  # the largest number that may stand in `*`, `**` or `%`
 NAMED = 100_000  # characters of a text given a name by `set` or `with`
 OUTPUT = 2_000_000  # characters
 LINKS = ("https://", "http://", "mailto:", "tel:")  # what a link may be; anything else a value brings along leads nowhere
-_GROWING = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map", "replace", "join"})  # one call makes a text of any length
+# Methods that make a text of any length in one call, or another kind of value whose methods do.
+_GROWING = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map", "replace", "join", "translate", "maketrans", "encode"})
 _LOCALES = {"he": "he_IL", "en": "en_IL"}
 _rounds: ContextVar[list[int]] = ContextVar("rounds")
+_output: ContextVar[list[int]] = ContextVar("output")  # characters written so far, before any filter of a block puts them together
 _tracker: ContextVar[Callable[[str], str]] = ContextVar("tracker")  # not in the template's own data: it holds the signing keys
 
 
@@ -39,8 +41,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Methods of text that can fill the memory are out."""
-        return not (isinstance(obj, str) and attr in _GROWING) and super().is_safe_attribute(obj, attr, value)
+        """Methods that can fill the memory are out: some of text, all of numbers and bytes."""
+        grows = attr in _GROWING if isinstance(obj, str) else isinstance(obj, int | float | bytes | bytearray)
+        return not grows and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> None:
         """`format` is judged like any other method: it is out."""
@@ -79,11 +82,11 @@ def _small(side: Any) -> bool:
 
 def environment(*, autoescape: bool) -> Sandbox:
     """The language of templates: for HTML with escaping, for subjects and text without."""
-    made = Sandbox(autoescape=autoescape, undefined=StrictUndefined, trim_blocks=autoescape)
+    made = Sandbox(autoescape=autoescape, undefined=StrictUndefined, trim_blocks=autoescape, finalize=_written)
     for name in ("namespace", "lipsum", "cycler", "joiner"):
         made.globals.pop(name, None)
     made.globals["range"] = _range
-    for name in ("center", "format", "indent", "wordwrap", "pprint", "tojson", "join", "replace"):
+    for name in ("center", "format", "indent", "wordwrap", "pprint", "tojson", "join", "replace", "batch", "slice"):
         made.filters.pop(name, None)
     made.filters |= {"counted": _counted, "bounded": _bounded, "money": _money, "number": _number, "web": web_address, "tracked": _tracked, "join": _join}
     made.filters["ltr"] = _ltr if autoescape else _isolated
@@ -95,7 +98,7 @@ def fill(template: Template, context: dict[str, Any], tracker: Callable[[str], s
 
     `tracker` turns the target of each link into the one that is written.
     """
-    token, tracking = _rounds.set([0]), _tracker.set(tracker)
+    token, tracking, writing = _rounds.set([0]), _tracker.set(tracker), _output.set([0])
     try:
         text = template.render(context)
     except Exception as error:  # a template is somebody's program: any error in it is its own
@@ -103,6 +106,7 @@ def fill(template: Template, context: dict[str, Any], tracker: Callable[[str], s
     finally:
         _rounds.reset(token)
         _tracker.reset(tracking)
+        _output.reset(writing)
     if len(text) > OUTPUT:
         raise TemplateBrokenError(f"the message would have {len(text)} characters; the limit is {OUTPUT}")
     return text
@@ -136,6 +140,16 @@ def _bounded(value: Any) -> Any:
     """A named text stays short, so that naming twice its double, again and again, cannot fill the memory."""
     if isinstance(value, str) and len(value) > NAMED:
         raise SecurityError(f"a named text of {len(value)} characters is too long; the limit is {NAMED}")
+    return value
+
+
+def _written(value: Any) -> Any:
+    """Count what each expression writes, so that a message too long is noticed before it fills the memory."""
+    written = _output.get(None)  # None while a template is compiled
+    if written is not None and isinstance(value, str):
+        written[0] += len(value)
+        if written[0] > OUTPUT:
+            raise SecurityError(f"the message would have more than {OUTPUT} characters")
     return value
 
 

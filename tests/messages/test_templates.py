@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from jinja2 import TemplateError
 from sqlalchemy import func, select
 
 from crm.core.errors import InvalidError, NotFoundError
@@ -16,7 +17,7 @@ from crm.messages.sandbox import TemplateBrokenError, environment, fill, web_add
 from crm.messages.templates import compile_mjml, install, prepared, read, shipped_templates, text_of
 from tests.messages.people import person, shop
 
-MJML = '<mjml><mj-body><mj-section><mj-column><mj-text>{{ profile.name }}</mj-text></mj-column></mj-section></mj-body></mjml>'
+MJML = "<mjml><mj-body><mj-section><mj-column><mj-text>{{ profile.name }}</mj-text></mj-column></mj-section></mj-body></mjml>"
 
 
 def folder(tmp_path, *, subject="Ad: hi", purpose="marketing", mjml=MJML, language="en"):
@@ -100,6 +101,9 @@ def test_links_of_a_mail_are_counted_and_ours_stay(now):
     assert 'href="T(https://a.example/?b=1&amp;c=2)"' in made and 'href="mailto:x@y.example"' in made and 'src="P"' in made
 
 
+LONG = "{% set x = 'ab' %}" + "{% set x = x ~ x %}" * 15
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -117,6 +121,11 @@ def test_links_of_a_mail_are_counted_and_ours_stay(now):
         "{% set x = 'ab' %}" + "{% set x = x ~ x %}" * 40,
         "{% set x %}ab{% endset %}" + "{% set x %}{{ x }}{{ x }}{% endset %}" * 40,
         "{% with x = 'ab' %}" * 1 + "{% with x = x + x %}" * 30 + "{% endwith %}" * 31,
+        "{{ 'x'.encode().ljust(99999999) }}",
+        "{{ (1).to_bytes(99999999, 'big') }}",
+        "{{ 'x'.translate({120: 'long'}) }}",
+        LONG + "{% for i in range(1000) %}{{ x }}{{ x }}{% endfor %}",
+        LONG + "{% filter upper %}{% for i in range(1000) %}{{ x }}{{ x }}{% endfor %}{% endfilter %}",
         "{{ 1 / 0 }}",
         "{{ 'abc'|money }}",
     ],
@@ -124,6 +133,12 @@ def test_links_of_a_mail_are_counted_and_ours_stay(now):
 def test_a_template_that_goes_too_far_is_stopped_with_a_reason(source):
     with pytest.raises(TemplateBrokenError, match=r"."):
         fill(environment(autoescape=True).from_string(source), {"profile": {"name": "x"}}, str)
+
+
+@pytest.mark.parametrize("name", ["batch(99999999, 0)", "slice(99999999)", "center(99999999)", "tojson"])
+def test_filters_that_fill_the_memory_are_not_part_of_the_language(name):
+    with pytest.raises(TemplateError, match="No filter named"):
+        environment(autoescape=True).from_string("{{ [1]|" + name + "|list|length }}")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +168,9 @@ def test_values_from_events_are_escaped():
     assert made == "<b>&lt;script&gt;x&lt;/script&gt;</b>"
 
 
-@pytest.mark.parametrize("value", ["javascript:alert(1)", "data:text/html,x", "//evil.example", 'https://a.example/"onerror=x', "http://", None, 5, "http://[bad"])
+@pytest.mark.parametrize(
+    "value", ["javascript:alert(1)", "data:text/html,x", "//evil.example", 'https://a.example/"onerror=x', "http://", None, 5, "http://[bad"]
+)
 def test_only_web_addresses_become_links_and_pictures(value):
     assert web_address(value) == ""
 
