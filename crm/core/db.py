@@ -52,6 +52,7 @@ def engine_for(url: str, *, pool_size: int = 5, **options: Any) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are people's names and addresses: an error's text goes to logs and to quarantine
         json_serializer=dumps,
         json_deserializer=loads,
         connect_args={"options": "-c timezone=UTC -c jit=off", "prepare_threshold": 3},
