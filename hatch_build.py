@@ -34,6 +34,8 @@ COPIED = {  # in the npm packages -> in the vendor folder
     "@fontsource-variable/heebo/LICENSE": "licences/heebo.txt",
 }
 SOURCES = ("package.json", "package-lock.json", "icons.txt")
+CANVAS, DESIGNER = "journeys/canvas", "crm/web/static/designer"  # the journey designer: its sources, its bundle
+QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund")
 
 
 class BuildHook(BuildHookInterface):  # type: ignore[misc]
@@ -48,30 +50,52 @@ class BuildHook(BuildHookInterface):  # type: ignore[misc]
 
 
 def build_front_end(root: Path) -> bool:
-    """Make `crm/web/static/vendor` and the `.mo` files under `root`; True when something had to be built."""
-    return any([_build_vendor(root / "crm/web/assets", root / "crm/web/static/vendor"), _compile_translations(root / "crm/web/translations")])
+    """Make `crm/web/static/vendor`, the designer's bundle and the `.mo` files under `root`; True when something had to be built."""
+    vendor = _build_vendor(root / "crm/web/assets", root / "crm/web/static/vendor")
+    return any([vendor, _build_designer(root / CANVAS, root / DESIGNER), _compile_translations(root / "crm/web/translations")])
 
 
 def is_fresh(root: Path) -> bool:
     """Whether `build_front_end` would do nothing."""
-    stamp = root / "crm/web/static/vendor/.stamp"
-    return stamp.exists() and stamp.read_text() == _digest(root / "crm/web/assets") and not _stale(root / "crm/web/translations")
+    built = _stamped(root / "crm/web/static/vendor", _digest(root / "crm/web/assets")) and _stamped(root / DESIGNER, _drawn(root / CANVAS))
+    return built and not _stale(root / "crm/web/translations")
 
 
 def _build_vendor(assets: Path, vendor: Path) -> bool:
-    stamp = vendor / ".stamp"
     digest = _digest(assets)
-    if stamp.exists() and stamp.read_text() == digest:
+    if _stamped(vendor, digest):
         return False
-    _npm(assets, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    _npm(assets, "ci", *QUIETLY)
     packages = assets / "node_modules"
     shutil.rmtree(vendor, ignore_errors=True)
     for source, target in COPIED.items():
         (vendor / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(packages / source, vendor / target)
     (vendor / "icons.svg").write_text(_sprite(packages / "@tabler/icons/icons", (assets / "icons.txt").read_text().split()))
-    stamp.write_text(digest)
+    (vendor / ".stamp").write_text(digest)
     return True
+
+
+def _build_designer(canvas: Path, bundle: Path) -> bool:
+    """Type checks are for the tests: what is installed here only bundles."""
+    digest = _drawn(canvas)
+    if _stamped(bundle, digest):
+        return False
+    if not (canvas / "node_modules/.bin/tsc").exists():  # what a developer has installed is used as it is
+        _npm(canvas, "ci", "--omit=dev", *QUIETLY)
+    _npm(canvas, "run", "build")
+    (bundle / ".stamp").write_text(digest)
+    return True
+
+
+def _stamped(folder: Path, digest: str) -> bool:
+    stamp = folder / ".stamp"
+    return stamp.exists() and stamp.read_text() == digest
+
+
+def _drawn(canvas: Path) -> str:
+    files = [*(canvas / name for name in ("package.json", "package-lock.json", "vite.config.js")), *sorted((canvas / "src").iterdir())]
+    return hashlib.sha256(b"\0".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
 
 
 def _digest(assets: Path) -> str:

@@ -15,7 +15,7 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from journeys import design, drawing, publish, view
+from journeys import design, drawing, pages_designer, publish, view
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
 from journeys.view import JourneyRow, RunFilters, RunView
@@ -23,6 +23,7 @@ from journeys.words import REFUSED, ending, events_in_words, label, named, say, 
 
 bp = Blueprint("journeys", __name__, template_folder="templates")
 bp.register_blueprint(design.bp)
+bp.register_blueprint(pages_designer.bp)
 STATES = {  # status -> (words, tone, icon)
     "live": (_l("Active"), "ok", ""),
     "paused": (_l("Paused"), "warn", ""),

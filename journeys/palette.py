@@ -14,6 +14,7 @@ from journeys.entry import ExitRule, Holdout, Reentry
 from journeys.kinds import NODES, TRIGGERS
 from journeys.node import Node, Settings
 from journeys.trigger import Trigger
+from journeys.words import CHOICES
 
 MANY = 200
 
@@ -60,6 +61,8 @@ def _translated(schema: Any, translate: Callable[[str], str]) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     plain = {key: _translated(value, translate) for key, value in schema.items()}
+    if "enum" in plain:
+        plain["x-words"] = {each: translate(CHOICES.get(each, each)) for each in plain["enum"] if isinstance(each, str)}
     for key in ("title", "description"):
         if isinstance(plain.get(key), str):
             plain[key] = translate(plain[key])

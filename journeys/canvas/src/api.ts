@@ -1,0 +1,96 @@
+// Talking to the server: JSON both ways, the form token on what changes something.
+
+import { START } from "./graph";
+import type { Choice, Draft, Kind, Layout, Look, Palette, Problem, Schema, Way } from "./types";
+import { page, t } from "./words";
+
+/** An answer that is not 2xx, with what the server said. */
+export class Refused extends Error {
+  constructor(readonly status: number, readonly said: Record<string, unknown>) {
+    super(typeof said.error === "string" ? said.error : String(status));
+  }
+}
+
+export async function ask<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<T> {
+  const answer = await fetch(path, {
+    method,
+    headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": page.csrf },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const said = answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : {};
+  if (!answer.ok || answer.redirected) throw new Refused(answer.redirected ? 401 : answer.status, said);
+  return said as T;
+}
+
+export const own = (tail: string) => `/journeys/${encodeURIComponent(page.slug)}/${tail}`;
+
+interface Judged {
+  problems: Problem[];
+  nodes: Record<string, { summary: string; title: string; exits?: Record<string, string> }>;
+}
+
+/** What the server says of a drawing, with the ways of each step in their order. */
+export function lookOf(said: Judged): Look {
+  const nodes: Look["nodes"] = {};
+  for (const [id, { summary, exits }] of Object.entries(said.nodes)) {
+    if (exits) nodes[id] = { summary, exits: Object.entries(exits).map(([name, label]): Way => ({ name, label })) };
+  }
+  return { nodes, problems: said.problems, trigger: said.nodes.trigger?.exits ? null : said.nodes.trigger };
+}
+
+/** The draft as stored; the start is `trigger` in a stored layout. */
+export async function loadDraft(): Promise<Draft> {
+  const said = await ask<Omit<Draft, "look"> & Judged>("GET", own("draft"));
+  return { ...said, layout: placed(said.layout), look: lookOf(said) };
+}
+
+export function placed(stored: Layout): Layout {
+  const { trigger, ...rest } = stored;
+  return trigger ? { ...rest, [START]: trigger } : rest;
+}
+
+export function stored(layout: Layout): Layout {
+  const { [START]: trigger, ...rest } = layout;
+  return trigger ? { ...rest, trigger } : rest;
+}
+
+interface Suggested {
+  events: { name: string; title: string }[];
+  templates: { name: string; channel: string }[];
+  segments: { name: string; title: string }[];
+  traits: string[];
+  journeys: string[];
+}
+
+/** Everything that can be drawn. */
+export async function loadPalette(): Promise<Palette> {
+  const said = await ask<{ nodes: Kind[]; triggers: Kind[]; graph: Record<"reentry" | "holdout" | "exit", Schema>; suggest: Suggested }>("GET", "/journeys/palette");
+  const { suggest, graph } = said;
+  const titled = (all: { name: string; title: string }[]): Choice[] => all.map((each) => ({ value: each.name, label: each.title }));
+  const plain = (all: string[]): Choice[] => all.map((each) => ({ value: each, label: each }));
+  return {
+    nodes: said.nodes,
+    triggers: said.triggers.map((each) => ({ ...each, settings: each.settings ?? {} })),
+    journey: journeySchema(graph.exit, graph.reentry, graph.holdout),
+    lists: {
+      event: titled(suggest.events),
+      segment: titled(suggest.segments),
+      template: suggest.templates.map((each) => ({ value: each.name, label: each.name })),
+      channel: plain([...new Set(suggest.templates.map((each) => each.channel))]),
+      trait: plain(suggest.traits),
+      journey: plain(suggest.journeys),
+    },
+  };
+}
+
+/** One form of the three things a journey says as a whole. */
+function journeySchema(exit: Schema, reentry: Schema, holdout: Schema): Schema {
+  return {
+    $defs: { ...exit.$defs, ...reentry.$defs, ...holdout.$defs },
+    properties: {
+      exit_on: { type: "array", title: t("ends_with"), description: t("ends_with_help"), items: exit, maxItems: 20 },
+      reentry: { anyOf: [reentry, { type: "null" }], title: t("entry_rule"), description: "" },
+      holdout: { anyOf: [holdout, { type: "null" }], title: t("holdout"), description: "" },
+    },
+  };
+}

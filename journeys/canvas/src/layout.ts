@@ -1,0 +1,95 @@
+// Where everything stands: dagre lays out what nobody moved by hand, and leads the ways round.
+
+import dagre from "@dagrejs/dagre";
+import { START, edges, openEnds, type Place, type Ways } from "./graph";
+import type { Drawing, Layout } from "./types";
+
+export const WIDE = 256;
+export const TALL = 56;
+export const DOT = 28; // the + at an open end
+export type Point = { x: number; y: number };
+
+export interface Arranged {
+  at: Map<string, Point>; // middle of the upper edge, counted from the start side
+  ways: Map<string, { bends: Point[]; label: Point }>; // by edgeId, only where neither end was moved by hand
+}
+
+export const edgeId = (place: Place) => `${place.node}:${place.way}`;
+export const openId = (place: Place) => `+${edgeId(place)}`;
+
+/** Positions of steps, open ends and bends, in px from the start side and the top. */
+export function arrange(drawing: Drawing, ways: Ways, byHand: Layout, labelled: (place: Place) => number): Arranged {
+  const graph = new dagre.graphlib.Graph({ multigraph: true });
+  graph.setGraph({ rankdir: "TB", nodesep: 36, edgesep: 20, ranksep: 52, marginx: 24, marginy: 24 });
+  graph.setDefaultEdgeLabel(() => ({}));
+  graph.setNode(START, { width: WIDE, height: TALL });
+  for (const id of Object.keys(drawing.nodes)) graph.setNode(id, { width: WIDE, height: TALL });
+  const all = [
+    ...edges(drawing, ways).map((edge) => ({ ...edge, id: edgeId(edge) })),
+    ...openEnds(drawing, ways).map((place) => ({ ...place, target: openId(place), id: edgeId(place) })),
+  ];
+  for (const edge of all) {
+    if (edge.target.startsWith("+")) graph.setNode(edge.target, { width: Math.max(DOT, labelled(edge)), height: DOT });
+    graph.setEdge(edge.node, edge.target, { width: labelled(edge), height: 22, labelpos: "c" }, edge.id);
+  }
+  dagre.layout(graph, { disableOptimalOrderHeuristic: isTree(all.map((edge) => edge.target)) });
+  const at = new Map<string, Point>();
+  for (const id of graph.nodes()) {
+    const { x, y, height } = graph.node(id);
+    at.set(id, { x: x!, y: y! - height / 2 });
+  }
+  for (const [id, [x, y]] of Object.entries(byHand)) if (at.has(id)) at.set(id, { x, y });
+  for (const place of openEnds(drawing, ways)) if (byHand[place.node]) at.set(openId(place), beneath(at.get(place.node)!, place, ways));
+  const led = new Map<string, { bends: Point[]; label: Point }>();
+  for (const edge of all) {
+    if (byHand[edge.node] || byHand[edge.target]) continue;
+    const drawn = graph.edge({ v: edge.node, w: edge.target, name: edge.id });
+    led.set(edge.id, { bends: drawn.points!.slice(1, -1), label: { x: drawn.x!, y: drawn.y! } });
+  }
+  return { at, ways: led };
+}
+
+/** Down, across, down, through every bend, with round corners: an SVG path. */
+export function path(from: Point, to: Point, bends: Point[], radius = 10): string {
+  const stops = [from, ...bends, to];
+  const corners: Point[] = [from];
+  for (let i = 1; i < stops.length; i++) {
+    const [a, b] = [stops[i - 1]!, stops[i]!];
+    if (Math.abs(a.x - b.x) < 0.5) continue;
+    const turn = (a.y + b.y) / 2;
+    corners.push({ x: a.x, y: turn }, { x: b.x, y: turn });
+  }
+  corners.push(to);
+  return rounded(corners, radius);
+}
+
+function rounded(points: Point[], radius: number): string {
+  let drawn = `M${points[0]!.x} ${points[0]!.y}`;
+  for (let i = 1; i < points.length - 1; i++) {
+    const [before, here, after] = [points[i - 1]!, points[i]!, points[i + 1]!];
+    const r = Math.min(radius, distance(before, here) / 2, distance(here, after) / 2);
+    const enter = towards(here, before, r);
+    const leave = towards(here, after, r);
+    drawn += ` L${enter.x} ${enter.y} Q${here.x} ${here.y} ${leave.x} ${leave.y}`;
+  }
+  const end = points[points.length - 1]!;
+  return `${drawn} L${end.x} ${end.y}`;
+}
+
+const distance = (a: Point, b: Point) => Math.hypot(a.x - b.x, a.y - b.y);
+
+function towards(from: Point, to: Point, by: number): Point {
+  const far = distance(from, to) || 1;
+  return { x: from.x + ((to.x - from.x) * by) / far, y: from.y + ((to.y - from.y) * by) / far };
+}
+
+/** Where branches never meet again, the order of the exits may be kept as it is. */
+function isTree(targets: string[]): boolean {
+  return new Set(targets).size === targets.length;
+}
+
+function beneath(node: Point, place: Place, ways: Ways): Point {
+  const out = place.node === START ? [] : ways(place.node);
+  const index = Math.max(0, out.findIndex((way) => way.name === place.way));
+  return { x: node.x + (index - (Math.max(1, out.length) - 1) / 2) * 110, y: node.y + TALL + 64 };
+}

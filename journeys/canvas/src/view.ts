@@ -1,0 +1,59 @@
+// What steps and ways are called on the screen, and what became of them.
+
+import { START } from "./graph";
+import { edgeId } from "./layout";
+import { get, kindOf, type State } from "./store";
+import type { Counts, Problem, Story } from "./types";
+import { named, t } from "./words";
+
+/** A step by the name it was given, else by its kind; the start by what starts it. */
+export function labelOf(state: State, id: string): string {
+  if (id === START) return startOf(state) || state.look.trigger?.title || state.palette.triggers.find((each) => each.kind === state.graph.trigger.kind)?.title || t("start");
+  const step = state.graph.nodes[id];
+  return named(step?.name, kindOf(state.palette, step)?.title ?? id);
+}
+
+/** The event that starts it, in words. */
+function startOf(state: State): string {
+  const event = state.graph.trigger.settings?.event;
+  return typeof event === "string" && event ? (state.palette.lists.event?.find((each) => each.value === event)?.label ?? event) : "";
+}
+
+export function summaryOf(state: State, id: string): string {
+  return (id === START ? state.look.trigger?.summary : state.look.nodes[id]?.summary) ?? "";
+}
+
+export function iconOf(state: State, id: string): string {
+  if (id !== START) return kindOf(state.palette, state.graph.nodes[id])?.icon ?? "help-octagon";
+  return state.palette.triggers.find((each) => each.kind === state.graph.trigger.kind)?.icon || "bolt";
+}
+
+/** The problems of one step; the server calls the start `trigger`. */
+export function problemsOf(state: State, id: string): Problem[] {
+  return state.look.problems.filter((each) => each.node !== null && placeOf(each) === id);
+}
+
+export const placeOf = (problem: Problem): string | null => (problem.node === "trigger" && !get().graph.nodes.trigger ? START : problem.node);
+
+/** How many went through a step. */
+export function throughOf(counts: Counts, id: string): number {
+  let all = 0;
+  for (const [edge, count] of Object.entries(counts.edges)) if (edge.startsWith(`${id}/`)) all += count;
+  return all;
+}
+
+/** The steps and ways a story went through up to a time. */
+export function pathOf(story: Story | null, until: string): { nodes: ReadonlySet<string>; edges: ReadonlySet<string> } {
+  const nodes = new Set<string>();
+  const edges = new Set<string>();
+  for (const line of story?.timeline ?? []) {
+    if (Date.parse(line.at) > Date.parse(until)) continue;
+    if (line.kind === "start") {
+      nodes.add(START);
+      edges.add(edgeId({ node: START, way: "" }));
+    }
+    if (line.node) nodes.add(line.node);
+    if (line.node && line.exit) edges.add(edgeId({ node: line.node, way: line.exit }));
+  }
+  return { nodes, edges };
+}
