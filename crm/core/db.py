@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import psycopg
 from sqlalchemy import DateTime, Engine, MetaData, Numeric, String, create_engine
 from sqlalchemy.dialects.postgresql import JSONB, UUID
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 
 from crm.core.json import dumps, loads
@@ -71,7 +71,7 @@ def is_passing(error: BaseException) -> bool:
     What it will not take however often it is asked (a value too long for an index, a number out of range) is not passing, though the driver
     calls some of it operational too.
     """
-    if isinstance(error, PendingRollbackError):
+    if isinstance(error, PendingRollbackError | TimeoutError):  # the latter: every connection is taken
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, psycopg.Error):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
-from flask import Flask, Response, redirect, request, url_for
+from flask import Flask, Response, current_app, g, redirect, request, url_for
 from flask_babel import gettext as _
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
@@ -60,6 +60,11 @@ def sign_in(user: User) -> None:
 def sign_out() -> None:
     """End the session of this browser."""
     logout_user()
+
+
+def ask_nobody() -> None:
+    """For the rest of this request nobody is signed in: the database cannot say who it is."""
+    g._login_user = cast(Any, current_app).login_manager.anonymous_user()  # where Flask-Login keeps its answer
 
 
 def requires(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R | AnyResponse]]:

@@ -12,8 +12,10 @@ from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response as AnyResponse
 
+from crm.core.db import is_passing
 from crm.core.errors import KesherError
 from crm.core.i18n import _l
+from crm.web import auth
 
 log = structlog.get_logger()
 SENTENCES = {
@@ -27,7 +29,7 @@ SENTENCES = {
     500: _l("Something broke on our side. Nothing you entered elsewhere is lost; try again, and tell an admin the number below if it stays."),
     503: _l("We are busy for a moment. Try again shortly."),
 }
-BROKEN = 500
+BROKEN, BUSY = 500, 503
 
 
 def install(app: Flask) -> None:
@@ -39,10 +41,14 @@ def answer(error: Exception) -> AnyResponse:
     """What the person or program meets; the trace goes to the log under the same id."""
     if isinstance(error, HTTPException) and error.code is None:
         return error.get_response()
+    if away := is_passing(error):
+        auth.ask_nobody()
     status, sentence = _read(error)
     number = f"e-{secrets.token_hex(4)}"
     entry = {"error_id": number, "status": status, "method": request.method, "path": request.path}
-    if status >= BROKEN:
+    if away:
+        log.warning("request_without_database", **entry, why=str(error))
+    elif status >= BROKEN:
         log.error("request_failed", **entry, exc_info=error)
     elif isinstance(error, DataError):
         log.warning("request_unanswerable", **entry, why=str(error.orig))
@@ -50,6 +56,8 @@ def answer(error: Exception) -> AnyResponse:
         log.info("request_refused", **entry, why=sentence)
     response = _shape(status, sentence, number)
     response.status_code = status
+    if status == BUSY:
+        response.headers["Retry-After"] = "5"
     return response
 
 
@@ -58,6 +66,8 @@ def _read(error: Exception) -> tuple[int, str]:
         return 400, _("This page was open too long, so the form has expired. Reload the page and try again.")
     if isinstance(error, KesherError):
         return error.status, str(error)
+    if is_passing(error):
+        return BUSY, SENTENCES[BUSY]
     if isinstance(error, DataError):  # a number beyond any id of ours, a text with NUL: PostgreSQL cannot even look for it
         return 400, SENTENCES[400]
     code = error.code if isinstance(error, HTTPException) else InternalServerError.code

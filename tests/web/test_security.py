@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from crm.core import db
 from crm.web.models import User
 from journeys.api import bp as journeys_api
 from journeys.pages import bp as journeys_pages
@@ -104,3 +105,13 @@ def test_a_bug_becomes_a_sentence_and_a_number_not_a_trace(app: Flask, people: d
 def test_a_fragment_asked_for_after_the_session_ended_sends_the_whole_page_to_sign_in(browser: Browser) -> None:
     answer = browser.get("/home/pulse", **{"HX-Request": "true"})
     assert answer.headers["HX-Redirect"] == "/sign-in"
+
+
+def test_while_the_database_restarts_everybody_is_asked_to_come_back(app: Flask, browser_as: Callable[[str], Browser]) -> None:
+    browser = browser_as("admin")
+    app.extensions["kesher"] = (app.extensions["kesher"][0], db.sessions(db.engine_for("postgresql://nobody@127.0.0.1:1/nothing")))
+    for path in ("/", "/people", "/api/v1/profiles"):
+        answer = browser.get(path, Authorization="Bearer kt_of_somebody")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), path
+        assert "We are busy for a moment" in answer.text
+    assert browser.get("/home/pulse", **{"HX-Request": "true"}).headers["HX-Retarget"] == "#toast"
