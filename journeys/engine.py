@@ -64,17 +64,18 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
     """
     board = boards.read(session)
     runs.break_journeys(session, board.unreadable)
-    profiles = sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit})))
+    profiles = sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit}).all()))
     if not profiles:
         return 0
-    due = set(session.scalars(text("SELECT run_id FROM wakeups WHERE profile_id = ANY(:profiles) AND due_at <= :now"), {"profiles": profiles, "now": now}))
+    due = set(session.scalars(text("SELECT run_id FROM wakeups WHERE profile_id = ANY(:profiles) AND due_at <= :now"), {"profiles": profiles, "now": now}).all())
     active = [passage for passage in runs.active_of(session, board, profiles) if passage.id in due]
-    session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(due)})
+    if gone := due - {passage.id for passage in active}:
+        session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(gone)})
     known = facts.read(session, profiles, _reads(active, ()), config.locale, config.timezone)
     facts.count_visits(session, active)
     moving = Moving(board, now, config)
     for passage in active:
-        passage.changed = True  # its wake-up is gone; it waits again or it moved
+        passage.changed = True  # its wake-up is spent: a new time or none is written
         moving.guarded(passage, lambda each=passage: walk(each, known.of(each), moving.moment))  # type: ignore[misc]
     moving.answer(session, active, known)
     moving.save(session, active, [])

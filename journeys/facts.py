@@ -112,5 +112,5 @@ def _carts(session: Session, profiles: Collection[uuid.UUID]) -> dict[uuid.UUID,
 
 
 def _people(session: Session, profiles: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[Mapping[str, object], int]]:
-    rows = session.execute(text("SELECT id, traits, bucket FROM profiles WHERE id = ANY(:profiles)"), {"profiles": list(profiles)})
+    rows = session.execute(text("SELECT id, traits, bucket FROM profiles WHERE id = ANY(:profiles)"), {"profiles": list(profiles)}).all()
     return {row[0]: (row[1], row[2]) for row in rows}

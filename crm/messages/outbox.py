@@ -44,7 +44,7 @@ def queue(session: Session, requests: Sequence[Request], now: dt.datetime) -> li
         return []
     templates = {t.name: t for t in session.scalars(select(Template).where(Template.name.in_({r.template for r in requests})))}
     rows = [_row(request, templates.get(request.template)) for request in requests]
-    new = set(session.scalars(text(_QUEUE), {name: [row[name] for row in rows] for name in _COLUMNS} | {"now": now}))
+    new = set(session.scalars(text(_QUEUE), {"rows": dumps(rows), "now": now}))
     made = [row for row in rows if row["id"] in new]
     if any(row["status"] == "queued" for row in made):
         hint(session, "deliver")
@@ -73,35 +73,33 @@ def _row(request: Request, template: Template | None) -> dict[str, Any]:
         "purpose": template.purpose if template else "",
         "status": "queued" if template else "failed",
         "reason": None if template else "template_missing",
-        "relevant_if": dumps(dict(request.relevant_if)) if request.relevant_if is not None else None,
-        "data": dumps(dict(request.data)),
+        "relevant_if": dict(request.relevant_if) if request.relevant_if is not None else None,
+        "data": dict(request.data),
         "hops": request.hops,
-        "detail": dumps({"cause": request.cause}) if request.cause else "{}",
+        "detail": {"cause": request.cause} if request.cause else {},
     }
 
 
-_COLUMNS = {
-    "id": "uuid", "profile_id": "uuid", "run_id": "uuid", "journey": "text", "node": "text", "round": "smallint", "channel": "text", "template": "text",
-    "topic": "text", "purpose": "text", "status": "text", "reason": "text", "relevant_if": "text", "data": "text", "hops": "smallint", "detail": "text",
-}  # fmt: skip
-_QUEUE = f"""
+_QUEUE = """
 WITH n AS (
-  SELECT * FROM unnest({", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _COLUMNS.items())}) AS u({", ".join(_COLUMNS)})
+  SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r(
+    id uuid, profile_id uuid, run_id uuid, journey text, node text, round smallint, channel text, template text, topic text, purpose text,
+    status text, reason text, relevant_if jsonb, data jsonb, hops smallint, detail jsonb)
 ), new AS (
   INSERT INTO messages (id, profile_id, run_id, journey, node, round, channel, template, topic, purpose, status, reason, relevant_if, data, hops, created_at)
   SELECT id, profile_id, run_id, journey, node, round, channel, template, topic, purpose, status, reason,
-         CAST(relevant_if AS jsonb), CAST(data AS jsonb), hops, CAST(:now AS timestamptz)
+         relevant_if, data, hops, CAST(:now AS timestamptz)
   FROM n ON CONFLICT (run_id, node, round) DO NOTHING RETURNING id
 ), due AS (
   INSERT INTO outbox (message_id, profile_id, due_at)
   SELECT n.id, n.profile_id, CAST(:now AS timestamptz) FROM n JOIN new ON new.id = n.id WHERE n.status = 'queued'
 ), said AS (
   INSERT INTO message_decisions (profile_id, message_id, stage, answer, reason, detail, at)
-  SELECT n.profile_id, n.id, 'queued', n.status, coalesce(n.reason, 'queued'), CAST(n.detail AS jsonb), CAST(:now AS timestamptz)
+  SELECT n.profile_id, n.id, 'queued', n.status, coalesce(n.reason, 'queued'), n.detail, CAST(:now AS timestamptz)
   FROM n JOIN new ON new.id = n.id
 )
 SELECT id FROM new
-"""  # noqa: S608  our own column names
+"""
 _WITHDRAW = """
 WITH gone AS (
   DELETE FROM outbox o USING messages m

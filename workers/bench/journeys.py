@@ -179,7 +179,8 @@ SELECT gen_random_uuid(), (n * 7919) % 10000, true, 'Person ' || n, :now, :now F
 """
 _RUNS = """
 INSERT INTO runs (id, profile_id, journey_id, version, key, node, status, started_at, entered_at, due_at, start)
-SELECT gen_random_uuid(), p.id, j.id, 1, p.n::text, 'wait', 'active', :began, :began, CASE WHEN p.n % :every = 0 THEN CAST(:past AS timestamptz) ELSE :later END,
+SELECT gen_random_uuid(), p.id, j.id, 1, p.n::text, 'wait', 'active', :began, :began,
+       CASE WHEN p.n % :every = 0 THEN CAST(:past AS timestamptz) ELSE :later END,
        jsonb_build_object('name', 'Bench Began', 'occurred_at', CAST(:began AS timestamptz), 'accepted', p.n, 'source_id', 10, 'properties', '{}'::jsonb)
 FROM (SELECT id, row_number() OVER () AS n FROM profiles) p, journeys j WHERE j.slug = 'bench'
 """
