@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from crm.consent.ledger import seal
 from crm.messages.deliver import expire_leases
+from crm.profiles.suggest import queue
 from workers.migrate import ensure_partitions
 
 DEDUPE_WINDOW = dt.timedelta(days=30)
@@ -53,9 +54,14 @@ def drop_inbox_days(session: Session, now: dt.datetime) -> int:
     return len(done)
 
 
+def find_people_known_twice(session: Session, now: dt.datetime) -> int:
+    """The next profiles are compared with those they may be one person with; for somebody to confirm."""
+    return queue.look(session, now)
+
+
 _FORGET = """
 WITH gone AS (
     DELETE FROM event_keys WHERE key IN (SELECT key FROM event_keys WHERE seen_at < :before AND NOT forever LIMIT :limit) RETURNING 1
 ) SELECT count(*) FROM gone
 """
-CHORES: Sequence[Chore] = (make_partitions, settle_leases, seal_consents, forget_event_keys, drop_inbox_days)
+CHORES: Sequence[Chore] = (make_partitions, settle_leases, seal_consents, forget_event_keys, drop_inbox_days, find_people_known_twice)

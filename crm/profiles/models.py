@@ -10,7 +10,7 @@ from sqlalchemy import Identity as Generated
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR, UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm.core.db import Base, Given, Id, Json, Time
+from crm.core.db import Base, Given, Id, Json, JsonList, Time
 
 KINDS = ("anonymous_id", "user_id", "email", "phone", "wa_id")  # and external:<source>
 
@@ -106,3 +106,41 @@ class GuardReport(Base):
     first_at: Mapped[Time]
     last_at: Mapped[Time] = mapped_column(index=True)
     seen_at: Mapped[Time | None]  # somebody looked; empty again when it happens again
+
+
+class SuggestionKey(Base):
+    """Under which keys a profile may meet another that is the same person; derived, computed anew when what it is derived from changes."""
+
+    __tablename__ = "suggestion_keys"
+    key: Mapped[str] = mapped_column(Text, primary_key=True, info={"personal": "derived"})
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, index=True)
+
+
+class SuggestionPlace(Base):
+    """How far the search for people known twice has come: one row."""
+
+    __tablename__ = "suggestion_place"
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, server_default=text("1"))
+    newest: Mapped[Given]  # profiles born up to here were looked at once
+    again: Mapped[Given]  # of those, they are being looked at again up to here
+
+
+class Suggestion(Base):
+    """Two profiles that may be one person, for a person to decide; `one_id` is the smaller id. A decision is remembered."""
+
+    __tablename__ = "suggestions"
+    __table_args__ = (
+        CheckConstraint("one_id < other_id", name="ordered"),
+        CheckConstraint("level IN ('certain', 'likely')", name="level"),
+        CheckConstraint("state IN ('open', 'confirmed', 'rejected')", name="state"),
+        Index("ix_suggestions_open", "level", "at", postgresql_where=text("state = 'open'")),
+    )
+    one_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True)
+    other_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, index=True)
+    level: Mapped[str] = mapped_column(Text)
+    agrees: Mapped[JsonList]  # codes: name, birthday, address, city, phone, email
+    contradicts: Mapped[JsonList]
+    state: Mapped[str] = mapped_column(Text, server_default=text("'open'"))
+    at: Mapped[Time] = mapped_column(server_default=func.now())
+    decided_at: Mapped[Time | None]
+    decided_by: Mapped[str | None] = mapped_column(Text)

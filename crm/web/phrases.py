@@ -63,6 +63,11 @@ def trait_value(value: Any) -> Markup | str:
     return bdi(text if len(text) <= LONGEST else text[:LONGEST] + "…")
 
 
+def account_trait(name: str) -> Markup | str:
+    """A trait of a company in words, where we have them."""
+    return _(words.ACCOUNT_TRAITS[name]) if name in words.ACCOUNT_TRAITS else ltr(name)
+
+
 def computed_title(name: str, own: Mapping[str, str]) -> Markup | str:
     """A computed trait in words; the company's own has the words it was given."""
     return _(words.COMPUTED[name]) if name in words.COMPUTED else bdi(own.get(name, name))
@@ -161,6 +166,11 @@ def link_reason(code: str) -> str:
     return words.word(words.LINKS, code)
 
 
+def evidence_word(code: str) -> str:
+    """What agrees or differs between two profiles."""
+    return words.word(words.EVIDENCE, code)
+
+
 def guard_reason(code: str) -> str:
     """Why a guard kept two profiles apart."""
     return words.word(words.GUARDS, code)
@@ -212,6 +222,7 @@ ALL: tuple[Callable[..., object], ...] = (
         phone,
         trait_title,
         trait_value,
+        account_trait,
         computed_title,
         computed_value,
         event_detail,
@@ -222,5 +233,18 @@ ALL: tuple[Callable[..., object], ...] = (
         consent_line,
         consent_source,
     ),
-    *(cart_badge, link_reason, guard_reason, status_count, role_word, role_means, action_word, stage_word, answer_word, purpose_word, language_name),
+    *(
+        cart_badge,
+        link_reason,
+        guard_reason,
+        evidence_word,
+        status_count,
+        role_word,
+        role_means,
+        action_word,
+        stage_word,
+        answer_word,
+        purpose_word,
+        language_name,
+    ),
 )

@@ -138,6 +138,16 @@ TRAITS = {
     "address": _l("Address"),
     "age": _l("Age"),
 }
+ACCOUNT_TRAITS = {
+    "price_list": _l("Price list"),
+    "priceList": _l("Price list"),
+    "terms": _l("Payment terms"),
+    "payment_terms": _l("Payment terms"),
+    "contract_end": _l("Contract ends"),
+    "contractEnd": _l("Contract ends"),
+    "industry": _l("Industry"),
+    "employees": _l("Employees"),
+}
 COMPUTED = {
     "orders": _l("Orders"),
     "revenue": _l("Revenue"),
@@ -181,6 +191,15 @@ LINKS = {
     "alias": _l("The source said that both are one person"),
     "by_hand": _l("Joined by hand"),
     "suggested": _l("Suggested, and confirmed by a person"),
+}
+EVIDENCE = {
+    "name": _l("name"),
+    "birthday": _l("birthday"),
+    "address": _l("address"),
+    "city": _l("city"),
+    "phone": _l("phone"),
+    "email": _l("e-mail name"),
+    "user_id": _l("user id"),
 }
 GUARDS = {
     "limit": _l("Too many identities of one kind: kept apart"),

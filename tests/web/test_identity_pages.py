@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from crm.profiles.suggest import queue
 from tests import makers
 from tests.makers import identify
 from tests.profiles.test_undo import World, two_people
@@ -90,9 +91,37 @@ def test_what_guards_held_is_listed(world, browser_as):
     assert "Too many identities" in browser_as("viewer").get(f"/people/{world.pair[0]}/identity").text
 
 
+def test_pairs_are_confirmed_or_rejected_one_after_the_other(world, browser_as, now):
+    place = {"city": "Haifa", "address": {"street": "Herzl 12"}}
+    for n, name in enumerate(("Omer Katz", "עומר כץ", "Noa Adler", "נועה אדלר")):
+        world.process(identify({"name": name, "email": f"p{n}@example.com", **place}, at=world.ago(30 - n), anonymous_id=f"p{n}"))
+    queue.look(world.session, now)
+    world.session.commit()
+    browser = browser_as("marketer")
+    page = browser.get("/people/same")
+    assert "Side by side" in page.text
+    assert "Agree: name, address, city." in page.text
+    for act in ("yes", "no"):
+        pair = queue.waiting(world.session)[0]
+        answer = browser.post("/people/same", page="/people/same", one=pair.one_id, other=pair.other_id, act=act, level="certain")
+        assert answer.headers["Location"] == "/people/same?level=certain"
+    assert "Nobody seems to be known twice" in browser.get("/people/same").text
+    assert world.session.scalars(text("SELECT reason FROM links")).all() == ["suggested"]
+    assert set(world.session.scalars(text("SELECT state FROM suggestions"))) == {"confirmed", "rejected"}
+    browser.post("/people/same", page="/people/same", one=pair.one_id, other=pair.other_id, act="yes")
+    assert len(world.links()) == 1
+    assert world.differences() == []
+
+
 def test_every_page_speaks_hebrew(world, browser_as):
     browser = browser_as("admin")
-    for path in (f"/people/{world.pair[0]}/identity", f"/people/{world.pair[0]}/join?with={world.pair[1]}", "/people/held", "/settings/identity"):
+    for path in (
+        f"/people/{world.pair[0]}/identity",
+        f"/people/{world.pair[0]}/join?with={world.pair[1]}",
+        "/people/same",
+        "/people/held",
+        "/settings/identity",
+    ):
         answer = browser.get(path, language="he")
         assert answer.status_code == 200
         assert "Take apart" not in answer.text

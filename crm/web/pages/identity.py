@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 
 from flask import Blueprint, flash, redirect, render_template, request
@@ -17,12 +18,17 @@ from crm.profiles.find import find
 from crm.profiles.graph import graph, held, mark_seen
 from crm.profiles.guards import LIMITS
 from crm.profiles.models import KINDS
+from crm.profiles.suggest import queue
+from crm.profiles.suggest.judge import CERTAIN, LIKELY
+from crm.profiles.undo import SUGGESTED
 from crm.web import auth, users
 from crm.web.auth import MAKERS, requires
 from crm.web.db import db, settings
 
 bp = Blueprint("identity", __name__)
 LONGEST = 300
+QUEUE = 50  # pairs in the list
+LEVELS = (CERTAIN, LIKELY)
 
 
 @bp.get("/people/<uuid:profile_id>/identity")
@@ -76,6 +82,49 @@ def undo(link_id: int) -> Response:
     db().commit()
     flash(_("They are two profiles again. Nothing joins them by itself any more."), "ok")
     return redirect(f"/people/{parted.alone}")
+
+
+@bp.get("/people/same")
+@requires(*MAKERS)
+def same() -> str:
+    """Who may be known twice, one pair side by side, the others in a list."""
+    level = request.args.get("level") if request.args.get("level") in LEVELS else None
+    rows = queue.waiting(db(), level=level, limit=QUEUE)
+    chosen = next((row for row in rows if str(row.one_id) == request.args.get("one") and str(row.other_id) == request.args.get("other")), None)
+    shown = chosen or (rows[0] if rows else None)
+    both = compare(db(), shown.one_id, shown.other_id) if shown else None
+    return render_template("same.html", rows=rows, shown=shown, both=both, level=level, counts=queue.counts(db()), most=QUEUE)
+
+
+@bp.post("/people/same")
+@requires(*MAKERS)
+def decide() -> Response:
+    """Yes makes both one, no is remembered; then the next pair."""
+    one, other = request.form.get("one", type=uuid.UUID), request.form.get("other", type=uuid.UUID)
+    if one is None or other is None:
+        raise InvalidError(_("Choose a pair first."))
+    state, now, by = "confirmed" if request.form.get("act") == "yes" else "rejected", clock.now(), auth.me().name
+    kept = joining.again_if_stale(db(), lambda: _decide(one, other, state=state, by=by, now=now))
+    if kept is None:
+        flash(_("Somebody has decided about this pair already."), "bad")
+    elif state == "confirmed":
+        flash(_("They are one profile now. It can be taken back under “Identity”."), "ok")
+    else:
+        flash(_("Remembered: they are two people."), "ok")
+    db().commit()
+    return redirect("/people/same" + (f"?level={request.form['level']}" if request.form.get("level") in LEVELS else ""))
+
+
+def _decide(one: uuid.UUID, other: uuid.UUID, *, state: str, by: str, now: dt.datetime) -> uuid.UUID | None:
+    """Who they are now; None where somebody was faster."""
+    if not queue.decide(db(), one, other, state=state, by=by, now=now):
+        return None
+    if state == "rejected":
+        users.audit(db(), user_id=auth.me().user_id, action="suggestion.rejected", subject=str(one), detail={"other": str(other)})
+        return one
+    kept = joining.merge(db(), one, other, by=by, said="", now=now, currency=settings().currency, reason=SUGGESTED)
+    users.audit(db(), user_id=auth.me().user_id, action="people.joined", subject=str(kept), detail={"from": [str(one), str(other)], "suggested": True})
+    return kept
 
 
 @bp.get("/people/held")

@@ -1,0 +1,1 @@
+"""Who may be one person, for somebody to confirm: names and places in one alphabet, evidence weighed, a queue."""
