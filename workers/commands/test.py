@@ -17,7 +17,7 @@ RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
 
 def add_parser(subparsers: Subparsers) -> None:
     """`test [--full] [what pytest takes]`."""
-    parser = subparsers.add_parser("test", help="Run every check: style, types, import directions, tests.")
+    parser = subparsers.add_parser("test", help="Run every check: style, format, types, import directions, tests.")
     parser.add_argument("--full", action="store_true", help="larger counts and the real data sets; up to an hour")
     parser.set_defaults(call=call)
 
@@ -36,6 +36,7 @@ def checks() -> dict[str, list[str]]:
     programs = Path(sys.executable).parent
     return {
         "ruff": [str(programs / "ruff"), "check", "."],
+        "format": [str(programs / "ruff"), "format", "--check", "--quiet", "."],
         "mypy": [str(programs / "mypy"), "--no-error-summary"],
         "import directions": [str(programs / "lint-imports"), "--no-logo"],
         "tests": [sys.executable, "-m", "pytest", "-n", "2", "-q", "-rs"],
