@@ -17,6 +17,7 @@ import crm.events.importing.models
 import crm.events.models
 import crm.messages.models
 import crm.migrations
+import crm.profiles.account_models
 import crm.profiles.models
 import crm.profiles.privacy_models
 import crm.web.models

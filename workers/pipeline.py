@@ -20,7 +20,7 @@ from crm.events.inbox import Waiting
 from crm.events.quarantine import Holding
 from crm.events.read import UnreadableError, read
 from crm.events.spec import Accepted
-from crm.profiles import fold, people, tombstones
+from crm.profiles import accounts, fold, people, tombstones
 from crm.profiles.identify import StaleError, identify
 from crm.profiles.move import moved
 from crm.profiles.search import refresh_search
@@ -40,6 +40,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     orders.fold(session, events, currency=config.currency)
     carts.fold(session, events, known.people, currency=config.currency)
     ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
+    accounts.fold(session, events)
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
     computed.mark(session, {event.profile_id for event in events if computed.counts(event)})

@@ -135,8 +135,8 @@ class Suggestion(Base):
         CheckConstraint("state IN ('open', 'confirmed', 'rejected')", name="state"),
         Index("ix_suggestions_open", "level", "at", postgresql_where=text("state = 'open'")),
     )
-    one_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True)
-    other_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, index=True)
+    one_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"subject": "profile"})
+    other_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, index=True, info={"subject": "profile"})
     level: Mapped[str] = mapped_column(Text)
     agrees: Mapped[JsonList]  # codes: name, birthday, address, city, phone, email
     contradicts: Mapped[JsonList]

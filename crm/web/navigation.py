@@ -38,6 +38,7 @@ ITEMS = (
         "/people",
         under=(
             Item("list", _l("All people"), "users", "/people"),
+            Item("accounts", _l("Accounts"), "building", "/accounts"),
             Item("same", _l("Same person?"), "git-merge", "/people/same", MAKERS),
             Item("held", _l("Held by guards"), "shield-x", "/people/held", MAKERS),
             Item("imports", _l("Import"), "upload", "/imports", MAKERS),

@@ -35,6 +35,8 @@ EVENTS = {  # name -> (words, icon, tone)
     "Email Failed": (_l("E-mail failed"), "alert-circle", "bad"),
     "Email Outcome Unknown": (_l("E-mail with an uncertain outcome"), "help-octagon", ""),
     "Unsubscribed": (_l("Unsubscribed"), "mail-off", "bad"),
+    "Consent Granted": (_l("Consent given"), "circle-check", "ok"),
+    "Consent Refused": (_l("Consent refused"), "ban", ""),
     "Journey Ended": (_l("Run ended"), "route", ""),
     "Journey Requested": (_l("Journey asked for"), "route", ""),
     "Date Reached": (_l("Date reached"), "calendar", ""),
@@ -259,7 +261,7 @@ def reason(code: str | None) -> str:
     """A reason as a sentence; codes may carry a detail after a colon (`exit:Order Completed`)."""
     code = code or ""
     head, _colon, rest = code.partition(":")
-    if head == "exit" and rest:
+    if head in {"exit", "goal"} and rest:
         return str(_("The run ended: %(event)s.", event=event_title(rest)))
     return str(_(REASONS[head])) if head in REASONS else code
 

@@ -18,6 +18,7 @@ from crm.core import clock
 from crm.core.crypto import Keys
 from crm.core.errors import NotFoundError
 from crm.messages.log import Filters, messages
+from crm.profiles import accounts
 from crm.profiles.search import Who, search
 from crm.profiles.timeline import KINDS, timeline
 from crm.web import users
@@ -76,7 +77,7 @@ def older(profile_id: uuid.UUID) -> str:
 
 
 def _counted(profile_id: uuid.UUID) -> dict[str, Any]:
-    return {"counted": computed.of(db(), profile_id), "titles": computed.titles(db())}
+    return {"counted": computed.of(db(), profile_id), "titles": computed.titles(db()), "companies": accounts.of_profile(db(), profile_id)}
 
 
 def _timeline(profile_id: uuid.UUID) -> dict[str, Any]:

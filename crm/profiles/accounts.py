@@ -1,0 +1,262 @@
+"""Accounts (companies): folded from `group` calls and the company fields of orders, or kept by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from crm.core.errors import InvalidError, NotFoundError
+from crm.core.i18n import _l
+from crm.core.ids import new_id
+from crm.events import store
+from crm.events.spec import Happened
+from crm.profiles.account_models import ROLES, Account, AccountMember
+from crm.profiles.move import on_move, on_part
+
+EVENTS = ("group", "Order Completed")
+LONGEST = 200
+MAX_TRAITS = 300
+OWN = frozenset({"name", "domain", "website", "parent", "parent_id", "parentId", "role"})  # of a group call's traits: not kept as traits
+Stamp = list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one event says about one company and one person's part in it."""
+
+    key: str
+    profile_id: uuid.UUID
+    at: dt.datetime
+    accepted: int
+    trusted: bool
+    role: str
+    name: str | None
+    domain: str | None
+    parent: str | None
+    traits: Mapping[str, Any]
+
+    @property
+    def stamp(self) -> Stamp:
+        return [int(self.at.timestamp() * 1000), self.accepted]
+
+
+def fold(session: Session, events: Sequence[Happened]) -> None:
+    """Bring accounts and memberships up to date with a batch; nothing happens where none is about a company."""
+    said = list(_said(events))
+    if not said:
+        return
+    accounts = _ensure(session, said)
+    for one in sorted(said, key=lambda each: each.stamp):
+        if one.trusted:
+            _learn(accounts[one.key], one)
+    session.flush()
+    for one in said:
+        if one.trusted and one.parent:
+            _put_under(session, accounts[one.key], accounts[one.parent])
+    _join_in(session, said, accounts)
+
+
+def _said(events: Sequence[Happened]) -> Iterator[Said]:
+    for event in events:
+        if event.type == "group":
+            yield from _group(event)
+        elif event.name == "Order Completed":
+            yield from _order(event)
+
+
+def _group(event: Happened) -> Iterator[Said]:
+    traits = event.properties.get("traits")
+    traits = traits if isinstance(traits, dict) else {}
+    if key := _text(event.properties.get("groupId")):
+        parent = _text(traits.get("parent_id") or traits.get("parentId") or traits.get("parent"))
+        kept = {name: value for name, value in traits.items() if name not in OWN and len(name) <= LONGEST}
+        domain = _domain(traits.get("domain") or traits.get("website"))
+        yield Said(key, event.profile_id, event.occurred_at, event.accepted, event.trusted, _role(traits.get("role"), "member"), _text(traits.get("name")),
+                   domain, parent if parent != key else None, kept)  # fmt: skip
+
+
+def _order(event: Happened) -> Iterator[Said]:
+    company = event.properties.get("company")
+    said = company if isinstance(company, dict) else {"name": company}
+    key = _text(event.properties.get("company_id") or event.properties.get("companyId") or said.get("id") or said.get("name"))
+    if key:
+        name = _text(said.get("name") or event.properties.get("company_name"))
+        role = _role(event.properties.get("company_role"), "buyer")
+        yield Said(key, event.profile_id, event.occurred_at, event.accepted, event.trusted, role, name, _domain(said.get("domain")), None, {})
+
+
+def _ensure(session: Session, said: Sequence[Said]) -> dict[str, Account]:
+    """The accounts named, made where they are missing, locked in the order of their keys."""
+    keys = sorted({one.key for one in said} | {one.parent for one in said if one.parent})
+    session.execute(text(_MAKE), {"ids": [new_id() for _ in keys], "keys": keys})
+    found = session.scalars(select(Account).where(Account.key.in_(keys)).order_by(Account.key).with_for_update().execution_options(populate_existing=True))
+    return {account.key: account for account in found}
+
+
+def _learn(account: Account, one: Said) -> None:
+    traits, traits_at = dict(account.traits), dict(account.traits_at)
+    for name, value in {"name": one.name, "domain": one.domain, **one.traits}.items():
+        if (value is None and name in {"name", "domain"}) or traits_at.get(name, [-1]) >= one.stamp or (name not in traits_at and len(traits_at) >= MAX_TRAITS):
+            continue
+        traits_at[name] = one.stamp
+        if name in {"name", "domain"}:
+            setattr(account, name, value)
+        elif value is None:
+            traits.pop(name, None)
+        else:
+            traits[name] = value
+    if traits_at != account.traits_at:
+        account.traits, account.traits_at = traits, traits_at
+
+
+def _put_under(session: Session, account: Account, parent: Account) -> bool:
+    """Set the company above; one that stands below already would make a circle and is left out."""
+    if account.parent_id == parent.id:
+        return True
+    if account.id in above(session, parent.id):
+        return False
+    account.parent_id = parent.id
+    session.flush()
+    return True
+
+
+def above(session: Session, account_id: uuid.UUID) -> list[uuid.UUID]:
+    """An account and the ones over it, nearest first."""
+    return list(session.scalars(text(_ABOVE), {"id": account_id}))
+
+
+def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Account]) -> None:
+    """Memberships: the role of the latest event, since the earliest; what was set by hand stays."""
+    latest: dict[tuple[uuid.UUID, uuid.UUID], Said] = {}
+    first: dict[tuple[uuid.UUID, uuid.UUID], dt.datetime] = {}
+    for one in said:
+        key = (accounts[one.key].id, one.profile_id)
+        first[key] = min(first.get(key, one.at), one.at)
+        if key not in latest or latest[key].stamp < one.stamp:
+            latest[key] = one
+    rows = [(*key, one.role, first[key], one.at, one.accepted) for key, one in sorted(latest.items())]
+    names = ("accounts", "profiles", "roles", "since", "at", "accepted")
+    session.execute(text(_MEMBERS), dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True)))
+
+
+def refold(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
+    """The memberships of these profiles from the log anew; what was set by hand stays."""
+    ids = sorted(profile_ids)
+    session.execute(text("DELETE FROM account_members WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND NOT by_hand"), {"ids": ids})
+    said = list(_said(store.of_people(session, ids, EVENTS)))
+    if said:
+        _join_in(session, said, _ensure(session, said))
+
+
+def save(  # noqa: PLR0913  each is a field of the form
+    session: Session, *, key: str, name: str | None, domain: str | None, parent: str | None, traits: Mapping[str, Any], now: dt.datetime
+) -> Account:
+    """Make or change an account by hand or by API; InvalidError where the company above stands below it."""
+    if not _text(key):
+        raise InvalidError(_l("An account needs a key: what your systems call the company."))
+    one = Said(_text(key) or "", uuid.UUID(int=0), now, 0, True, "member", _text(name), _domain(domain), _text(parent), traits)
+    accounts = _ensure(session, [one])
+    _learn(accounts[one.key], one)
+    session.flush()
+    if one.parent and (one.parent == one.key or not _put_under(session, accounts[one.key], accounts[one.parent])):
+        raise InvalidError(_l("This company stands above that one already; a circle has no top."))
+    return accounts[one.key]
+
+
+def set_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID, role: str, now: dt.datetime) -> None:
+    """Give a person a part in an account by hand; InvalidError where the role is unknown."""
+    if role not in ROLES:
+        raise InvalidError(_l("There is no such role in an account."))
+    if session.get(Account, account_id) is None:
+        raise NotFoundError(_l("There is no such account."))
+    session.execute(text(_BY_HAND), {"account": account_id, "profile": profile_id, "role": role, "now": now})
+
+
+def remove_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID) -> bool:
+    """Take a person out; a later event may bring them in again. False where they had no part."""
+    gone = text("DELETE FROM account_members WHERE account_id = :account AND profile_id = :profile RETURNING 1")
+    return session.execute(gone, {"account": account_id, "profile": profile_id}).first() is not None
+
+
+def of_profile(session: Session, profile_id: uuid.UUID) -> list[tuple[Account, AccountMember]]:
+    """The accounts a person has a part in, by name."""
+    joined = select(Account, AccountMember).join(AccountMember, AccountMember.account_id == Account.id)
+    return [(account, member) for account, member in session.execute(joined.where(AccountMember.profile_id == profile_id).order_by(Account.name, Account.id))]
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).strip().replace("\x00", "")[:LONGEST] or None
+
+
+def _domain(value: Any) -> str | None:
+    """`https://www.Acme.co.il/about` becomes `acme.co.il`."""
+    said = (_text(value) or "").lower().split("//")[-1].split("/")[0].removeprefix("www.")
+    return said if "." in said and " " not in said and "@" not in said else None
+
+
+def _role(value: Any, default: str) -> str:
+    said = (_text(value) or "").lower()
+    return said if said in ROLES else default
+
+
+def _moved(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
+    """After a join the person has every part either had."""
+    if not _any(session, {one for pair in pairs for one in pair}):
+        return
+    params = {"from": [old for old, _ in pairs], "into": [new for _, new in pairs]}
+    session.execute(text(_HANDED_OVER), params)
+    session.execute(text("DELETE FROM account_members WHERE profile_id = ANY(CAST(:from AS uuid[]))"), params)
+    refold(session, {new for _, new in pairs})
+
+
+def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID], now: dt.datetime) -> None:
+    if _any(session, {owner, to}):
+        refold(session, {owner, to})
+
+
+def _any(session: Session, ids: Collection[uuid.UUID]) -> bool:
+    return bool(session.scalar(text("SELECT EXISTS (SELECT FROM account_members WHERE profile_id = ANY(CAST(:ids AS uuid[])))"), {"ids": list(ids)}))
+
+
+on_move.append(_moved)
+on_part.append(_parted)
+_MAKE = """
+INSERT INTO accounts (id, key, name) SELECT id, key, key FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[])) k(id, key) ON CONFLICT (key) DO NOTHING
+"""
+_ABOVE = """
+WITH RECURSIVE way AS (
+    SELECT id, parent_id, 0 AS steps FROM accounts WHERE id = :id
+    UNION ALL
+    SELECT a.id, a.parent_id, way.steps + 1 FROM way JOIN accounts a ON a.id = way.parent_id WHERE way.steps < 100
+) SELECT id FROM way ORDER BY steps
+"""
+_MEMBERS = """
+INSERT INTO account_members AS m (account_id, profile_id, role, since, said_at, said_accepted)
+SELECT * FROM unnest(CAST(:accounts AS uuid[]), CAST(:profiles AS uuid[]), CAST(:roles AS text[]), CAST(:since AS timestamptz[]), CAST(:at AS timestamptz[]),
+                     CAST(:accepted AS bigint[]))
+ON CONFLICT (account_id, profile_id) DO UPDATE SET
+    since = least(m.since, excluded.since),
+    role = CASE WHEN NOT m.by_hand AND (excluded.said_at, excluded.said_accepted) > (m.said_at, m.said_accepted) THEN excluded.role ELSE m.role END,
+    said_at = greatest(m.said_at, excluded.said_at),
+    said_accepted = CASE WHEN (excluded.said_at, excluded.said_accepted) > (m.said_at, m.said_accepted) THEN excluded.said_accepted ELSE m.said_accepted END
+"""
+_BY_HAND = """
+INSERT INTO account_members (account_id, profile_id, role, by_hand, since, said_at, said_accepted)
+VALUES (:account, :profile, :role, true, :now, :now, 0)
+ON CONFLICT (account_id, profile_id) DO UPDATE SET (role, by_hand) = (excluded.role, true)
+"""
+_HANDED_OVER = """
+INSERT INTO account_members AS m (account_id, profile_id, role, by_hand, since, said_at, said_accepted)
+SELECT DISTINCT ON (m.account_id, p.into_id) m.account_id, p.into_id, m.role, true, m.since, m.said_at, m.said_accepted
+FROM unnest(CAST(:from AS uuid[]), CAST(:into AS uuid[])) p(from_id, into_id) JOIN account_members m ON m.profile_id = p.from_id
+WHERE m.by_hand ORDER BY m.account_id, p.into_id, m.said_at DESC
+ON CONFLICT (account_id, profile_id) DO UPDATE SET (role, by_hand) = (excluded.role, true) WHERE NOT m.by_hand
+"""
