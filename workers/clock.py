@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crm.core import clock
 from crm.core.config import Config
+from crm.events.importing import uploads
 from journeys import dates
 from workers.due import due
 from workers.housekeeping import CHORES
@@ -65,6 +66,13 @@ def reach_dates(ours: Tools) -> None:
         ours.hints.hint("drain")
 
 
+def tidy_files(ours: Tools) -> None:
+    """Remove uploaded files whose month is over."""
+    with ours.sessions() as session:
+        if done := uploads.tidy(session, ours.config.home, clock.now()):
+            log.info("uploads_tidied", files=done)
+
+
 def lead(config: Config, stop: threading.Event, on_lead: Callable[[], Callable[[], None]]) -> None:
     """Stand for election until `stop`; `on_lead` begins the leader's work and returns what ends it."""
     while not stop.is_set():
@@ -104,6 +112,7 @@ def begin(ours: Tools) -> Callable[[], None]:
     scheduler.add_job(sweep, "interval", seconds=1, args=[ours])
     scheduler.add_job(keep_house, "interval", minutes=1, args=[ours], next_run_time=clock.now())
     scheduler.add_job(reach_dates, "cron", minute="*/15", args=[ours], next_run_time=clock.now())
+    scheduler.add_job(tidy_files, "interval", hours=1, args=[ours], next_run_time=clock.now())
     scheduler.start()
     return lambda: scheduler.shutdown(wait=False)
 

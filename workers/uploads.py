@@ -21,6 +21,8 @@ from crm.consent.models import Topic
 from crm.core import clock
 from crm.core.config import Config
 from crm.core.crypto import Keys
+from crm.core.errors import InvalidError, KesherError
+from crm.core.i18n import _l
 from crm.events import inbox
 from crm.events.importing import load, readers, uploads
 from crm.events.importing.models import WORKING, Upload
@@ -38,6 +40,9 @@ ROOM = 4_000  # rows that may wait in the inbox: an import never puts more than 
 SLICE_S = 15.0  # a worker gives way after this long
 REPORT_EVERY = 2_000  # lines
 LOCK = 0x75706C64  # advisory, with the upload's number: one worker each
+
+BROKEN = _l("Something broke while this file was worked on. Try again; if it stays, tell an admin: the log says more.")
+CHANGED = _l("The file is not the same any more, because somebody in it was erased meanwhile. Undo this import and upload the file again.")
 
 log = structlog.get_logger()
 Now = Callable[[], dt.datetime]
@@ -67,7 +72,8 @@ def work(sessions: sessionmaker[Session], config: Config, now: Now = clock.now, 
             raise  # the database is away or a deadlock: nothing is lost, a later slice goes on
         except Exception as error:  # noqa: BLE001  one bad file must not stop the others; it is shown with its reason
             log.warning("upload_failed", upload=found.id, error=f"{type(error).__name__}: {error}"[:500])
-            _set(job, found.status, status="failed", error=str(error)[:1000], ended_at=now())
+            said = str(error) if isinstance(error, KesherError) else BROKEN
+            _set(job, found.status, status="failed", error=said, ended_at=now())
             done = 1
         guard.commit()
     return done
@@ -100,21 +106,17 @@ def _check(job: Work) -> int:
         if number % REPORT_EVERY == 0 and not _set(job, "checking", position=file.position(), total=file.total, unit=file.unit, progress_at=job.now()):
             return 1
     with job.sessions() as session:
-        counts = reading.tally.as_dict() | people.counts(session) | _known_lines(session, job.upload)
+        counts = reading.tally.as_dict() | people.counts(session)
     _set(job, "checking", status="checked", counts=counts, position=file.total, total=file.total, ended_at=job.now())
     return 1
-
-
-def _known_lines(session: Session, upload: Upload) -> dict[str, int]:
-    """How many events of this file are in already."""
-    done = session.scalar(select(Import.done).where(Import.id == upload.import_id)) if upload.import_id else 0
-    return {"in_already": done or 0}
 
 
 def _run(job: Work) -> int:
     """Append chunks while the inbox has room, each with its consents and the progress in one transaction."""
     upload, (reading, file) = job.upload, _reading(job)
     row = _begin(job)
+    if row.done and readers.digest(uploads.stored(job.config.home, upload)) != bytes(upload.file_digest):
+        raise InvalidError(CHANGED)  # its lines would be counted from another place
     with Rejects(uploads.rejects(job.config.home, upload)) as rejects:
         times: dict[str, str] = {}
         calls = _calls(rejects.through(reading.outcomes(file.lines)), times)

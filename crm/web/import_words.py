@@ -10,10 +10,12 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from crm.core.i18n import _l
+from crm.events.importing.models import Upload
 from crm.events.importing.outcomes import BAD_CALL, BAD_VALUE, DUPLICATE, FUTURE, LATE, NO_EVENT, NO_IDENTITY, OUTSIDE, UNREADABLE
 from crm.events.importing.rejects import LEFT_OUT, harmless
 from crm.web.isolates import bdi, ltr, num
 
+OWN_SOURCE = "Imports"
 CHANGEABLE = frozenset({"new", "ready", "checked", "failed", "undone"})
 ACTS = {"check": "checking", "run": "running", "cancel": "cancelled", "undo": "undoing", "stop": "ready", "discard": ""}
 AUDITED = {"run": "import.started", "cancel": "import.cancelled", "undo": "import.undone", "discard": "import.discarded"}
@@ -75,6 +77,22 @@ REASONS = {
     DUPLICATE: _l("The same as an earlier line"),
     LEFT_OUT: _l("Taken without one value"),
 }
+
+
+def changeable(row: Upload) -> bool:
+    """Whether its columns may still be chosen: nothing of it is in."""
+    return row.status in CHANGEABLE and row.import_id is None
+
+
+def source(name: str) -> Markup | str:
+    """The source an import belongs to."""
+    return str(_("Imports")) if name == OWN_SOURCE else bdi(name)
+
+
+def file(name: str) -> Markup:
+    """A file's name, its ending kept behind it in both directions."""
+    stem, dot, ending = name.rpartition(".")
+    return bdi(stem) + ltr(f".{ending}") if stem and dot and len(ending) <= 5 else bdi(name)
 
 
 def state(status: str) -> tuple[str, str, str]:

@@ -21,6 +21,7 @@ from crm.events.importing.recognise import Recognised
 LARGEST = 50 * 1024 * 1024  # bytes of an upload
 KEPT = dt.timedelta(days=30)  # how long a file and its rejects stay on disk
 _BLOCK = 1 << 20
+_OF_THE_CHECK = ("known", "new", "apart")  # counts that an import keeps from the dry run before it
 _NEXT: Mapping[str, Sequence[str]] = {  # state -> those it may follow
     "ready": ("new", "ready", "checked", "failed", "undone"),
     "checking": ("ready", "checked", "failed", "undone"),
@@ -119,9 +120,11 @@ def mapping_of(upload: Upload) -> language.Mapping:
 def move(session: Session, upload: Upload, *, to: str, now: dt.datetime) -> None:
     """Into the next state, under the row's lock; InvalidError where that cannot follow the present one."""
     session.refresh(upload, with_for_update=True)
-    if upload.status not in _NEXT[to]:
+    if upload.status not in _NEXT[to] or (upload.import_id is not None and to in {"ready", "checking"}):
         raise InvalidError(_l("This cannot be done now: the import has gone on meanwhile. Look at its page again."))
     upload.status = to
+    if to == "checking" or (to == "running" and upload.import_id is None):
+        upload.counts = {name: upload.counts[name] for name in _OF_THE_CHECK if to == "running" and name in upload.counts}
     if to in WORKING:
         upload.started_at, upload.progress_at, upload.ended_at, upload.position, upload.total, upload.error = now, now, None, 0, 0, ""
     elif to == "cancelled":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Response, flash, redirect, render_template, request
+from flask import Blueprint, Response, flash, redirect, render_template, request, stream_with_context
 from flask.blueprints import BlueprintSetupState
 from flask_babel import gettext as _
 from flask_login import current_user
@@ -35,7 +35,6 @@ from crm.web.db import db, settings
 
 bp = Blueprint("imports", __name__, url_prefix="/imports")
 PAGE = 30
-OWN_SOURCE = "Imports"
 _FORM_ROOM = 64 * 1024  # bytes around a file
 _NOTHING: dict[str, Any] = {"source": "", "as_of": "", "event": "", "external": "", "currency": "", "consent": None}
 _COLUMN = re.compile(r"^('?)c(\d+)(?=[: ])")
@@ -110,7 +109,7 @@ def progress(number: int) -> str | AnyResponse:
 def columns(number: int) -> str | AnyResponse:
     """What each column means: as chosen before, else as guessed."""
     row = _upload(number)
-    if row.status not in said.CHANGEABLE:
+    if not said.changeable(row):
         return redirect(f"/imports/{number}")
     return _columns(row, row.settings or {})
 
@@ -120,7 +119,7 @@ def columns(number: int) -> str | AnyResponse:
 def choose(number: int) -> str | AnyResponse:
     """Read the file in another way, or keep what was chosen."""
     row = _upload(number)
-    if row.status not in said.CHANGEABLE:
+    if not said.changeable(row):
         return redirect(f"/imports/{number}")
     form = request.form.to_dict()
     try:
@@ -144,7 +143,7 @@ def choose(number: int) -> str | AnyResponse:
 def preview(number: int) -> str | AnyResponse:
     """The first lines as they will be read, with what is wrong marked."""
     row = _upload(number)
-    if row.status not in said.CHANGEABLE or not row.mapping:
+    if not said.changeable(row) or not row.mapping:
         return redirect(f"/imports/{number}")
     lines = wizard.preview(uploads.stored(settings().home, row), uploads.mapping_of(row), now=clock.now())
     choices = _choices(row.settings, uploads.look(row, settings().home))
@@ -183,7 +182,7 @@ def rejects(number: int) -> AnyResponse:
     if not path.exists():
         raise NotFoundError(_("There is no such list any more; it is kept for a month."))
     name = f"rejected-{row.id}.csv"
-    body = list(_translated(path, row))
+    body = stream_with_context(_translated(path, row))
     return Response(body, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
@@ -208,12 +207,12 @@ def _columns(row: Upload, chosen: Mapping[str, Any]) -> str:
     found = uploads.look(row, settings().home)
     kind = chosen.get("kind") or guess.guess_kind(found.columns)
     choices = _choices({**chosen, "kind": kind}, found)
-    sources = db().execute(select(Source.id, Source.name).where(Source.id != SYSTEM_SOURCE, Source.name != OWN_SOURCE).order_by(Source.name)).all()
+    sources = db().execute(select(Source.id, Source.name).where(Source.id != SYSTEM_SOURCE, Source.name != said.OWN_SOURCE).order_by(Source.name)).all()
     topics = {topic.name: topic.title for topic in db().scalars(select(Topic).order_by(Topic.name))}
     return render_template(
         "imports-columns.html", row=row, found=found, kind=kind, choices=choices, chosen=_NOTHING | dict(chosen), said=said, sources=sources, topics=topics,
         roles=wizard.ROLES[kind], types=wizard.TYPES, kinds=wizard.KINDS, channels=ADDRESS_OF, encodings=recognise.ENCODINGS,
-        delimiters=recognise.DELIMITERS, today=_here(clock.now()).date(), own_source=OWN_SOURCE,
+        delimiters=recognise.DELIMITERS, today=_here(clock.now()).date(), own_source=said.OWN_SOURCE,
     )  # fmt: skip
 
 
@@ -260,7 +259,7 @@ def _keep(row: Upload, chosen: dict[str, Any]) -> None:
 
 def _source(wanted: str) -> int:
     found = db().get(Source, int(wanted)) if wanted.isdecimal() else None
-    return found.id if found is not None and found.id != SYSTEM_SOURCE else load.source(db(), name=OWN_SOURCE)
+    return found.id if found is not None and found.id != SYSTEM_SOURCE else load.source(db(), name=said.OWN_SOURCE)
 
 
 def _as_of(day: str) -> dt.datetime:
