@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -50,11 +49,6 @@ def of_people(session: Session, profile_ids: Collection[uuid.UUID]) -> Carts:
                               row.status, row.closed_at, row.order_id, row.recovered)  # fmt: skip
             found.setdefault(row.profile_id, []).append(state)
     return found
-
-
-def ref(event: Happened) -> dict[str, Any]:
-    """How others refer to the cart of an event: by the shop's id, or by the moment it was open."""
-    return {"source_id": event.source_id, "key": cart.cart_id(event.properties), "at": event.occurred_at.isoformat()}
 
 
 def look_up(carts: Iterable[CartState], wanted: Mapping[str, Any]) -> CartState | None:
@@ -116,11 +110,6 @@ def _save(session: Session, carts: Sequence[CartState]) -> None:
             "recovered": [c.recovered for c in carts],
         },
     )
-
-
-def abandoned_before(now: dt.datetime) -> dt.datetime:
-    """A cart unchanged since then counts as abandoned."""
-    return now - cart.ABANDONED_AFTER
 
 
 _LOAD = "SELECT * FROM carts WHERE profile_id = ANY(CAST(:ids AS uuid[])) ORDER BY profile_id, opened_at, key"

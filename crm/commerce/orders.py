@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -40,14 +39,6 @@ def reown(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
         keys = sorted(first)
         columns = {"sources": [s for s, _ in keys], "numbers": [n for _, n in keys], "owners": [first[key] for key in keys], "ids": list(profile_ids)}
         session.execute(text(_REOWN), columns)
-
-
-def revenue_of(session: Session, profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, tuple[int, Decimal]]]:
-    """Per profile and currency: number of orders not cancelled, and revenue net of refunds."""
-    found: dict[uuid.UUID, dict[str, tuple[int, Decimal]]] = {}
-    for profile_id, money, count, net in session.execute(text(_REVENUE), {"ids": list(profile_ids)}):
-        found.setdefault(profile_id, {})[money] = (count, net)
-    return found
 
 
 def _load(session: Session, keys: Collection[tuple[int, str]]) -> Keys:
@@ -87,10 +78,6 @@ def _save(session: Session, orders: Sequence[OrderState]) -> None:
         raise StaleError
 
 
-_REVENUE = """
-SELECT profile_id, currency, count(*) FILTER (WHERE ordered_at IS NOT NULL AND cancelled_at IS NULL), sum(revenue - refunded)
-FROM orders WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id, currency
-"""
 _REOWN = """
 UPDATE orders o SET profile_id = k.owner
 FROM unnest(CAST(:sources AS integer[]), CAST(:numbers AS text[]), CAST(:owners AS uuid[])) k(source_id, order_id, owner)

@@ -23,7 +23,6 @@ from crm.events.spec import LANES, Call, lane_of
 MAX_HOPS = 8
 LANE_LOCK = 0x6C616E65  # first half of the advisory lock of a lane
 COLUMNS = ("received_at", "source_id", "trusted", "origin", "lane", "sent_at", "hops", "cause", "body")
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
