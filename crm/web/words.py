@@ -35,7 +35,7 @@ EVENTS = {  # name -> (words, icon, tone)
     "Email Failed": (_l("E-mail failed"), "alert-circle", "bad"),
     "Email Outcome Unknown": (_l("E-mail with an uncertain outcome"), "help-octagon", ""),
     "Unsubscribed": (_l("Unsubscribed"), "mail-off", "bad"),
-    "Consent Granted": (_l("Consent given"), "circle-check", "ok"),
+    "Consent Granted": (_l("Consent given"), "circle-check-filled", "ok"),
     "Consent Refused": (_l("Consent refused"), "ban", ""),
     "Journey Ended": (_l("Run ended"), "route", ""),
     "Journey Requested": (_l("Journey asked for"), "route", ""),

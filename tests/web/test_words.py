@@ -54,6 +54,11 @@ def test_every_reason_of_the_gate_is_a_sentence() -> None:
     assert all(text.endswith(".") for text in words.REASONS.values())
 
 
+def test_what_kesher_itself_notes_about_a_person_has_a_name_in_both_languages() -> None:
+    made = {"Consent Granted", "Consent Refused", "Unsubscribed", "Email Sent", "Email Opened", "Email Link Clicked", "Journey Ended"}
+    assert made <= set(words.EVENTS)
+
+
 def test_styles_know_no_left_and_right() -> None:
     for path in [WEB / "static/kesher.css", *WEB.glob("templates/*.html")]:
         found = SIDES.search(path.read_text())
