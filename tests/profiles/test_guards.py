@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from sqlalchemy import text
 
@@ -96,3 +98,15 @@ def test_two_user_ids_and_unproven_claims_are_reported(world):
     assert len(makers.profiles(world.session)) == 2
     assert reports(world) == {("two_users", "email"): 1, ("unproven", "email"): 1}
     assert world.differences() == []
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not os.environ.get("KESHER_TEST_FULL"), reason="100,000 events: set KESHER_TEST_FULL=1")
+def test_fifty_thousand_devices_are_stopped_and_told(session, now):
+    world = World(session, now)
+    for start in range(0, 50_000, 2_000):
+        numbers = range(start, start + 2_000)
+        pipeline.run(session, [accepted(track("Page", at=world.ago(50), anonymous_id=f"a{n}"), now) for n in numbers], now, makers.config())
+        pipeline.run(session, [accepted(identify({}, at=world.ago(40), user_id="1", anonymous_id=f"a{n}"), now) for n in numbers], now, makers.config())
+    assert session.scalar(text("SELECT count(*) FROM identities WHERE profile_id = :p"), {"p": world.owner("user_id", "1")}) == 101
+    assert reports(world) == {("limit", "anonymous_id"): 49_900}

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from crm.profiles.suggest import queue
+from crm.web.tokens import create_token
 from tests import makers
 from tests.makers import identify
 from tests.profiles.test_undo import World, two_people
@@ -125,3 +126,20 @@ def test_every_page_speaks_hebrew(world, browser_as):
         answer = browser.get(path, language="he")
         assert answer.status_code == 200
         assert "Take apart" not in answer.text
+
+
+def test_the_api_joins_and_parts(world, app):
+    token = create_token(world.session, name="robot", role="marketer")
+    world.session.commit()
+    client, headers = app.test_client(), {"Authorization": f"Bearer {token}"}
+    dana, other = world.pair
+    kept = client.post(f"/api/v1/profiles/{dana}/joins", json={"other": str(other), "reason": "same phone"}, headers=headers)
+    assert kept.status_code == 200
+    graph = client.get(f"/api/v1/profiles/{other}/joins", headers=headers).json
+    assert graph["id"] == kept.json["id"]
+    [link] = [part["link"] for part in graph["parts"] if part["link"]]
+    assert (link["by"], link["said"], link["reason"]) == ("API: robot", "same phone", "by_hand")
+    assert client.post(f"/api/v1/links/{link['id']}/undo", json={}, headers=headers).json["rest"] == kept.json["id"]
+    again = client.post(f"/api/v1/links/{link['id']}/undo", json={}, headers=headers)
+    assert (again.status_code, again.json["error"]) == (400, "This was taken apart before.")
+    assert world.differences() == []

@@ -1,0 +1,82 @@
+"""What becomes of runs and messages when a join is taken back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.messages import joining
+from crm.messages.facts import _recent
+from crm.profiles import rebuild
+from journeys.engine import wake_due
+from tests.journeys.test_engine import CONFIG, go, minutes, shop
+from tests.makers import identify, product, track
+
+__all__ = ["shop"]
+
+
+def owner(session: Session, value: str) -> object:
+    return session.scalar(text("SELECT profile_id FROM identities WHERE value = :v"), {"v": value})
+
+
+def join(session: Session, one: object, other: object, now: dt.datetime) -> int:
+    joining.merge(session, one, other, by="Dana", said="", now=now, currency="ILS")
+    return rebuild.edges(session)[-1].id
+
+
+def two(session: Session, now: dt.datetime) -> tuple[object, object]:
+    go(session, now - minutes(9), identify({"email": "a@example.com"}, at=now - minutes(9), anonymous_id="a"))
+    go(session, now - minutes(8), identify({"email": "b@example.com"}, at=now - minutes(8), anonymous_id="b"))
+    return owner(session, "a"), owner(session, "b")
+
+
+def whose(session: Session, table: str) -> list[object]:
+    return list(session.scalars(text(f"SELECT DISTINCT profile_id FROM {table}")))
+
+
+def test_a_run_goes_back_with_its_wakeup_and_steps(session: Session, now: dt.datetime) -> None:
+    a, b = two(session, now)
+    go(session, now, track("Product Added", product("vase", cart_id="c1"), at=now, anonymous_id="b"))
+    link = join(session, a, b, now)
+    assert whose(session, "runs") == whose(session, "wakeups") == [a]
+    joining.unmerge(session, link, by="Dana", said="", now=now, currency="ILS")
+    assert whose(session, "runs") == whose(session, "wakeups") == [b]
+    wake_due(session, now + minutes(61), 100, CONFIG)
+    assert whose(session, "messages") == whose(session, "run_steps") == [b]
+
+
+def test_a_run_started_meanwhile_goes_where_its_event_went_with_what_was_not_sent_yet(session: Session, now: dt.datetime) -> None:
+    a, b = two(session, now)
+    link = join(session, a, b, now)
+    go(session, now, track("Product Added", product("vase", cart_id="c1"), at=now, anonymous_id="b"))
+    go(session, now, track("Product Added", product("cup", cart_id="c2"), at=now, anonymous_id="a"))
+    wake_due(session, now + minutes(61), 100, CONFIG)
+    session.execute(text("UPDATE messages SET status = 'sent', sent_at = :at, address = 'b@example.com' WHERE relevant_if->'cart'->>'key' = 'c1'"), {"at": now})
+    joining.unmerge(session, link, by="Dana", said="", now=now + minutes(62), currency="ILS")
+    runs = dict(session.execute(text("SELECT key, profile_id FROM runs")).all())
+    assert runs == {"10:c1": b, "10:c2": a}
+    assert dict(session.execute(text("SELECT status, profile_id FROM messages")).all()) == {"sent": a, "queued": a}
+
+
+def test_what_was_sent_meanwhile_counts_for_both(session: Session, now: dt.datetime) -> None:
+    a, b = two(session, now)
+    link = join(session, a, b, now)
+    go(session, now, track("Product Added", product("vase", cart_id="c1"), at=now, anonymous_id="b"))
+    wake_due(session, now + minutes(61), 100, CONFIG)
+    session.execute(text("UPDATE messages SET status = 'sent', sent_at = :at, address = 'b@example.com'"), {"at": now})
+    joining.unmerge(session, link, by="Dana", said="", now=now + minutes(62), currency="ILS")
+    template = session.scalar(text("SELECT template FROM messages"))
+    for profile_id in (a, b):
+        asked = type("Asked", (), {"profile_id": profile_id, "template": template, "id": profile_id})()
+        assert {row[0] for row in _recent(session, [asked], now + minutes(63))} == {"b@example.com"}
+
+
+def test_pages_too_tell_journeys_of_joins() -> None:
+    code = "import workers.web; from crm.profiles.move import on_part; print([hook.__module__ for hook in on_part])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "journeys.moves" in said
+    assert "crm.commerce.computed" in said
