@@ -24,6 +24,7 @@ from crm.profiles import accounts, fold, people, tombstones
 from crm.profiles.identify import StaleError, identify
 from crm.profiles.move import moved
 from crm.profiles.search import refresh_search
+from crm.segments.refresh import refresh
 
 BATCH = 2_000
 TRIES = 5  # of a batch whose identities somebody else keeps taking
@@ -44,6 +45,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
     computed.mark(session, {event.profile_id for event in events if computed.counts(event)})
+    refresh(session, events, known.people, now, config)
     journeys.engine.on_events(session, events, now, config)
 
 
@@ -114,7 +116,7 @@ def _run_again_if_stale(session: Session, batch: Sequence[Accepted], now: dt.dat
 
 
 def _holding(row: Waiting, reason: str, detail: str) -> Holding:
-    return Holding(row.received_at, row.source_id, row.trusted, row.origin, row.sent_at, reason, detail, row.body)
+    return Holding(row.received_at, row.source_id, row.trusted, row.origin, row.sent_at, reason, detail, row.body, row.hops, row.cause)
 
 
 def _ensure_months(sessions: sessionmaker[Session], accepted: Sequence[Accepted]) -> None:

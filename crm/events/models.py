@@ -91,7 +91,8 @@ class Event(Base):
     name: Mapped[str] = mapped_column(Text)  # "Product Added"; for page and screen "Page Viewed", "Screen Viewed"; else the type
     origin: Mapped[str] = mapped_column(Text)
     trusted: Mapped[bool]
-    identities: Mapped[JsonList] = mapped_column(info={"personal": "events"})  # [[kind, value, verified], …] as they came; a fourth, "left", where a guard kept it from leading anywhere
+    # [[kind, value, verified], …] as they came; a fourth, "left", where a guard kept it from leading anywhere
+    identities: Mapped[JsonList] = mapped_column(info={"personal": "events"})
     properties: Mapped[Json] = mapped_column(info={"personal": "events"})
     context: Mapped[Json] = mapped_column(info={"personal": "events"})
     hops: Mapped[int] = mapped_column(SmallInteger)
@@ -110,6 +111,8 @@ class QuarantinedCall(Base):
     sent_at: Mapped[Time | None]
     reason: Mapped[str] = mapped_column(Text)  # too_large | no_identity | no_name | bad_json | too_old | failed | …
     detail: Mapped[str] = mapped_column(Text)
+    hops: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # a chain goes on where it was when it is replayed
+    cause: Mapped[str | None] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text, info={"personal": "events", "subject": "call"})
     replayed_at: Mapped[Time | None]
 

@@ -22,7 +22,7 @@ MAX_PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A call to hold: how it came, why it is held (a code and a sentence), its JSON text."""
+    """A call to hold: how it came, why it is held (a code and a sentence), its JSON text; what made it and how long that chain is."""
 
     received_at: dt.datetime
     source_id: int
@@ -32,6 +32,8 @@ class Holding:
     reason: str
     detail: str
     body: str
+    hops: int = 0
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def _row(held: QuarantinedCall, now: dt.datetime) -> inbox.NewRow:
     happened = min(_happened(call, held), held.received_at)
     call.timestamp, call.sent_at = happened.isoformat(), None
     origin = HISTORY if now - happened > PRESENT else held.origin
-    return inbox.NewRow(held.source_id, held.trusted, origin, call)
+    return inbox.NewRow(held.source_id, held.trusted, origin, call, hops=held.hops, cause=held.cause)
 
 
 def _happened(call: Call, held: QuarantinedCall) -> dt.datetime:

@@ -67,6 +67,14 @@ def test_keshers_own_call_needs_no_identity(session: Session, now: dt.datetime) 
     assert quarantine.replay(session, ids=ids, now=now).count == 1
 
 
+def test_a_chain_of_causes_goes_on_where_it_was(session: Session, now: dt.datetime) -> None:
+    body = '{"type":"track","event":"Run Ended","profileId":"p"}'
+    quarantine.hold(session, [Holding(now, SYSTEM_SOURCE, True, "live", None, "failed", "Because.", body, hops=7, cause="run:1")])
+    quarantine.replay(session, ids=list(session.scalars(select(QuarantinedCall.id))), now=now)
+    (row,) = came_back(session, now)
+    assert (row.hops, row.cause) == (7, "run:1")
+
+
 def test_pages_go_on_where_the_last_one_ended(session: Session, now: dt.datetime) -> None:
     ids = held(session, *[GOOD] * 5, at=now)
     other = held(session, GOOD, at=now, source_id=11)
