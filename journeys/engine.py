@@ -67,7 +67,8 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
     profiles = sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit}).all()))
     if not profiles:
         return 0
-    due = set(session.scalars(text("SELECT run_id FROM wakeups WHERE profile_id = ANY(:profiles) AND due_at <= :now"), {"profiles": profiles, "now": now}).all())
+    spent = text("SELECT run_id FROM wakeups WHERE profile_id = ANY(:profiles) AND due_at <= :now")
+    due = set(session.scalars(spent, {"profiles": profiles, "now": now}).all())
     active = [passage for passage in runs.active_of(session, board, profiles) if passage.id in due]
     if gone := due - {passage.id for passage in active}:
         session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(gone)})

@@ -22,6 +22,7 @@ class Journey(Base):
     status: Mapped[str] = mapped_column(Text)
     problem: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int | None]  # the published number that new runs take
+    paused_at: Mapped[Time | None]  # since when it is paused
     created_at: Mapped[Time] = mapped_column(server_default=func.now())
 
 

@@ -15,11 +15,11 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from journeys import design, drawing, pages_designer, publish, view
+from journeys import design, drawing, pages_designer, presets, publish, view
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
 from journeys.view import JourneyRow, RunFilters, RunView
-from journeys.words import REFUSED, ending, events_in_words, label, named, say, way, why
+from journeys.words import REFUSED, duration, ending, events_in_words, label, named, say, way, why
 
 bp = Blueprint("journeys", __name__, template_folder="templates")
 bp.register_blueprint(design.bp)
@@ -32,6 +32,12 @@ STATES = {  # status -> (words, tone, icon)
     "stopped": (_l("Stopped"), "", ""),
 }
 RUN_STATES = {"active": (_l("Going on"), "acc"), "done": (_l("Over"), ""), "failed": (_l("Failed"), "bad")}
+DONE = {
+    "pause": _l("Paused. Every run is held where it is, and every message not yet on its way."),
+    "resume": _l("Going on."),
+    "stop": _l("Stopped. Its runs are over."),
+    "retry": _l("Failed runs go on from where they stand."),
+}
 PAGE = 50
 
 
@@ -56,6 +62,8 @@ def journey(slug: str) -> str:
         picture=drawing.draw(graph) if graph else None,
         outline=drawing.outline(graph) if graph else [],
         here=view.standing(db(), row.id),
+        failed=view.failed(db(), row.id),
+        waits=presets.waits(graph) if graph else None,
         counts=counts,
         page=view.runs(db(), RunFilters(journey=slug), limit=10),
         refused=view.refusals(db(), journey_id=row.id, since=row.since),
@@ -100,22 +108,40 @@ def pulse() -> str:
     return _page("pulse.html", runs_now=runs_now, in_journeys=in_journeys)
 
 
-@bp.post("/journeys/<slug>/<any(pause, resume, stop):action>")
+@bp.post("/journeys/<slug>/<any(pause, resume, stop, retry):action>")
 @requires(*MAKERS)
 def act(slug: str, action: str) -> Response:
-    """Pause, resume or stop, and write down who did."""
+    """Pause, resume, stop, or let failed runs go on, and write down who did."""
+    now, how = clock.now(), request.form.get("how") or "catch_up"
     try:
-        if action == "stop":
-            publish.stop(db(), slug, now=clock.now())
+        if action == "resume":
+            publish.resume(db(), slug, now=now, how=how)
         else:
-            {"pause": publish.pause, "resume": publish.resume}[action](db(), slug)
+            {"pause": publish.pause, "stop": publish.stop, "retry": publish.retry}[action](db(), slug, now=now)
     except InvalidError:
         db().rollback()
         flash(_("The journey has changed meanwhile; look at it again."), "bad")
     else:
         users.audit(db(), user_id=me().user_id, action=f"journey.{action}", subject=slug)
         db().commit()
-        flash({"pause": _("Paused. Every run is held where it is."), "resume": _("Going on."), "stop": _("Stopped. Its runs are over.")}[action], "ok")
+        flash(str(_(DONE[action])), "ok")
+    return redirect(f"/journeys/{slug}")
+
+
+@bp.post("/journeys/<slug>/wait")
+@requires(*MAKERS)
+def change_wait(slug: str) -> Response:
+    """Publish the journey with another waiting time for carts; whoever waits now waits by the new one."""
+    row, wanted = _row(slug), request.form.get("for", "")
+    graph = _graph(row.id, row.version)
+    node = presets.cart_wait(graph) if graph else None
+    if graph is None or node is None or wanted not in presets.WAITS:
+        raise InvalidError(_("This journey has no wait that could be changed here; edit it."))
+    changed = presets.with_wait(graph, node, wanted)
+    done = publish.publish_moving(db(), slug, changed, choice=publish.Choice("same"), now=clock.now(), by=me().email)
+    users.audit(db(), user_id=me().user_id, action="journey.publish", subject=f"{slug} {done.version}")
+    db().commit()
+    flash(_("Version %(n)s is live; runs that wait took it over: %(moved)s.", n=done.version, moved=done.moved), "ok")
     return redirect(f"/journeys/{slug}")
 
 
@@ -142,5 +168,5 @@ def _row(slug: str) -> JourneyRow:
 
 def _page(template: str, **values: Any) -> str:
     words: dict[str, Any] = {"say": say, "named": named, "label": label, "way": way, "why_of": why, "ending": ending}
-    words |= {"graph_for": graph_for, "events_in_words": events_in_words}
+    words |= {"graph_for": graph_for, "events_in_words": events_in_words, "duration": duration}
     return render_template(f"journeys/{template}", states=STATES, run_states=RUN_STATES, refused_words=REFUSED, triggers=TRIGGERS, **words, **values)

@@ -62,6 +62,7 @@ class Published:
 
 
 CHOICES = ("old", "same", "chosen", "exit")
+RESUMES = ("catch_up", "shift", "drop")
 
 
 def publish_moving(  # noqa: PLR0913
@@ -96,7 +97,7 @@ def _move(session: Session, journey: Journey, number: int, moves: Sequence[tuple
     columns = {"ids": [each[0] for each in moves], "nodes": [each[1] for each in moves], "anew": [each[2] for each in moves]}
     session.execute(_MOVE, {**columns, "number": number, "now": now})
     if journey.status == "live":
-        session.execute(_WAKE_ALL, {"id": journey.id})
+        _wake(session, [each[0] for each in moves if each[2]])
 
 
 def _end(session: Session, runs: Sequence[uuid.UUID], reason: str, now: dt.datetime) -> None:
@@ -105,23 +106,34 @@ def _end(session: Session, runs: Sequence[uuid.UUID], reason: str, now: dt.datet
     outbox.withdraw(session, runs, reason, now)
 
 
-def pause(session: Session, slug: str) -> None:
-    """Hold every run where it is; new ones begin and wait at their first step. Nothing is dropped."""
+def pause(session: Session, slug: str, *, now: dt.datetime) -> None:
+    """Hold every run where it is and every message not yet on its way; new runs begin and wait at their first step. Nothing is dropped."""
     _alone(session)
     journey = _journey(session, slug)
     if journey.status != "live":
         raise InvalidError(f"only a live journey can be paused; this one is {journey.status}")
-    journey.status = "paused"
+    journey.status, journey.paused_at = "paused", now
     session.execute(text("DELETE FROM wakeups w USING runs r WHERE r.id = w.run_id AND r.journey_id = :id"), {"id": journey.id})
+    outbox.hold(session, slug, now)
     session.flush()
 
 
-def resume(session: Session, slug: str) -> None:
-    """Let a paused or broken journey go on: what came due meanwhile moves at once."""
+def resume(session: Session, slug: str, *, now: dt.datetime, how: str = "catch_up") -> None:
+    """Let a paused or broken journey go on. `catch_up`: what came due meanwhile moves at once; `shift`: every wait lasts longer by
+    the pause; `drop`: runs that came due meanwhile end."""
     _alone(session)
     journey = _journey(session, slug)
     if journey.status not in {"paused", "broken"}:
         raise InvalidError(f"only a paused or broken journey can be resumed; this one is {journey.status}")
+    if how not in RESUMES:
+        raise InvalidError(f"a journey is resumed by one of {', '.join(RESUMES)}")
+    asked = {"id": journey.id, "since": journey.paused_at or now, "now": now}
+    if how == "shift":
+        session.execute(_SHIFT, asked)
+    elif how == "drop":
+        _end(session, list(session.scalars(_MISSED, asked)), "dropped", now)
+    journey.paused_at = None
+    outbox.release(session, slug, now)
     _revive(session, journey)
 
 
@@ -129,19 +141,26 @@ def stop(session: Session, slug: str, *, now: dt.datetime) -> int:
     """End the journey and all its runs, and take back what was not yet sent; returns how many runs ended."""
     _alone(session)
     journey = _journey(session, slug)
-    journey.status, journey.problem = "stopped", None
-    ended = list(
-        session.scalars(
-            update(RunRow)
-            .where(RunRow.journey_id == journey.id, RunRow.status == "active")
-            .values(status="done", ended_at=now, end_reason="stopped", due_at=None)
-            .returning(RunRow.id)
-        )
-    )
-    session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": ended})
-    outbox.withdraw(session, ended, "stopped", now)
+    journey.status, journey.problem, journey.paused_at = "stopped", None, None
+    ended = list(session.scalars(select(RunRow.id).where(RunRow.journey_id == journey.id, RunRow.status == "active")))
+    _end(session, ended, "stopped", now)
+    outbox.withdraw(session, outbox.waiting_runs(session, slug), "stopped", now)
     session.flush()
     return len(ended)
+
+
+def retry(session: Session, slug: str, *, now: dt.datetime) -> int:
+    """Let every failed run of a journey go on from where it stands; returns how many."""
+    _alone(session)
+    journey = _journey(session, slug)
+    runs = list(session.scalars(_RETRY, {"id": journey.id, "now": now}))
+    if journey.status == "live":
+        _wake(session, runs)
+    return len(runs)
+
+
+def _wake(session: Session, runs: Sequence[uuid.UUID]) -> None:
+    session.execute(_WAKE, {"runs": list(runs)})
 
 
 def _graph(session: Session, journey_id: int, number: int) -> dict[str, Any]:
@@ -169,7 +188,22 @@ def _revive(session: Session, journey: Journey) -> None:
 _WAKE_ALL = text("""
     INSERT INTO wakeups (run_id, profile_id, due_at)
     SELECT id, profile_id, due_at FROM runs WHERE journey_id = :id AND status = 'active' AND due_at IS NOT NULL
-    ON CONFLICT (run_id) DO UPDATE SET due_at = least(wakeups.due_at, excluded.due_at)
+    ON CONFLICT (run_id) DO NOTHING
+""")
+_WAKE = text("""
+    INSERT INTO wakeups (run_id, profile_id, due_at)
+    SELECT id, profile_id, due_at FROM runs WHERE id = ANY(:runs) AND due_at IS NOT NULL
+    ON CONFLICT (run_id) DO UPDATE SET due_at = excluded.due_at
+""")
+_SHIFT = text("""
+    UPDATE runs SET due_at = due_at + (CAST(:now AS timestamptz) - greatest(entered_at, CAST(:since AS timestamptz))),
+                    entered_at = entered_at + (CAST(:now AS timestamptz) - greatest(entered_at, CAST(:since AS timestamptz)))
+    WHERE journey_id = :id AND status = 'active' AND due_at IS NOT NULL
+""")
+_MISSED = text("SELECT id FROM runs WHERE journey_id = :id AND status = 'active' AND due_at BETWEEN :since AND :now")
+_RETRY = text("""
+    UPDATE runs SET status = 'active', steps = 0, error = NULL, ended_at = NULL, end_reason = NULL, due_at = :now
+    WHERE journey_id = :id AND status = 'failed' RETURNING id
 """)
 _MOVE = text("""
     UPDATE runs r

@@ -22,7 +22,7 @@ from journeys.board import Board
 from journeys.node import ENDED, Effect, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import Passage
 
-WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version")  # endings that take back what was not yet sent
+WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version", "dropped")  # endings that take back what was not yet sent
 
 
 @dataclass(frozen=True, slots=True)

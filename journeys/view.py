@@ -124,6 +124,11 @@ def versions(session: Session, journey_id: int) -> list[dict[str, Any]]:
     return [{"number": row.number, "published_at": row.published_at.isoformat(), "published_by": row.published_by} for row in rows]
 
 
+def failed(session: Session, journey_id: int) -> int:
+    """How many runs failed and wait for somebody."""
+    return session.scalar(text("SELECT count(*) FROM runs WHERE status = 'failed' AND journey_id = :id"), {"id": journey_id}) or 0
+
+
 def standing(session: Session, journey_id: int) -> dict[str, int]:
     """node -> runs there now."""
     rows = session.execute(text("SELECT node, count(*) FROM runs WHERE status = 'active' AND journey_id = :id GROUP BY node"), {"id": journey_id})

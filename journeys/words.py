@@ -21,6 +21,7 @@ ENDINGS = {
     "cart_closed": _l("the cart was ordered or emptied"),
     "merged": _l("went on in the run of another profile, now the same person"),
     "new_version": _l("a new version of the journey ended it"),
+    "dropped": _l("came due while the journey was paused, and was dropped when it went on"),
     "stopped": _l("somebody stopped the journey"),
     "too_many_steps": _l("went in circles and was stopped"),
 }
@@ -84,10 +85,15 @@ def say(sentence: Sentence) -> str:
     return str(_(sentence.text, **values))
 
 
+def duration(value: dt.timedelta) -> str:
+    """`5 minutes`."""
+    amount = write_duration(value)
+    return str(format_unit(int(amount[:-1]), UNITS[amount[-1]], locale=region()))
+
+
 def _value(name: str, value: object) -> object:
     if isinstance(value, dt.timedelta):
-        amount = write_duration(value)
-        return format_unit(int(amount[:-1]), UNITS[amount[-1]], locale=region())
+        return duration(value)
     if isinstance(value, list):
         return events_in_words(value) if name == "events" else format_list([str(each) for each in value], locale=region())
     return value

@@ -122,5 +122,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "clicked": _l("A link in it was followed."),
         "merged": _l("Two runs became one when their profiles were joined; the older one sends."),
         "stopped": _l("Its journey was stopped before it was sent."),
+        "journey_paused": _l("Its journey is paused; the message goes on when the journey does."),
+        "new_version": _l("A new version of its journey ended the run before it was sent."),
+        "dropped": _l("Its run came due while the journey was paused, and was dropped when it went on."),
     }
 )

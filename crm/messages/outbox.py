@@ -16,6 +16,8 @@ from crm.core.ids import new_id
 from crm.core.json import dumps
 from crm.messages.models import Template
 
+FAR = dt.timedelta(days=36_500)  # until somebody resumes the journey
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -59,6 +61,24 @@ def withdraw(session: Session, run_ids: Sequence[uuid.UUID], reason: str, now: d
     return len(session.execute(text(_WITHDRAW), params).all())
 
 
+def hold(session: Session, journey: str, now: dt.datetime) -> int:
+    """Keep what a journey has waiting until it is released; what is marked `sending` is on its way. Returns how many."""
+    return len(session.execute(text(_HOLD), {"journey": journey, "far": now + FAR, "now": now}).all())
+
+
+def release(session: Session, journey: str, now: dt.datetime) -> int:
+    """Let what `hold` kept go on to the gate; returns how many."""
+    count = len(session.execute(text(_RELEASE), {"journey": journey, "now": now}).all())
+    if count:
+        hint(session, "deliver")
+    return count
+
+
+def waiting_runs(session: Session, journey: str) -> list[uuid.UUID]:
+    """Runs of a journey, over or not, with messages that wait."""
+    return list(session.scalars(text(_WAITING), {"journey": journey}))
+
+
 def _row(request: Request, template: Template | None) -> dict[str, Any]:
     return {
         "id": new_id(),
@@ -100,6 +120,24 @@ WITH n AS (
 )
 SELECT id FROM new
 """
+_HOLD = """
+WITH kept AS (
+  UPDATE outbox o SET due_at = :far FROM messages m
+  WHERE m.journey = :journey AND o.message_id = m.id AND o.lease_until IS NULL RETURNING o.message_id, o.profile_id
+), marked AS (
+  UPDATE messages m SET status = 'held', reason = 'journey_paused' FROM kept WHERE m.id = kept.message_id
+)
+INSERT INTO message_decisions (profile_id, message_id, stage, answer, reason, at)
+SELECT profile_id, message_id, 'queued', 'hold', 'journey_paused', CAST(:now AS timestamptz) FROM kept RETURNING message_id
+"""
+_RELEASE = """
+WITH freed AS (
+  UPDATE messages m SET status = 'queued', reason = NULL FROM outbox o
+  WHERE m.journey = :journey AND m.reason = 'journey_paused' AND o.message_id = m.id AND o.lease_until IS NULL RETURNING m.id
+)
+UPDATE outbox o SET due_at = :now FROM freed WHERE o.message_id = freed.id RETURNING o.message_id
+"""
+_WAITING = "SELECT DISTINCT m.run_id FROM outbox o JOIN messages m ON m.id = o.message_id WHERE m.journey = :journey AND m.run_id IS NOT NULL"
 _WITHDRAW = """
 WITH gone AS (
   DELETE FROM outbox o USING messages m

@@ -185,11 +185,11 @@ def test_joining_runs_of_the_same_named_cart_keeps_the_older(session: Session, n
 
 def test_pause_holds_and_resume_goes_on(session: Session, now: dt.datetime) -> None:
     go(session, now, added(now))
-    publish.pause(session, "abandoned_cart")
+    publish.pause(session, "abandoned_cart", now=now)
     assert wake_due(session, now + minutes(90), 100, CONFIG) == 0
     go(session, now + minutes(10), added(now + minutes(10), "bella"))
     assert (len(runs(session)), waiting(session), messages(session)) == (2, 0, [])
-    publish.resume(session, "abandoned_cart")
+    publish.resume(session, "abandoned_cart", now=now)
     assert wake_due(session, now + minutes(90), 100, CONFIG) == 2
     assert len(messages(session)) == 2
 
@@ -200,10 +200,10 @@ def test_an_event_in_a_pause_is_not_lost(session: Session, now: dt.datetime) -> 
     waits["nodes"] = HELLO["nodes"] | {"rest": rest}
     publish.publish(session, "waits", waits, now=now)
     go(session, now, track("Signed Up", at=now, user_id="anna"))
-    publish.pause(session, "waits")
+    publish.pause(session, "waits", now=now)
     go(session, now + minutes(1), track("Replied", at=now + minutes(1), user_id="anna"))
     assert messages(session) == []
-    publish.resume(session, "waits")
+    publish.resume(session, "waits", now=now)
     wake_due(session, now + minutes(2), 100, CONFIG)
     assert messages(session) == [("hello", "queued")]
 
@@ -232,10 +232,10 @@ def test_installing_again_changes_nothing(session: Session, now: dt.datetime) ->
 
 def test_only_what_can_be_done_is_done(session: Session, now: dt.datetime) -> None:
     with pytest.raises(InvalidError, match="only a paused or broken journey"):
-        publish.resume(session, "abandoned_cart")
-    publish.pause(session, "abandoned_cart")
+        publish.resume(session, "abandoned_cart", now=now)
+    publish.pause(session, "abandoned_cart", now=now)
     with pytest.raises(InvalidError, match="only a live journey"):
-        publish.pause(session, "abandoned_cart")
+        publish.pause(session, "abandoned_cart", now=now)
 
 
 class Nothing(Settings):
@@ -284,7 +284,7 @@ def test_a_node_that_raises_breaks_its_journey_and_nothing_else(session: Session
     wake_due(session, now + minutes(61), 100, CONFIG)
     assert messages(session) == [("abandoned_cart", "queued")]
     monkeypatch.setattr(Fragile, "whole", True)
-    publish.resume(session, "fragile")
+    publish.resume(session, "fragile", now=now)
     wake_due(session, now + minutes(61), 100, CONFIG)
     assert sorted(messages(session)) == [("abandoned_cart", "queued"), ("hello", "queued"), ("hello", "queued")]
 
