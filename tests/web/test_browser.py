@@ -36,6 +36,7 @@ PAGES = (
     "/templates/{template}?width=text",
     "/sources",
     "/sources/{source}",
+    "/imports",
     "/quarantine",
     "/settings/users",
     "/settings/tokens",

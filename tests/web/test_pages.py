@@ -39,6 +39,7 @@ PAGES = {
     "/sources": MAKERS,
     "/sources/{source}": MAKERS,
     "/sources/{source}/live": MAKERS,
+    "/imports": MAKERS,
     "/quarantine": MAKERS,
     "/mailbox": MAKERS,
     "/mailbox/{mail}": MAKERS,
