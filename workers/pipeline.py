@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 import journeys.engine
@@ -24,7 +25,6 @@ from crm.profiles import accounts, fold, people, tombstones
 from crm.profiles.identify import StaleError, identify
 from crm.profiles.move import moved
 from crm.profiles.search import refresh_search
-from crm.segments.refresh import refresh
 
 BATCH = 2_000
 TRIES = 5  # of a batch whose identities somebody else keeps taking
@@ -45,7 +45,6 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
     computed.mark(session, {event.profile_id for event in events if computed.counts(event)})
-    refresh(session, events, known.people, now, config)
     journeys.engine.on_events(session, events, now, config)
 
 
@@ -82,7 +81,7 @@ def _read(rows: Sequence[Waiting]) -> tuple[list[Accepted], list[Holding]]:
             held.append(_holding(row, error.reason, str(error)))
         except Exception as error:  # noqa: BLE001  a row that cannot even be read must not stop the others
             log.warning("event_unreadable", accepted=row.id, exc_info=True)
-            held.append(_holding(row, "failed", f"{type(error).__name__}: {error}"[:2000]))
+            held.append(_holding(row, "failed", _why(error)))
     return accepted, held
 
 
@@ -96,8 +95,8 @@ def _run_halving(session: Session, batch: Sequence[Accepted], rows: dict[int, Wa
         if is_passing(error) or isinstance(error, StaleError):
             raise
         if len(batch) == 1:
-            log.warning("event_quarantined", accepted=batch[0].id, error=f"{type(error).__name__}: {error}"[:500])
-            return [_holding(rows[batch[0].id], "failed", f"{type(error).__name__}: {error}"[:2000])]
+            log.warning("event_quarantined", accepted=batch[0].id, error=_why(error))
+            return [_holding(rows[batch[0].id], "failed", _why(error))]
         half = len(batch) // 2
         return _run_halving(session, batch[:half], rows, now, config) + _run_halving(session, batch[half:], rows, now, config)
     return []
@@ -113,6 +112,12 @@ def _run_again_if_stale(session: Session, batch: Sequence[Accepted], now: dt.dat
                 raise
         else:
             return
+
+
+def _why(error: Exception) -> str:
+    """What a person reads in quarantine: the database's own words, not the statement they are about."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return f"{type(cause).__name__}: {cause}"[:500]
 
 
 def _holding(row: Waiting, reason: str, detail: str) -> Holding:

@@ -101,9 +101,7 @@ def publish(session: Session, source: Source, now: dt.datetime) -> bool:
     values = {"channel": source.about.channel, "topic": source.about.topic, "purpose": source.about.purpose, "version": number, "problem": None}
     session.execute(insert(Template).values(name=source.name, **values).on_conflict_do_update(index_elements=["name"], set_=values))
     session.execute(
-        insert(TemplateVersion).values(
-            name=source.name, version=number, content=source.content, sample=source.sample, digest=digest, published_at=now
-        )
+        insert(TemplateVersion).values(name=source.name, version=number, content=source.content, sample=source.sample, digest=digest, published_at=now)
     )
     return True
 

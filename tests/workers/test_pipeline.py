@@ -117,6 +117,15 @@ def test_one_poisonous_call_among_two_thousand_is_found_in_seconds(sessions: ses
     assert asked(sessions, "SELECT body::jsonb->>'messageId', detail FROM quarantine") == [("m1234", "RuntimeError: this one")]
 
 
+def test_quarantine_speaks_the_databases_words_and_shows_no_statement(
+    sessions: sessionmaker[Session], now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.store, "append", lambda session, *_: session.execute(text("SELECT 1 / 0 WHERE :who <> ''"), {"who": "dana@shop.example"}))
+    put(sessions, [makers.track("Page Viewed", at=now, anonymous_id="a")], now)
+    assert drain(sessions) == 1
+    assert asked(sessions, "SELECT detail FROM quarantine") == [("DivisionByZero: division by zero",)]
+
+
 @pytest.mark.parametrize("state", ["40P01", "57P01", "53100", None])
 def test_a_failure_that_passes_blames_no_call(sessions: sessionmaker[Session], now: dt.datetime, monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
     class PassingError(psycopg.OperationalError):
