@@ -10,7 +10,7 @@ from typing import Any
 from crm.core.config import Config
 from crm.core.crypto import Keys
 
-OPEN, CLICK, UNSUBSCRIBE, CART = "message.open", "message.click", "message.unsubscribe", "message.cart"
+OPEN, CLICK, UNSUBSCRIBE, CART, MINE = "message.open", "message.click", "message.unsubscribe", "message.cart", "message.mine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,14 @@ class Links:
         """Brings the cart back."""
         return f"{self.base_url}/cart/{self._token(CART)}"
 
+    @property
+    def mine(self) -> str:
+        """Shows whoever got the message what is known about them."""
+        return f"{self.base_url}/mine/{self._token(MINE)}"
+
     def tracked(self, target: str) -> str:
         """A link that counts the click and goes on to `target`; other schemes and our own pages stay as they are."""
-        if not target.startswith(("http://", "https://")) or target.startswith((f"{self.base_url}/u/", f"{self.base_url}/cart/")):
+        if not target.startswith(("http://", "https://")) or target.startswith((f"{self.base_url}/u/", f"{self.base_url}/cart/", f"{self.base_url}/mine/")):
             return target
         return f"{self.base_url}/c/{self._token(CLICK, u=target)}"
 
