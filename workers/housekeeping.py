@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from crm.consent.ledger import seal
 from crm.messages.deliver import expire_leases
 from crm.profiles.suggest import queue
+from crm.segments.refresh import measure_sizes
 from workers.migrate import ensure_partitions
 
 DEDUPE_WINDOW = dt.timedelta(days=30)
@@ -59,9 +60,14 @@ def find_people_known_twice(session: Session, now: dt.datetime) -> int:
     return queue.look(session, now)
 
 
+def measure_segments(session: Session, now: dt.datetime) -> int:
+    """How large each segment is."""
+    return measure_sizes(session, now)
+
+
 _FORGET = """
 WITH gone AS (
     DELETE FROM event_keys WHERE key IN (SELECT key FROM event_keys WHERE seen_at < :before AND NOT forever LIMIT :limit) RETURNING 1
 ) SELECT count(*) FROM gone
 """
-CHORES: Sequence[Chore] = (make_partitions, settle_leases, seal_consents, forget_event_keys, drop_inbox_days, find_people_known_twice)
+CHORES: Sequence[Chore] = (make_partitions, settle_leases, seal_consents, forget_event_keys, drop_inbox_days, find_people_known_twice, measure_segments)

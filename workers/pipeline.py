@@ -25,6 +25,7 @@ from crm.profiles import accounts, fold, people, tombstones
 from crm.profiles.identify import StaleError, identify
 from crm.profiles.move import moved
 from crm.profiles.search import refresh_search
+from crm.segments.refresh import refresh
 
 BATCH = 2_000
 TRIES = 5  # of a batch whose identities somebody else keeps taking
@@ -45,6 +46,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
     computed.mark(session, {event.profile_id for event in events if computed.counts(event)})
+    refresh(session, events, known.people, now, config)
     journeys.engine.on_events(session, events, now, config)
 
 

@@ -12,6 +12,7 @@ from crm.commerce import computed
 from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
+from crm.segments import refresh
 from journeys import engine
 from workers import leaving, pipeline, uploads
 from workers.due import due
@@ -20,6 +21,7 @@ from workers.queue import Name, app, connect
 
 TURN_S = 1.0  # a task gives way after this long and hints itself again, so that no kind of work starves another
 BATCH = 500
+LAPSES = 5_000
 
 log = structlog.get_logger()
 _tools: list[Tools] = []
@@ -87,6 +89,22 @@ def compute() -> None:
     """Count traits anew for whom events have changed, and by the hour for everybody."""
     ours = _tools[0]
     _repeat(ours, "compute", lambda: computed.work(ours.sessions, ours.config, clock.now))
+
+
+@app.task(name="kesher.segments")  # type: ignore[untyped-decorator]
+def segments() -> None:
+    """Find the members of new segments, and look again where a window has lapsed."""
+    ours = _tools[0]
+
+    def step() -> int:
+        with ours.sessions() as session:
+            done = refresh.fill(session, clock.now(), ours.config) or refresh.lapse_due(session, clock.now(), LAPSES, ours.config)
+            session.commit()
+        if done:
+            _hint_what_became_due(ours)
+        return done
+
+    _repeat(ours, "segments", step)
 
 
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:

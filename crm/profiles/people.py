@@ -34,6 +34,7 @@ class Person:
     commerce_accepted: int | None = None
     apart: list[int] | None = None  # undone links on whose one side it stands
     new: bool = False
+    born: bool = False  # in this batch
     touched: bool = False  # times only
     changed: bool = False  # anything a search or a page shows
     refold: bool = False  # carts and orders must be folded again from the log
@@ -75,7 +76,7 @@ class Person:
 
 def born(at: dt.datetime, now: dt.datetime) -> Person:
     """A new, anonymous profile with its bucket drawn."""
-    return Person(new_id(int(now.timestamp() * 1000)), random.randrange(BUCKETS), False, "", {}, {}, at, at, new=True)  # noqa: S311
+    return Person(new_id(int(now.timestamp() * 1000)), random.randrange(BUCKETS), False, "", {}, {}, at, at, new=True, born=True)  # noqa: S311
 
 
 def lock(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person]:

@@ -1,0 +1,67 @@
+"""Rows of who belongs together: segments, their members, when time alone may change one, how large they were."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, Text, text
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm.core.db import Base, Json, Time
+
+
+class Segment(Base):
+    """A rule over profiles. `filling` until its present members were found once; a rule that raises makes it `broken`."""
+
+    __tablename__ = "segments"
+    __table_args__ = (CheckConstraint("status IN ('filling', 'live', 'broken')", name="status"),)
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    slug: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    rule: Mapped[Json]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    status: Mapped[str] = mapped_column(Text, server_default="filling")
+    problem: Mapped[str | None] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # as of the last folding of `segment_moves`
+    created_at: Mapped[Time]
+    changed_at: Mapped[Time]
+
+
+class Membership(Base):
+    """Who is in a segment now, and since when."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (Index("ix_memberships_segment", "segment_id", "profile_id"),)
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "segments"})
+    segment_id: Mapped[int] = mapped_column(primary_key=True)
+    since: Mapped[Time]
+
+
+class Lapse(Base):
+    """When to look at a profile's membership again though nothing happened: a window lapses. A thin queue."""
+
+    __tablename__ = "segment_lapses"
+    __table_args__ = (Index("ix_segment_lapses_due_at", "due_at"),)
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "segments"})
+    segment_id: Mapped[int] = mapped_column(primary_key=True)
+    due_at: Mapped[Time] = mapped_column(primary_key=True)
+
+
+class SegmentMove(Base):
+    """How many came and left in one batch: appended by workers that must not wait for each other, folded into sizes each minute."""
+
+    __tablename__ = "segment_moves"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    segment_id: Mapped[int]
+    came: Mapped[int]
+    went: Mapped[int]
+
+
+class SegmentSize(Base):
+    """How large a segment was at the end of an hour."""
+
+    __tablename__ = "segment_sizes"
+    segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[Time] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,269 @@
+"""4 WHICH: who came in and who left, for the segments that what happened can change; and when time alone does."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, ProgrammingError
+from sqlalchemy.orm import Session
+
+from crm.core.config import Config
+from crm.core.crypto import Keys
+from crm.events import inbox
+from crm.events.models import HISTORY, LIVE
+from crm.events.spec import Happened
+from crm.profiles.move import on_move, on_part
+from crm.profiles.people import Person
+from crm.segments import store
+from crm.segments.evaluate import statement
+from crm.segments.rule import Place
+from crm.segments.store import Loaded
+
+FILLING = 0x73656732
+ENTERED, LEFT = "Segment Entered", "Segment Left"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One profile came into a segment, or left it."""
+
+    profile_id: uuid.UUID
+    segment_id: int
+    slug: str
+    entered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What an event about a move names as its cause."""
+
+    cause: str
+    hops: int = 0
+    origin: str = LIVE
+
+
+def place_of(config: Config) -> Place:
+    """The installation as rules see it."""
+    return Place(Keys(config.secret_key), config.timezone)
+
+
+def refresh(session: Session, events: Sequence[Happened], people: Mapping[uuid.UUID, Person], now: dt.datetime, config: Config) -> list[Move]:
+    """Look again at the segments a batch can change, for the people it can change; the caller holds their locks.
+
+    Moves are appended as events, of history where only history touched the person. A segment that is still being filled gets a mark instead.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": store.LOCK})
+    segments = store.load(session, "live", "filling")
+    if not segments:
+        return []
+    touched = _touched(segments, events, people)
+    whys = _whys(events)
+    return _evaluate(session, segments, touched, lambda profile_id: whys.get(profile_id, Why("segments")), now, place_of(config))
+
+
+def lapse_due(session: Session, now: dt.datetime, limit: int, config: Config) -> int:
+    """Look again where a window has lapsed; returns how many were looked at. People somebody else holds come back later."""
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": store.LOCK})
+    segments = store.load(session, "live")
+    rows = session.execute(text(_DUE), {"now": now, "limit": limit, "segments": store.ids(segments)}).all()
+    locked = set(session.scalars(text(_LOCK), {"ids": sorted({row.profile_id for row in rows})})) if rows else set()
+    due: dict[int, set[uuid.UUID]] = defaultdict(set)
+    for row in rows:
+        if row.profile_id in locked:
+            due[row.segment_id].add(row.profile_id)
+    _evaluate(session, segments, due, lambda _: Why("time"), now, place_of(config))
+    if len(locked) < len({row.profile_id for row in rows}):
+        session.execute(text(_GONE), {"now": now})
+    return sum(len(ids) for ids in due.values())
+
+
+def fill(session: Session, now: dt.datetime, config: Config) -> int:
+    """Find the members of every segment that waits for it, silently; returns how many segments that was."""
+    if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": FILLING}):
+        return 0  # another worker is at it
+    filled = 0
+    for segment in store.load(session, "filling"):
+        rebuild(session, segment, now, config)
+        session.execute(text("UPDATE segments SET status = 'live' WHERE id = :id AND status = 'filling'"), {"id": segment.id})
+        filled += 1
+    return filled
+
+
+def rebuild(session: Session, segment: Loaded, now: dt.datetime, config: Config) -> tuple[int, int]:
+    """Compute all members anew and write the difference, without events; returns how many came and left."""
+    made = statement(segment.tree, now=now, place=place_of(config), ids=None)
+    values = made.values | {"segment": segment.id, "now": now}
+    session.execute(text("DROP TABLE IF EXISTS segment_found"))
+    session.execute(text(f"CREATE TEMP TABLE segment_found ON COMMIT DROP AS SELECT * FROM ({made.sql}) x WHERE inside OR due_at IS NOT NULL"), values)
+    came = session.execute(text(_FILL), values).scalar_one()
+    went = session.execute(text(_EMPTY), values).scalar_one()
+    session.execute(
+        text(
+            "INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT profile_id, :segment, due_at FROM segment_found WHERE due_at IS NOT NULL ON CONFLICT DO NOTHING"  # noqa: E501
+        ),
+        values,
+    )
+    session.execute(text("DELETE FROM segment_moves WHERE segment_id = :segment"), values)
+    session.execute(text("UPDATE segments SET size = (SELECT count(*) FROM memberships WHERE segment_id = :segment) WHERE id = :segment"), values)
+    session.execute(text(_NOTE_SIZE), {"at": now.replace(minute=0, second=0, microsecond=0)})
+    return came, went
+
+
+def measure_sizes(session: Session, now: dt.datetime) -> int:
+    """Fold what came and went into the sizes, and note the size of this hour."""
+    folded = session.execute(text(_FOLD)).scalar_one()
+    if folded or not session.scalar(text("SELECT EXISTS (SELECT FROM segment_sizes WHERE at = :at)"), {"at": now.replace(minute=0, second=0, microsecond=0)}):
+        session.execute(text(_NOTE_SIZE), {"at": now.replace(minute=0, second=0, microsecond=0)})
+    return int(folded)
+
+
+def move_members(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
+    """After a join memberships are both's; the next look decides which of them stay."""
+    params: dict[str, Any] = {"from": [old for old, _ in pairs], "into": [new for _, new in pairs], "now": now}
+    session.execute(text(_INHERIT), params)
+    for table in ("memberships", "segment_lapses"):
+        session.execute(text(f"DELETE FROM {table} WHERE profile_id = ANY(CAST(:from AS uuid[]))"), params)
+    session.execute(text(_MARK_ALL), {"ids": sorted(set(params["into"])), "now": now})
+
+
+def part_members(session: Session, from_id: uuid.UUID, to_id: uuid.UUID, _rows: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """After an undone join both sides are looked at again, in every segment."""
+    session.execute(text(_MARK_ALL), {"ids": [from_id, to_id], "now": now})
+
+
+on_move.append(move_members)
+on_part.append(part_members)
+
+
+def _touched(segments: Sequence[Loaded], events: Sequence[Happened], people: Mapping[uuid.UUID, Person]) -> dict[int, set[uuid.UUID]]:
+    by_event: dict[str, set[uuid.UUID]] = defaultdict(set)
+    by_trait: dict[str, set[uuid.UUID]] = defaultdict(set)
+    for event in events:
+        by_event[event.name].add(event.profile_id)
+        if "consent" in event.context:
+            by_event["*consent"].add(event.profile_id)
+        for trait in event.traits:
+            by_trait[trait].add(event.profile_id)
+    born = {p.id for p in people.values() if p.born}
+    joined = {p.id for p in people.values() if p.refold}
+    touched: dict[int, set[uuid.UUID]] = {}
+    for segment in segments:
+        mine = set(joined) | (born if segment.reads.birth else set())
+        for names, index in ((segment.reads.events, by_event), (segment.reads.traits, by_trait)):
+            for name in names & index.keys():
+                mine |= index[name]
+        if mine:
+            touched[segment.id] = mine
+    return touched
+
+
+def _whys(events: Sequence[Happened]) -> dict[uuid.UUID, Why]:
+    """The last event of each person, live ones before history."""
+    found: dict[uuid.UUID, Why] = {}
+    for event in sorted(events, key=lambda e: e.origin != HISTORY):
+        found[event.profile_id] = Why(f"event:{event.accepted}", event.hops, event.origin)
+    return found
+
+
+def _evaluate(  # noqa: PLR0913, PLR0917
+    session: Session, segments: Sequence[Loaded], touched: Mapping[int, set[uuid.UUID]], why: Callable[[uuid.UUID], Why], now: dt.datetime, place: Place
+) -> list[Move]:
+    """Segments come nested ones first, so that one look at each suffices."""
+    moves: list[Move] = []
+    moved: dict[str, set[uuid.UUID]] = defaultdict(set)
+    for segment in segments:
+        ids = set(touched.get(segment.id, ())).union(*(moved[slug] for slug in segment.reads.segments))
+        if not ids:
+            continue
+        if segment.status == "filling":
+            session.execute(text(_MARK), {"ids": sorted(ids), "segment": segment.id, "now": now})
+            continue
+        mine = _look(session, segment, sorted(ids), now, place)
+        moved[segment.slug] |= {move.profile_id for move in mine}
+        moves += mine
+    _tell(session, moves, why, now)
+    return moves
+
+
+def _look(session: Session, segment: Loaded, ids: Sequence[uuid.UUID], now: dt.datetime, place: Place) -> list[Move]:
+    made = statement(segment.tree, now=now, place=place, ids=ids)
+    values: dict[str, Any] = made.values | {"segment": segment.id, "now": now}
+    try:
+        with session.begin_nested():
+            rows = session.execute(text(_APPLY.replace("{found}", made.sql)), values).all()
+    except (DataError, ProgrammingError) as error:
+        session.execute(text("UPDATE segments SET status = 'broken', problem = :why WHERE id = :id"), {"id": segment.id, "why": str(error.orig)[:500]})
+        return []
+    return [Move(row.profile_id, segment.id, segment.slug, row.entered) for row in rows]
+
+
+def _tell(session: Session, moves: Sequence[Move], why: Callable[[uuid.UUID], Why], now: dt.datetime) -> None:
+    if not moves:
+        return
+    rows = []
+    for move in moves:
+        reason = why(move.profile_id)
+        row = inbox.system_event(
+            ENTERED if move.entered else LEFT, move.profile_id, {"segment": move.slug, "segment_id": move.segment_id}, cause=reason.cause, hops=reason.hops + 1
+        )
+        rows.append(dataclasses.replace(row, origin=reason.origin))
+    inbox.append(session, rows, now)
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for move in moves:
+        sums[move.segment_id][0 if move.entered else 1] += 1
+    session.execute(
+        text("INSERT INTO segment_moves (segment_id, came, went) VALUES (:segment, :came, :went)"),
+        [{"segment": segment, "came": came, "went": went} for segment, (came, went) in sums.items()],
+    )
+
+
+_APPLY = """
+WITH found AS MATERIALIZED ({found}),
+came AS (INSERT INTO memberships (profile_id, segment_id, since) SELECT profile_id, :segment, :now FROM found WHERE inside ON CONFLICT DO NOTHING RETURNING profile_id),
+went AS (DELETE FROM memberships m USING found f WHERE m.profile_id = f.profile_id AND m.segment_id = :segment AND NOT f.inside RETURNING m.profile_id),
+over AS (DELETE FROM segment_lapses l USING found f WHERE l.profile_id = f.profile_id AND l.segment_id = :segment AND l.due_at IS DISTINCT FROM f.due_at),
+next AS (INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT profile_id, :segment, due_at FROM found WHERE due_at IS NOT NULL ON CONFLICT DO NOTHING)
+SELECT profile_id, true AS entered FROM came UNION ALL SELECT profile_id, false FROM went
+"""  # noqa: E501
+_MARK = "INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT unnest(CAST(:ids AS uuid[])), :segment, :now ON CONFLICT DO NOTHING"
+_MARK_ALL = """
+INSERT INTO segment_lapses (profile_id, segment_id, due_at)
+SELECT i, s.id, :now FROM unnest(CAST(:ids AS uuid[])) i CROSS JOIN segments s WHERE s.status <> 'broken' ON CONFLICT DO NOTHING
+"""
+_DUE = """
+SELECT profile_id, segment_id FROM segment_lapses WHERE due_at <= :now AND segment_id = ANY(CAST(:segments AS integer[])) ORDER BY due_at LIMIT :limit
+"""
+_GONE = """
+DELETE FROM segment_lapses l WHERE l.due_at <= :now AND NOT EXISTS (SELECT FROM profiles p WHERE p.id = l.profile_id AND p.merged_into IS NULL)
+"""
+_LOCK = "SELECT id FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE SKIP LOCKED"
+_FILL = """
+WITH came AS (INSERT INTO memberships (profile_id, segment_id, since) SELECT profile_id, :segment, :now FROM segment_found WHERE inside
+              ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM came
+"""
+_EMPTY = """
+WITH went AS (DELETE FROM memberships m WHERE m.segment_id = :segment
+              AND NOT EXISTS (SELECT FROM segment_found f WHERE f.profile_id = m.profile_id AND f.inside) RETURNING 1) SELECT count(*) FROM went
+"""
+_FOLD = """
+WITH gone AS (DELETE FROM segment_moves RETURNING segment_id, came, went),
+sums AS (SELECT segment_id, sum(came) - sum(went) AS more FROM gone GROUP BY 1),
+kept AS (UPDATE segments s SET size = greatest(0, s.size + sums.more) FROM sums WHERE s.id = sums.segment_id)
+SELECT count(*) FROM gone
+"""
+_NOTE_SIZE = (
+    "INSERT INTO segment_sizes (segment_id, at, size) SELECT id, :at, size FROM segments ON CONFLICT (segment_id, at) DO UPDATE SET size = excluded.size"
+)
+_INHERIT = """
+INSERT INTO memberships (profile_id, segment_id, since)
+SELECT j.into_id, m.segment_id, min(m.since)
+FROM unnest(CAST(:from AS uuid[]), CAST(:into AS uuid[])) AS j(from_id, into_id) JOIN memberships m ON m.profile_id = j.from_id
+GROUP BY 1, 2 ON CONFLICT (profile_id, segment_id) DO UPDATE SET since = least(memberships.since, excluded.since)
+"""

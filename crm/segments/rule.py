@@ -1,0 +1,169 @@
+"""A segment's rule as a plug-in: settings, one SQL condition over a profile, the same read in Python, when time alone may change it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from crm.core.crypto import Keys
+
+
+class Settings(BaseModel):
+    """What a marketer sets; anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What evaluation needs to know of the installation."""
+
+    keys: Keys
+    timezone: str = "Asia/Jerusalem"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event as rules read it."""
+
+    name: str
+    occurred_at: dt.datetime
+    accepted: int
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFact:
+    """An order that stands."""
+
+    ordered_at: dt.datetime
+    net: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class CartFact:
+    """A cart as folded."""
+
+    status: str
+    value: Decimal
+    currency: str
+    changed_at: dt.datetime
+    recovered: bool
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Everything rules may read about one profile, as values."""
+
+    bucket: int = 0
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[Seen] = ()
+    orders: Sequence[OrderFact] = ()
+    carts: Sequence[CartFact] = ()
+    consents: frozenset[tuple[str, str, str]] = frozenset()  # channel, topic, action
+    segments: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What can change a rule's answer besides time."""
+
+    events: frozenset[str] = frozenset()
+    traits: frozenset[str] = frozenset()
+    segments: frozenset[str] = frozenset()
+    birth: bool = False  # a profile that just began may satisfy it
+
+    def __or__(self, other: Reads) -> Reads:
+        return Reads(self.events | other.events, self.traits | other.traits, self.segments | other.segments, self.birth or other.birth)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """SQL: a condition (NULL counts as false), and the moment at which time alone may change it (NULL: never)."""
+
+    holds: str
+    due: str | None = None
+
+
+class Query:
+    """One statement being built: bound values, and facts joined to `profiles p`; equal ones are shared."""
+
+    def __init__(self, now: dt.datetime, place: Place, *, restricted: bool, dues: bool = True) -> None:
+        self.now, self.place, self.restricted, self.dues = now, place, restricted, dues
+        self.values: dict[str, Any] = {}
+        self._joins: dict[str, str] = {}
+
+    def bind(self, value: object, kind: str) -> str:
+        """A parameter of this PostgreSQL type."""
+        name = next((known for known, (said, as_kind) in self._bound.items() if as_kind == kind and type(said) is type(value) and said == value), None)
+        if name is None:
+            name = f"v{len(self.values)}"
+            self.values[name] = value
+            self._bound[name] = (value, kind)
+        return f"CAST(:{name} AS {kind})"
+
+    @property
+    def _bound(self) -> dict[str, tuple[object, str]]:
+        return self.__dict__.setdefault("_kinds", {})  # type: ignore[no-any-return]
+
+    def only(self, column: str) -> str:
+        """Restrict a fact to the changed people, where the statement is about them alone."""
+        return f"AND {column} = ANY(CAST(:ids AS uuid[]))" if self.restricted else ""
+
+    def join(self, body: str) -> str:
+        """Left-join a fact (a SELECT with `profile_id`, one row each); returns its alias."""
+        return self._joins.setdefault(body, f"f{len(self._joins)}")
+
+    @property
+    def tables(self) -> str:
+        """FROM, with every fact."""
+        facts = "".join(f"\nLEFT JOIN ({body}) {alias} ON {alias}.profile_id = p.id" for body, alias in self._joins.items())
+        only = " AND p.id = ANY(CAST(:ids AS uuid[]))" if self.restricted else ""
+        return f"FROM profiles p{facts}\nWHERE p.merged_into IS NULL{only}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words to translate, with slots filled by values, or by sentences in turn."""
+
+    text: str
+    slots: Mapping[str, Any] = field(default_factory=dict)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Rule(ABC, Generic[S]):
+    """One kind of rule; the file's name is the kind."""
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    settings_type: type[S]
+
+    @abstractmethod
+    def sql(self, settings: S, query: Query) -> Clause:
+        """The condition over `profiles p`."""
+
+    @abstractmethod
+    def read(self, settings: S, person: Person, now: dt.datetime) -> bool:
+        """The same, of one person's values."""
+
+    @abstractmethod
+    def reads(self, settings: S) -> Reads:
+        """What can change it."""
+
+    @abstractmethod
+    def sentence(self, settings: S) -> Sentence:
+        """The rule in words."""
+
+
+ProfileIds = Sequence[uuid.UUID]

@@ -1,0 +1,127 @@
+"""Segments as they are kept: saved and refused, read for a batch, ordered so that nested ones come first."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from crm.core.errors import InvalidError, NotFoundError
+from crm.core.json import dumps, loads
+from crm.segments import tree as trees
+from crm.segments.models import Segment
+from crm.segments.rule import Reads
+from crm.segments.tree import Tree
+
+LOCK = 0x73656731  # shared by batches, alone for whoever changes a segment
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A segment ready to evaluate. `depth` is that of the segments it names: 0 where it names none."""
+
+    id: int
+    slug: str
+    status: str
+    tree: Tree
+    reads: Reads
+    depth: int = field(default=0)
+
+
+def save(session: Session, *, slug: str, name: str, rule: object, now: dt.datetime) -> Segment:
+    """Keep a segment under its slug; its members are found anew, silently. InvalidError names what is wrong."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,99}", slug):
+        raise InvalidError("slug: use small letters, digits and hyphens, for example big-spenders.")
+    if not name.strip():
+        raise InvalidError("name: a segment needs a name.")
+    written = trees.write(trees.parse(rule))
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    _refuse_cycles(session, slug, written)
+    segment = session.scalar(select(Segment).where(Segment.slug == slug))
+    if segment is None:
+        segment = Segment(slug=slug, name=name.strip()[:200], rule=written, status="filling", created_at=now, changed_at=now)
+        session.add(segment)
+    else:
+        if segment.rule != written or segment.status == "broken":
+            segment.rule, segment.status, segment.problem, segment.version = written, "filling", None, segment.version + 1
+        segment.name, segment.changed_at = name.strip()[:200], now
+    session.flush()
+    return segment
+
+
+def remove(session: Session, slug: str) -> None:
+    """Delete a segment that no other names."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    segment = find(session, slug)
+    if users := used_by(session, slug):
+        raise InvalidError(f"{segment.name} is used by {', '.join(one.name for one in users)}; change that first.")
+    for table in ("memberships", "segment_lapses", "segment_moves", "segment_sizes"):
+        session.execute(text(f"DELETE FROM {table} WHERE segment_id = :id"), {"id": segment.id})
+    session.delete(segment)
+    session.flush()
+
+
+def find(session: Session, slug: str) -> Segment:
+    """The segment with this slug; NotFoundError where there is none."""
+    found = session.scalar(select(Segment).where(Segment.slug == slug))
+    if found is None:
+        raise NotFoundError("There is no such segment. It may have been deleted.")
+    return found
+
+
+def used_by(session: Session, slug: str) -> list[Segment]:
+    """Segments whose rule names this one."""
+    return [one for one in session.scalars(select(Segment).order_by(Segment.name)) if slug in trees.reads(_tree(dumps(one.rule))).segments]
+
+
+def load(session: Session, *statuses: str) -> list[Loaded]:
+    """The segments in these statuses, nested ones before those that name them."""
+    rows = session.execute(
+        text("SELECT id, slug, status, rule::text FROM segments WHERE status = ANY(:statuses) ORDER BY id"), {"statuses": list(statuses)}
+    ).all()
+    found = {row.slug: (row, _tree(row.rule), _reads(row.rule)) for row in rows}
+    depths: dict[str, int] = {}
+
+    def depth(slug: str) -> int:
+        if slug not in depths:
+            depths[slug] = max((depth(inner) + 1 for inner in found[slug][2].segments if inner in found), default=0)
+        return depths[slug]
+
+    made = [Loaded(row.id, slug, row.status, tree, reads, depth(slug)) for slug, (row, tree, reads) in found.items()]
+    return sorted(made, key=lambda one: (one.depth, one.id))
+
+
+def _refuse_cycles(session: Session, slug: str, rule: Mapping[str, Any]) -> None:
+    rules = {row.slug: dumps(row.rule) for row in session.execute(select(Segment.slug, Segment.rule))} | {slug: dumps(rule)}
+    names = {one: _reads(said).segments for one, said in rules.items()}
+    if unknown := sorted(names[slug] - rules.keys()):
+        raise InvalidError(f"rule: there is no segment {unknown[0]!r}.")
+
+    def walk(at: str, way: tuple[str, ...]) -> None:
+        if at in way:
+            raise InvalidError(f"rule: segments go round in a circle: {' → '.join((*way[way.index(at) :], at))}.")
+        for inner in names.get(at, ()):
+            walk(inner, (*way, at))
+
+    walk(slug, ())
+
+
+@lru_cache(maxsize=2000)
+def _tree(rule: str) -> Tree:
+    return trees.parse(loads(rule))
+
+
+@lru_cache(maxsize=2000)
+def _reads(rule: str) -> Reads:
+    return trees.reads(_tree(rule))
+
+
+def ids(segments: Iterable[Loaded]) -> list[int]:
+    """Their ids."""
+    return [one.id for one in segments]

@@ -1,0 +1,154 @@
+"""Rules joined by and, or, not, at any depth. As JSON: `{"all": […]}`, `{"any": […]}`, `{"not": …}`, `{"kind": …, settings}`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+import crm.segments.rules
+from crm.core.errors import InvalidError
+from crm.core.plugins import load
+from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
+
+DEEPEST, MOST = 20, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One rule with its settings."""
+
+    rule: Rule[Any]
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All of these, or any of them; `not` holds exactly one."""
+
+    mode: Literal["all", "any", "not"]
+    parts: tuple[Leaf | Group, ...]
+
+
+Tree = Leaf | Group
+
+
+@cache
+def kinds() -> Mapping[str, Rule[Any]]:
+    """The rules there are, by kind."""
+    return load(crm.segments.rules, Rule)  # type: ignore[type-var, type-abstract]  # an abstract class is what plug-ins are checked against
+
+
+def parse(said: object, place: str = "rule") -> Tree:
+    """Read a tree; an InvalidError names the place that is wrong."""
+    tree = _parse(said, place, 0)
+    if len(leaves(tree)) > MOST:
+        raise InvalidError(f"{place}: more than {MOST} rules in one segment; split it with in_segment.")
+    return tree
+
+
+def write(tree: Tree) -> dict[str, Any]:
+    """The tree as JSON that `parse` reads, without what is left at its default."""
+    if isinstance(tree, Leaf):
+        return {"kind": tree.rule.kind} | tree.settings.model_dump(mode="json", exclude_defaults=True)
+    if tree.mode == "not":
+        return {"not": write(tree.parts[0])}
+    return {tree.mode: [write(part) for part in tree.parts]}
+
+
+def compile_tree(tree: Tree, query: Query) -> Clause:
+    """The tree as one condition over `profiles p`; its due time is the earliest of its parts'."""
+    if isinstance(tree, Leaf):
+        return tree.rule.sql(tree.settings, query)
+    parts = [compile_tree(part, query) for part in tree.parts]
+    dues = [part.due for part in parts if part.due]
+    due = f"LEAST({', '.join(dues)})" if len(dues) > 1 else (dues[0] if dues else None)
+    if tree.mode == "not":
+        return Clause(f"(({parts[0].holds}) IS NOT TRUE)", due)
+    if not parts:
+        return Clause("true" if tree.mode == "all" else "false")
+    return Clause("(" + (" AND " if tree.mode == "all" else " OR ").join(f"({part.holds})" for part in parts) + ")", due)
+
+
+def read(tree: Tree, person: Person, now: dt.datetime) -> bool:
+    """Whether one person satisfies it; the same answer as the SQL."""
+    if isinstance(tree, Leaf):
+        return tree.rule.read(tree.settings, person, now)
+    if tree.mode == "not":
+        return not read(tree.parts[0], person, now)
+    return (all if tree.mode == "all" else any)(read(part, person, now) for part in tree.parts)
+
+
+def reads(tree: Tree) -> Reads:
+    """What can change its answer. A profile that begins matters where nothing known at all satisfies it."""
+    found = Reads()
+    for leaf in leaves(tree):
+        found |= leaf.rule.reads(leaf.settings)
+    nobody = read(tree, Person(), dt.datetime.now(dt.UTC))  # the empty person's answer does not depend on the moment
+    drawn = any(leaf.rule.kind == "bucket" for leaf in leaves(tree))
+    return Reads(found.events, found.traits, found.segments, nobody or drawn)
+
+
+def leaves(tree: Tree) -> list[Leaf]:
+    """Every rule of the tree, in order."""
+    return [tree] if isinstance(tree, Leaf) else [leaf for part in tree.parts for leaf in leaves(part)]
+
+
+def smallest_change(tree: Tree, person: Person, now: dt.datetime, *, wanted: bool = True) -> list[tuple[Leaf, bool]] | None:
+    """The fewest rules that would have to change, each with the answer it would need; None where nothing can do it."""
+    if read(tree, person, now) == wanted:
+        return []
+    if isinstance(tree, Leaf):
+        return None if tree.rule.kind == "bucket" else [(tree, wanted)]
+    if tree.mode == "not":
+        return smallest_change(tree.parts[0], person, now, wanted=not wanted)
+    ways = [smallest_change(part, person, now, wanted=wanted) for part in tree.parts]
+    if (tree.mode == "all") == wanted:
+        return None if any(way is None for way in ways) else [one for way in ways if way for one in way]
+    return min((way for way in ways if way is not None), key=len, default=None)
+
+
+def sentence(leaf: Leaf) -> Sentence:
+    """One rule in words."""
+    return leaf.rule.sentence(leaf.settings)
+
+
+def _parse(said: object, place: str, depth: int) -> Tree:
+    if depth > DEEPEST:
+        raise InvalidError(f"{place}: groups lie more than {DEEPEST} deep; flatten them.")
+    if not isinstance(said, Mapping):
+        raise InvalidError(f"{place}: expected a rule or a group, got {said!r}; write for example {{kind: did, event: Order Completed}}.")
+    for mode in ("all", "any"):
+        if mode in said:
+            _alone(said, mode, place)
+            parts = said[mode]
+            if not isinstance(parts, list):
+                raise InvalidError(f"{place}.{mode}: expected a list of rules.")
+            return Group("all" if mode == "all" else "any", tuple(_parse(part, f"{place}.{mode}[{n}]", depth + 1) for n, part in enumerate(parts)))
+    if "not" in said:
+        _alone(said, "not", place)
+        return Group("not", (_parse(said["not"], f"{place}.not", depth + 1),))
+    return _leaf(said, place)
+
+
+def _alone(said: Mapping[str, Any], mode: str, place: str) -> None:
+    if more := sorted(set(said) - {mode}):
+        raise InvalidError(f"{place}: beside {mode} there may be nothing else, found {more[0]!r}.")
+
+
+def _leaf(said: Mapping[str, Any], place: str) -> Leaf:
+    kind = said.get("kind")
+    if not isinstance(kind, str) or kind not in kinds():
+        raise InvalidError(f"{place}.kind: there is no rule {kind!r}; choose one of {', '.join(sorted(kinds()))}.")
+    rule = kinds()[kind]
+    try:
+        return Leaf(rule, rule.settings_type.model_validate({key: value for key, value in said.items() if key != "kind"}))
+    except ValidationError as error:
+        one = error.errors()[0]
+        where = ".".join([place, *(str(part) for part in one["loc"])])
+        what = "there is no such field" if one["type"] == "extra_forbidden" else str(one["msg"]).removeprefix("Value error, ")
+        raise InvalidError(f"{where}: {what}.") from error

@@ -1,0 +1,130 @@
+"""Who comes in and who leaves: by what happens, by time, by joins; once, and as events."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.errors import InvalidError
+from crm.segments import refresh, store
+from tests import makers
+from workers import pipeline
+
+CONFIG = makers.config()
+BUYERS = {"kind": "did", "event": "Order Completed", "within": "30d"}
+
+
+def happen(session: Session, now: dt.datetime, *calls: Any, origin: str = "live") -> None:
+    pipeline.run(session, [makers.accepted(call, now, origin=origin) for call in calls], now, CONFIG)
+
+
+def make(session: Session, now: dt.datetime, slug: str, rule: dict[str, Any]) -> None:
+    store.save(session, slug=slug, name=slug, rule=rule, now=now)
+    refresh.fill(session, now, CONFIG)
+
+
+def members(session: Session, slug: str) -> int:
+    found = session.scalar(text("SELECT count(*) FROM memberships m JOIN segments s ON s.id = m.segment_id WHERE slug = :slug"), {"slug": slug})
+    return int(found or 0)
+
+
+def told(session: Session) -> list[tuple[str, str, int, str]]:
+    rows = session.execute(
+        text("""SELECT body::jsonb ->> 'event', body::jsonb #>> '{properties,segment}', hops, origin FROM event_inbox
+                WHERE source_id = 1 AND body LIKE '%Segment %' ORDER BY id""")
+    )
+    return [tuple(row) for row in rows]
+
+
+def order(at: dt.datetime, number: str, **who: Any) -> Any:
+    return makers.track("Order Completed", {"order_id": number, "total": 50, "currency": "ILS"}, at=at, **who)
+
+
+def test_an_event_brings_a_person_in_and_time_lets_them_go(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", BUYERS)
+    happen(session, now, order(now, "o1", user_id="dana"))
+    assert members(session, "buyers") == 1
+    assert refresh.lapse_due(session, now + dt.timedelta(days=29), 100, CONFIG) == 0
+    assert refresh.lapse_due(session, now + dt.timedelta(days=30), 100, CONFIG) == 1
+    assert members(session, "buyers") == 0
+    assert told(session) == [("Segment Entered", "buyers", 1, "live"), ("Segment Left", "buyers", 1, "live")]
+
+
+def test_a_new_segment_fills_silently(session: Session, now: dt.datetime) -> None:
+    happen(session, now, order(now, "o1", user_id="dana"), makers.track("Page Viewed", at=now, user_id="noa"))
+    make(session, now, "buyers", BUYERS)
+    make(session, now, "others", {"not": BUYERS})
+    assert (members(session, "buyers"), members(session, "others")) == (1, 1)
+    assert told(session) == []
+
+
+def test_who_is_born_without_having_done_it_belongs_to_those_who_did_not(session: Session, now: dt.datetime) -> None:
+    make(session, now, "others", {"not": BUYERS})
+    happen(session, now, makers.track("Page Viewed", at=now, anonymous_id="a1"))
+    assert members(session, "others") == 1
+
+
+def test_history_enters_as_history(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", BUYERS)
+    happen(session, now, order(now - dt.timedelta(days=1), "o1", user_id="dana"), origin="history")
+    assert told(session) == [("Segment Entered", "buyers", 1, "history")]
+
+
+def test_a_nested_segment_follows_the_one_it_names_in_the_same_batch(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", BUYERS)
+    make(session, now, "haifa-buyers", {"all": [{"kind": "in_segment", "segment": "buyers"}, {"kind": "trait", "name": "city", "value": "haifa"}]})
+    happen(session, now, makers.identify({"city": "Haifa"}, at=now, user_id="dana"), order(now, "o1", user_id="dana"))
+    assert members(session, "haifa-buyers") == 1
+    refresh.lapse_due(session, now + dt.timedelta(days=31), 100, CONFIG)
+    assert members(session, "haifa-buyers") == 0
+
+
+def test_a_join_keeps_one_membership_with_the_earlier_since_and_is_looked_at_again(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", BUYERS)
+    make(session, now, "shy", {"kind": "did", "event": "Order Completed", "op": "exactly", "value": 1})
+    happen(session, now - dt.timedelta(hours=1), order(now - dt.timedelta(hours=2), "o1", anonymous_id="a1"))
+    happen(session, now, order(now - dt.timedelta(minutes=5), "o2", user_id="dana"))
+    happen(session, now, makers.identify({}, at=now, user_id="dana", anonymous_id="a1"))
+    assert (members(session, "buyers"), members(session, "shy")) == (1, 0)
+    assert session.scalar(text("SELECT min(since) FROM memberships")) == now - dt.timedelta(hours=1)
+
+
+def test_what_happens_while_a_segment_is_filled_is_looked_at_afterwards(session: Session, now: dt.datetime) -> None:
+    store.save(session, slug="buyers", name="Buyers", rule=BUYERS, now=now)
+    happen(session, now, order(now, "o1", user_id="dana"))
+    assert members(session, "buyers") == 0
+    refresh.fill(session, now, CONFIG)
+    assert refresh.lapse_due(session, now, 100, CONFIG) == 1
+    assert members(session, "buyers") == 1
+
+
+def test_a_rebuild_changes_nothing_and_sizes_add_up(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", BUYERS)
+    happen(session, now, order(now, "o1", user_id="dana"), order(now, "o2", user_id="noa"), makers.track("Page Viewed", at=now, user_id="x"))
+    refresh.measure_sizes(session, now)
+    assert store.find(session, "buyers").size == 2
+    [loaded] = store.load(session, "live")
+    assert refresh.rebuild(session, loaded, now, CONFIG) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"kind": "trait", "nme": "city"}, "rule.name"),
+        ({"all": [{"kind": "did", "event": "X", "colour": 1}]}, "rule.all[0].colour: there is no such field"),
+        ({"all": [{"kind": "magic"}]}, "rule.all[0].kind"),
+        ({"kind": "trait", "name": "city", "op": "contains", "value": 5}, "contains looks for text"),
+        ({"kind": "trait", "name": "age", "op": "at_least", "value": "old"}, "compares numbers"),
+        ({"kind": "trait", "name": "city", "op": "matches", "value": "(a+)+$"}, "rule.op"),
+        ({"kind": "in_segment", "segment": "none"}, "there is no segment 'none'"),
+        ({"kind": "in_segment", "segment": "bad"}, "circle"),
+    ],
+)
+def test_a_bad_rule_is_refused_with_the_place(session: Session, now: dt.datetime, rule: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        store.save(session, slug="bad", name="Bad", rule=rule, now=now)
+    assert says in str(refused.value)

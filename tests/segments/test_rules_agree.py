@@ -1,0 +1,161 @@
+"""One rule, three readings: SQL over everybody, SQL over some, Python over values; and a due time nobody changes before."""
+
+# ruff: noqa: E501  tables of rules read best one a line
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.crypto import Keys
+from crm.core.ids import new_id
+from crm.core.json import dumps
+from crm.segments import evaluate, tree
+from crm.segments.rule import Place
+
+NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+PLACE = Place(Keys("secret"))
+NAMES = ("Product Viewed", "Order Completed", "Email Opened")
+WORDS = ("haifa", "Haifa", "תל אביב", "É", "é", "12", "12.50", "", "2026-11-10", "2026-11-10T08:30:00Z", "2026-02-30", "true")
+scalar = st.one_of(st.sampled_from(WORDS), st.booleans(), st.integers(-3, 20), st.sampled_from([0.5, 12.5]), st.none())
+value = st.one_of(scalar, st.lists(st.sampled_from(WORDS), max_size=3))
+spans = st.sampled_from(["1h", "3d", "30d"])
+ago = st.sampled_from(
+    [dt.timedelta(minutes=30), dt.timedelta(hours=1), dt.timedelta(days=2), dt.timedelta(days=3), dt.timedelta(days=20), dt.timedelta(days=60)]
+)
+ops = st.sampled_from(["at_least", "more_than", "at_most", "less_than", "exactly"])
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def comparison(*, relative: bool) -> st.SearchStrategy[dict[str, Any]]:
+    name = st.sampled_from(["city", "age", "born.day"])
+    kinds = [
+        st.fixed_dictionaries({"name": name, "op": st.sampled_from(["is", "is_not"]), "value": scalar.filter(lambda v: v is not None)}),
+        st.fixed_dictionaries({"name": name, "op": st.just("contains"), "value": st.sampled_from(["haif", "É", "2026", "true"])}),
+        st.fixed_dictionaries(
+            {"name": name, "op": st.sampled_from(["more_than", "at_least", "less_than", "at_most"]), "value": st.sampled_from([0, 12, 12.5, "12.50"])}
+        ),
+        st.fixed_dictionaries(
+            {"name": name, "op": st.sampled_from(["before", "after"]), "value": st.sampled_from(["2026-11-10", "2026-11-10T09:00:00+02:00"])}
+        ),
+        st.fixed_dictionaries({"name": name, "op": st.sampled_from(["exists", "missing"])}),
+    ]
+    if relative:
+        kinds.append(st.fixed_dictionaries({"name": name, "op": st.sampled_from(["within_last", "longer_ago", "within_next"]), "value": spans}))
+    return st.one_of(kinds)
+
+
+def kind(name: str, fields: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return fields.map(lambda said: {"kind": name} | said)
+
+
+where = st.lists(comparison(relative=False), max_size=2)
+leaf = st.one_of(
+    kind("trait", comparison(relative=True)),
+    kind("did", st.builds(lambda a, b: a | b, st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([0, 1, 2, 2.5])}),
+                          st.one_of(optional(within=spans), optional(since=st.just("2026-11-01"), until=st.just("2026-11-18"))))),
+    kind("did", st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([0, 1, 12]), "of": st.sampled_from(["sum", "distinct"]),
+                                       "prop": st.sampled_from(["age", "city"])}, optional={"within": spans, "where": where})),
+    kind("did", st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([1, 2]), "per": st.sampled_from(["age", "city"])}, optional={"within": spans, "where": where})),
+    kind("sequence", st.fixed_dictionaries({"first": st.sampled_from(NAMES), "then": st.sampled_from(NAMES), "apart": spans}, optional={"within": spans, "then_where": where})),
+    kind("message", st.fixed_dictionaries({"did": st.sampled_from(["opened", "clicked"]), "op": ops, "value": st.integers(0, 2)}, optional={"within": spans})),
+    kind("orders", st.fixed_dictionaries({"of": st.just("count"), "op": ops, "value": st.integers(0, 2)}, optional={"within": spans, "currency": st.just("ILS")})),
+    kind("orders", st.fixed_dictionaries({"of": st.sampled_from(["revenue", "average"]), "op": ops, "value": st.sampled_from([0, 50, 100]), "currency": st.just("ILS")}, optional={"within": spans})),
+    kind("orders", st.fixed_dictionaries({"of": st.sampled_from(["first", "last"]), "op": st.sampled_from(["within_last", "longer_ago"]), "ago": spans})),
+    kind("cart", st.fixed_dictionaries({"state": st.sampled_from(["open", "ordered", "recovered"])}, optional={"value": st.just(50), "lain": spans})),
+    kind("consent", st.fixed_dictionaries({"topic": st.just("offers"), "action": st.sampled_from(["granted", "refused"])})),
+    kind("bucket", st.fixed_dictionaries({"percent": st.sampled_from([10, 50])})),
+)  # fmt: skip
+rules = st.recursive(
+    leaf,
+    lambda inner: st.one_of(
+        st.builds(lambda parts: {"all": parts}, st.lists(inner, max_size=3)),
+        st.builds(lambda parts: {"any": parts}, st.lists(inner, max_size=3)),
+        st.builds(lambda part: {"not": part}, inner),
+    ),
+    max_leaves=6,
+)
+properties = st.fixed_dictionaries({}, optional={"city": value, "age": value, "born": st.fixed_dictionaries({"day": value}), "machine": st.booleans()})
+people = st.fixed_dictionaries({
+    "traits": properties,
+    "bucket": st.integers(0, 9999),
+    "events": st.lists(st.tuples(st.sampled_from(NAMES), ago, properties), max_size=5),
+    "orders": st.lists(st.tuples(ago, st.sampled_from([20, 50, 100]), st.sampled_from(["ILS", "USD"])), max_size=3),
+    "carts": st.lists(st.tuples(ago, st.sampled_from([20, 50]), st.sampled_from(["open", "ordered"]), st.booleans()), max_size=2),
+    "consent": st.sampled_from([None, "granted", "refused"]),
+})  # fmt: skip
+
+
+def live(session: Session, person: dict[str, Any], number: int) -> uuid.UUID:
+    """Write one made-up history."""
+    profile = new_id()
+    session.execute(
+        text("INSERT INTO profiles (id, bucket, known, traits, first_seen, last_seen) VALUES (:id, :bucket, true, CAST(:traits AS jsonb), :now, :now)"),
+        {"id": profile, "bucket": person["bucket"], "traits": dumps(person["traits"]), "now": NOW},
+    )
+    for n, (name, back, said) in enumerate(person["events"]):
+        session.execute(
+            text("""INSERT INTO events (profile_id, occurred_at, accepted, received_at, source_id, message_id, type, name, origin, trusted, identities, properties, context, hops)
+                    VALUES (:id, :at, :n, :at, 10, :n, 'track', :name, 'live', true, '[]', CAST(:said AS jsonb), '{}', 0)"""),
+            {"id": profile, "at": NOW - back, "n": n, "name": name, "said": dumps(said)},
+        )
+    for n, (back, net, money) in enumerate(person["orders"]):
+        session.execute(
+            text("""INSERT INTO orders (source_id, order_id, profile_id, currency, revenue, items, ordered_at, version_at, version_accepted)
+                    VALUES (10, :number, :id, :money, :net, '[]', :at, :at, 1)"""),
+            {"id": profile, "number": f"{profile}-{n}", "money": money, "net": net, "at": NOW - back},
+        )
+    for n, (back, worth, status, recovered) in enumerate(person["carts"]):
+        session.execute(
+            text("""INSERT INTO carts (profile_id, source_id, key, status, items, value, currency, opened_at, changed_at, recovered)
+                    VALUES (:id, 10, :key, :status, '[]', :worth, 'ILS', :at, :at, :recovered)"""),
+            {"id": profile, "key": f"c{n}", "status": status, "worth": worth, "at": NOW - back, "recovered": recovered},
+        )
+    if person["consent"]:
+        address = f"{profile}@example.com"
+        session.execute(
+            text("INSERT INTO identities (kind, value, profile_id, first_seen) VALUES ('email', :v, :id, :now)"), {"v": address, "id": profile, "now": NOW}
+        )
+        session.execute(
+            text("INSERT INTO consents_current (address_hash, channel, topic, action, entry_id, at) VALUES (:hash, 'email', 'offers', :action, 1, :now)"),
+            {"hash": PLACE.keys.address_hash("email", address), "action": person["consent"], "now": NOW},
+        )
+    return profile
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(said=st.lists(rules, min_size=4, max_size=8), lives=st.lists(people, min_size=1, max_size=4))
+def test_sql_over_all_over_some_and_python_agree_and_nothing_changes_before_it_is_due(
+    session: Session, said: list[dict[str, Any]], lives: list[dict[str, Any]]
+) -> None:
+    with session.begin_nested() as saved:
+        ids = [live(session, person, n) for n, person in enumerate(lives)]
+        facts = {one: evaluate.person(session, one, place=PLACE) for one in ids}
+        for rule in said:
+            parsed = tree.parse(rule)
+            assert tree.parse(tree.write(parsed)) == parsed
+            everybody = evaluate.statement(parsed, now=NOW, place=PLACE, ids=None)
+            rows = {r.profile_id: r for r in session.execute(text(everybody.sql), everybody.values)}
+            some = evaluate.members(session, parsed, now=NOW, place=PLACE, ids=ids[:2])
+            counted = evaluate.count(session, parsed, now=NOW, place=PLACE)
+            assert counted == sum(r.inside for r in rows.values())
+            for one in ids:
+                person = facts[one]
+                assert person is not None
+                answer = tree.read(parsed, person, NOW)
+                assert rows[one].inside == answer, (rule, person)
+                assert (one in some) == (answer and one in ids[:2]), rule
+                due = rows[one].due_at
+                assert due is None or due > NOW, rule
+                for later in (dt.timedelta(minutes=29), dt.timedelta(hours=5), dt.timedelta(days=2), dt.timedelta(days=29), dt.timedelta(days=80)):
+                    if due is None or NOW + later < due:
+                        assert tree.read(parsed, person, NOW + later) == answer, (rule, person, due)
+        saved.rollback()
