@@ -10,9 +10,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.profiles.suggest.judge import alike
 from crm.profiles.timeline import follow
 
 MOST = 60  # lines of each sort
+SAID_ABOVE = {"email", "phone"}  # as identities
+SPELT = {"name", "firstName", "lastName", "first_name", "last_name", "city"}  # one value in two alphabets is no conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def compare(session: Session, one: uuid.UUID, other: uuid.UUID) -> Comparison | 
     rows = {row.id: row for row in session.execute(text(_SIDES), {"ids": [first, second]})}
     pair = (rows[first], rows[second])
     sides = tuple(Side(row.id, row.name, row.known, row.first_seen, row.last_seen, row.events, row.orders) for row in pair)
-    traits = [_trait(name, pair) for name in sorted(pair[0].traits.keys() | pair[1].traits.keys())]
+    traits = [_trait(name, pair) for name in sorted((pair[0].traits.keys() | pair[1].traits.keys()) - SAID_ABOVE)]
     identities = _identities(session, first, second)
     differing = sum(line.state == "differs" for line in [*identities, *traits])
     return Comparison((sides[0], sides[1]), identities[:MOST], traits[:MOST], differing)
@@ -66,7 +69,7 @@ def _trait(name: str, pair: tuple[Any, Any]) -> Line:
     values = (pair[0].traits.get(name), pair[1].traits.get(name))
     if None in values:
         return Line(name, values, "one")
-    if values[0] == values[1]:
+    if values[0] == values[1] or (name in SPELT and all(isinstance(value, str) for value in values) and alike(*values)):
         return Line(name, values, "same")
     times = [row.traits_at.get(name, [0]) for row in pair]
     return Line(name, values, "differs", int(times[1] > times[0]))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from crm.profiles.suggest.facts import Facts, swapped
-from crm.profiles.suggest.sound import is_hebrew, sounds
+from crm.profiles.suggest.sound import is_hebrew, sounds, words
 
 CERTAIN, LIKELY = "certain", "likely"
 T = TypeVar("T")
@@ -56,6 +56,11 @@ def doubtful(certain: Mapping[tuple[T, T], Judgement], facts: Mapping[T, Facts])
             if any(_birthdays(facts[a], facts[b]) == "no" for a, b in thirds):
                 found.add(pair)
     return found
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two texts are the same words, perhaps in another spelling or alphabet."""
+    return _same_words(tuple(words(one)), tuple(words(other))) == "yes"
 
 
 def _evidence(one: Facts, other: Facts) -> dict[str, str]:
