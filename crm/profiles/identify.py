@@ -82,13 +82,17 @@ def _load(session: Session, batch: Sequence[Accepted]) -> Known:
     meeting = {(i.kind, i.value) for call in batch if len(call.identities) > 1 for i in call.identities}  # one alone joins and adds nothing
     rows.load_ids(session, people, {again[key].owner for key in meeting & again.keys()})
     known = Known(people, again, guards.load(session, keys))
-    known.into = {old: new for old, new in named.items() if old != new}
+    nearly_shared = {each for device in again.values() if len(device.people) >= SHARED_FROM - 1 for each in device.people}
+    known.into = {old: new for old, new in (named | _led(session, nearly_shared - people.keys())).items() if old != new}
     return known
 
 
 def _named(session: Session, batch: Sequence[Accepted]) -> dict[uuid.UUID, uuid.UUID]:
     """Profiles that Kesher's own events name, and where joins have led them since."""
-    wanted = {uuid.UUID(call.call.profile_id) for call in batch if call.call.profile_id and call.source_id == SYSTEM_SOURCE}
+    return _led(session, {uuid.UUID(call.call.profile_id) for call in batch if call.call.profile_id and call.source_id == SYSTEM_SOURCE})
+
+
+def _led(session: Session, wanted: set[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
     if not wanted:
         return {}
     found = session.execute(text("SELECT id, coalesce(merged_into, id) FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(wanted)})

@@ -102,7 +102,7 @@ class GuardReport(Base):
     kind: Mapped[str] = mapped_column(Text, primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
     last_value: Mapped[str] = mapped_column(Text, info={"personal": "profile"})
-    other_id: Mapped[Given]  # the profile that was kept apart, where there is one
+    other_id: Mapped[Given] = mapped_column(info={"subject": "profile"})  # the profile that was kept apart, where there is one
     first_at: Mapped[Time]
     last_at: Mapped[Time] = mapped_column(index=True)
     seen_at: Mapped[Time | None]  # somebody looked; empty again when it happens again

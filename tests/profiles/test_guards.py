@@ -81,14 +81,14 @@ def test_a_device_of_three_people_is_shared_and_joins_nobody(world):
     assert world.differences() == []
 
 
-def test_one_person_with_two_ids_does_not_count_twice_on_a_device(world):
-    world.process(
-        identify({}, at=world.ago(9), anonymous_id="a", user_id="1"),
-        track("Signed Up", at=world.ago(8), email="d@example.com"),
-        identify({"email": "d@example.com"}, at=world.ago(7), anonymous_id="a", user_id="1"),
-        identify({}, at=world.ago(6), anonymous_id="a", user_id="2"),
-    )
-    assert not world.session.scalar(text("SELECT shared FROM identities WHERE value = 'a'"))
+def test_people_who_became_one_count_once_on_a_device(world):
+    world.process(*(identify({}, at=world.ago(90 - n), user_id=str(n), anonymous_id="tablet") for n in range(2)))
+    world.merge(world.owner("user_id", "0"), world.owner("user_id", "1"))
+    world.process(identify({}, at=world.ago(9), user_id="2", anonymous_id="tablet"))
+    assert not world.session.scalar(text("SELECT shared FROM identities WHERE value = 'tablet'"))
+    world.process(identify({}, at=world.ago(8), user_id="3", anonymous_id="tablet"))
+    assert world.session.scalar(text("SELECT shared FROM identities WHERE value = 'tablet'"))
+    assert world.differences() == []
 
 
 def test_two_user_ids_and_unproven_claims_are_reported(world):
