@@ -1,0 +1,128 @@
+"""`kesher journeys`: journeys as files: list, export, import, check, and test their stories."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from crm.core import clock
+from crm.core.db import engine_for
+from crm.core.errors import InvalidError, NotFoundError
+from journeys import changes, drafts, files, graph, lint, publish, scenarios, view
+from workers.commands import Subparsers
+from workers.install import opened
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """`journeys list | export SLUG | import FILE | check FILE | diff SLUG FILE | test [FILE …]`."""
+    actions = subparsers.add_parser("journeys", help="Journeys as files.").add_subparsers(metavar="ACTION", required=True)
+    actions.add_parser("list", help="Every journey with its state.").set_defaults(call=show)
+    export = actions.add_parser("export", help="Print a published journey as YAML.")
+    export.add_argument("slug")
+    export.add_argument("--version", type=int, help="an older version")
+    export.set_defaults(call=write)
+    take = actions.add_parser("import", help="Read a YAML file as a draft; --publish makes it live.")
+    take.add_argument("file", type=Path)
+    take.add_argument("--slug", help="which journey (default: the file's name)")
+    take.add_argument("--publish", action="store_true")
+    take.add_argument("--move", choices=("old", "same", "exit"), default="old", help="what becomes of people on nodes that changed")
+    take.set_defaults(call=read)
+    check = actions.add_parser("check", help="Say what is wrong with a YAML file; needs no installation.")
+    check.add_argument("file", type=Path, nargs="+")
+    check.set_defaults(call=judge)
+    compare = actions.add_parser("diff", help="What a YAML file says differently from the published journey.")
+    compare.add_argument("slug")
+    compare.add_argument("file", type=Path)
+    compare.set_defaults(call=differ)
+    test = actions.add_parser("test", help="Run the stories beside journeys: tests/NAME.yaml for NAME.yaml; needs no installation.")
+    test.add_argument("file", type=Path, nargs="*", help="journey files (default: the recipes that come with Kesher)")
+    test.set_defaults(call=tell)
+
+
+def show(args: argparse.Namespace) -> int:
+    """One line each."""
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        for row in view.journeys(session, now=clock.now()):
+            print(f"{row.slug:32} {row.status:8} version {row.version or '-'}  runs now {row.active_runs}")
+    return 0
+
+
+def write(args: argparse.Namespace) -> int:
+    """To standard output."""
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        journey = drafts.find(session, args.slug)
+        stored = view.graph_of(session, journey.id, args.version or journey.version or 0)
+    if stored is None:
+        raise NotFoundError(f"{args.slug} has no such version; publish it first")
+    print(files.to_yaml(stored), end="")
+    return 0
+
+
+def read(args: argparse.Namespace) -> int:
+    """As a draft, or live."""
+    drawing, slug, now = _drawing(args.file), args.slug or args.file.stem, clock.now()
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        if args.publish:
+            _refuse(lint.review(session, drawing))
+            done = publish.publish_moving(session, slug, drawing, choice=publish.Choice(args.move), now=now, by="command line")
+            print(f"{slug} is live as version {done.version}; runs moved {done.moved}, ended {done.ended}.")
+        else:
+            known = {row.slug for row in view.journeys(session, now=now)}
+            journey = drafts.find(session, slug) if slug in known else drafts.create(session, recipe=None, name={"en": slug}, now=now, by="command line")
+            draft = drafts.load(session, journey, now)
+            kept = drafts.save(session, journey, (drawing, draft.layout), revision=draft.revision, now=now, by="command line")
+            print(f"{journey.slug} is a draft (revision {kept.revision}); look at it under /journeys/{journey.slug}/edit.")
+        session.commit()
+    return 0
+
+
+def judge(args: argparse.Namespace) -> int:
+    """Exit code 1 where a file may not be published."""
+    bad = 0
+    for file in args.file:
+        drawn, problems = graph.read(_drawing(file))
+        found = problems + (list(lint.surprises(drawn)) if drawn and not problems else [])
+        for each in found:
+            print(f"{file}: {each.level}: {each}{f' ({each.example})' if each.example else ''}")
+        bad += any(each.level == "error" for each in found)
+        if not found:
+            print(f"{file}: nothing to mend")
+    return 1 if bad else 0
+
+
+def differ(args: argparse.Namespace) -> int:
+    """Lines of difference."""
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        lines = changes.diff(drafts.published(session, drafts.find(session, args.slug)) or {}, _drawing(args.file))
+    print("\n".join(lines) or "no difference")
+    return 0
+
+
+def tell(args: argparse.Namespace) -> int:
+    """Exit code 1 where a story came out otherwise, or a journey has none."""
+    failed = told = 0
+    for file in args.file or sorted(files.RECIPES.glob("*.yaml")):
+        drawn = graph.parse(_drawing(file))
+        for story in scenarios.read(file.parent / "tests" / file.name):
+            problems = scenarios.run(drawn, story)
+            told, failed = told + 1, failed + bool(problems)
+            print(f"{'FAILED' if problems else 'ok    '} {file.stem}: {story.name}")
+            for each in problems:
+                print(f"         {each}")
+    print(f"{told - failed} of {told} stories hold.")
+    return 1 if failed else 0
+
+
+def _drawing(file: Path) -> dict[str, object]:
+    try:
+        return files.from_yaml(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _refuse(problems: list[graph.Problem]) -> None:
+    wrong = [str(each) for each in problems if each.level == "error"]
+    if wrong:
+        raise InvalidError("not published: " + "; ".join(wrong))
