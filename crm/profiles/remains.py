@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def clean_files(folder: Path, words: Words) -> int:
 
 def _clean(file: Path, pattern: re.Pattern[str]) -> int:
     if file.suffix.lower() not in {".csv", ".txt", ".jsonl", ".ndjson", ".tsv"}:
-        if pattern.search(file.read_bytes().decode("utf-8", "ignore")):
+        if any(pattern.search(text) for text in _texts(file)):
             file.unlink()
             return 1
         return 0
@@ -90,6 +91,15 @@ def _clean(file: Path, pattern: re.Pattern[str]) -> int:
     part.write_text("".join(kept), encoding="utf-8", errors="surrogateescape")
     part.replace(file)
     return len(rows) - len(kept)
+
+
+def _texts(file: Path) -> Iterator[str]:
+    """What a file says in readable words; a workbook is a ZIP of XML."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as book:
+            yield from (book.read(name).decode("utf-8", "ignore") for name in book.namelist() if name.endswith(".xml"))
+    else:
+        yield file.read_bytes().decode("utf-8", "ignore")
 
 
 def _rows(text: str) -> Sequence[str]:

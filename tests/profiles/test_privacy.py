@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import uuid
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,23 @@ def test_after_an_erasure_no_table_and_no_file_knows_the_person(make: sessionmak
         assert search(session, "dana", who="all").rows == []
         assert [row.name for row in search(session, "omri").rows] == ["Omri"]
         assert ledger.broken_seal(session) is None
+
+
+def test_uploaded_files_lose_the_person_too_but_not_while_they_are_read(
+    make: sessionmaker[Session], config: Config, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dana = a_life(make, config, now)
+    folder = config.home / "imports"
+    for name, address in (("a.xlsx", DANA), ("b.xlsx", "omri@example.com")):
+        with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as book:
+            book.writestr("xl/sharedStrings.xml", f"<sst><si><t>{address}</t></si></sst>")
+    monkeypatch.setattr(erasure, "_READING", "SELECT true")
+    assert leave(make, config, dana, now).status == "running"
+    assert (folder / "a.xlsx").exists()
+    monkeypatch.undo()
+    while leaving.work(make, config, lambda: now + erasure.AGAIN):
+        pass
+    assert sorted(file.name for file in folder.iterdir()) == ["b.xlsx", "orders.rejected.csv"]
 
 
 def test_an_import_does_not_bring_the_erased_back_but_they_may_come_themselves(make: sessionmaker[Session], config: Config, now: dt.datetime) -> None:
