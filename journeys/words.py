@@ -42,6 +42,7 @@ CARTS = {
     "expired": _l("the cart had lapsed"),
     "gone": _l("there was no cart any more"),
 }
+REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
     "after": _l("after"),
     "after_exit": _l("after the last run is over"),
@@ -142,5 +143,6 @@ def ending(reason: str | None) -> str:
 
 def problem(found: Problem) -> dict[str, str | None]:
     """A problem for the screen."""
-    said = {"text": str(_(found.text)) % found.values, "example": str(_(found.example)) % found.values}
+    values = {name: str(_(NEEDED)) if value in REQUIRED else value for name, value in found.values.items()}
+    said = {"text": str(_(found.text)) % values, "example": str(_(found.example)) % values if found.example else ""}
     return {"node": found.node, "field": found.values.get("field") or None, "level": found.level} | said

@@ -68,6 +68,7 @@ function Flow() {
   }, []);
 
   const box = useRef<HTMLDivElement>(null);
+  useEffect(() => keepMiddle(flow, box.current!), []);
   useEffect(() => keepInView(flow, stand, selected.at(-1)), [selected, stand]);
   const drop = (event: DragEvent) => {
     event.preventDefault();
@@ -95,6 +96,7 @@ function Flow() {
         edgesFocusable={false}
         deleteKeyCode={null}
         multiSelectionKeyCode={["Shift", "Control", "Meta"]}
+        connectionRadius={60}
         nodeDragThreshold={4}
         minZoom={0.1}
         maxZoom={1.6}
@@ -200,6 +202,18 @@ function keepInView(flow: ReturnType<typeof useReactFlow>, stand: Arranged, id: 
   const screen = flow.flowToScreenPosition({ x: sideways(at.x), y: at.y + TALL / 2 });
   const inside = screen.x > pane.left + 90 && screen.x < pane.right - 90 && screen.y > pane.top + 40 && screen.y < pane.bottom - 60;
   if (!inside) void flow.setCenter(sideways(at.x), at.y + TALL / 2, { zoom: flow.getZoom(), duration: calm() ? 0 : 120 });
+}
+
+/** When the settings open or close beside it, what was in the middle stays there. */
+function keepMiddle(flow: ReturnType<typeof useReactFlow>, box: HTMLElement): () => void {
+  let wide = box.clientWidth;
+  const watcher = new ResizeObserver(() => {
+    const { x, y, zoom } = flow.getViewport();
+    if (wide && box.clientWidth && wide !== box.clientWidth) void flow.setViewport({ x: x + (box.clientWidth - wide) / 2, y, zoom });
+    wide = box.clientWidth;
+  });
+  watcher.observe(box);
+  return () => watcher.disconnect();
 }
 
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

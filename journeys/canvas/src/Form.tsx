@@ -2,8 +2,9 @@
 
 import { useEffect, useId, useState, type ReactNode } from "react";
 import { Icon, IconButton } from "./Icon";
-import { use } from "./store";
+import { get, use } from "./store";
 import type { Json, Problem, Schema, Settings } from "./types";
+import { wordsFor } from "./view";
 import { t } from "./words";
 
 interface Field {
@@ -54,7 +55,7 @@ function OneField(props: Field) {
       )}
       {wrong.length > 0 && (
         <p className="d-wrong" id={`${id}-wrong`}>
-          {wrong.map((each) => each.text).join(" ")}
+          {wrong.map((each) => wordsFor(get(), each, true)).join(" ")}
         </p>
       )}
     </>
@@ -241,7 +242,7 @@ function Bare(props: Field & { label: string }) {
         {props.label}
       </label>
       <Control {...props} schema={schema} outer={props.schema} id={id} about={undefined} wrong={wrong.length > 0} />
-      {wrong.length > 0 && <p className="d-wrong">{wrong.map((each) => each.text).join(" ")}</p>}
+      {wrong.length > 0 && <p className="d-wrong">{wrong.map((each) => wordsFor(get(), each, true)).join(" ")}</p>}
     </div>
   );
 }

@@ -4,7 +4,7 @@ import { Icon } from "./Icon";
 import { focusNode } from "./keys";
 import { set, use } from "./store";
 import type { Problem } from "./types";
-import { labelOf, placeOf } from "./view";
+import { labelOf, placeOf, wordsFor } from "./view";
 import { num, t } from "./words";
 
 export function Problems() {
@@ -37,6 +37,7 @@ export function ProblemList({ problems }: { problems: Problem[] }) {
 function OneProblem({ problem }: { problem: Problem }) {
   const id = placeOf(problem);
   const label = use((s) => (id ? labelOf(s, id) : ""));
+  const said = use((s) => wordsFor(s, problem));
   return (
     <li>
       <Icon name={problem.level === "error" ? "circle-x-filled" : "alert-triangle"} className={problem.level === "error" ? "k-bad" : "k-warn"} />
@@ -55,7 +56,7 @@ function OneProblem({ problem }: { problem: Problem }) {
             </b>
           </button>
         )}{" "}
-        {problem.text}
+        {said}
         {problem.example && <span className="k-3rd d-example">{problem.example}</span>}
       </span>
     </li>

@@ -1,7 +1,7 @@
 // A step on the canvas, and the + where a way still leads nowhere.
 
 import { Handle, Position, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
-import { memo, useEffect } from "react";
+import { memo, useEffect, useRef } from "react";
 import { Icon } from "./Icon";
 import { START, type Place } from "./graph";
 import { set, use } from "./store";
@@ -18,7 +18,11 @@ export const StepNode = memo(function StepNode({ id, data, selected }: NodeProps
   const { out, current, trod } = data as StepData;
   const ways = out === "" && id !== START ? [] : out.split("|");
   const measure = useUpdateNodeInternals();
-  useEffect(() => measure(id), [out]); // React Flow must find handles that came or went
+  const measured = useRef(out);
+  useEffect(() => {
+    if (measured.current !== out) measure(id); // React Flow must find handles that came or went
+    measured.current = out;
+  }, [out]);
   return (
     <>
       {id !== START && <Handle type="target" position={Position.Top} id="in" className="d-in" />}

@@ -19,4 +19,19 @@ async function start(root: HTMLElement): Promise<void> {
   }
 }
 
+/**
+ * Tabler's striped tables ask `[style*=background]` of every element: with such a rule a browser looks at all steps again
+ * whenever the drawing moves (27 ms a frame at 200 steps, 0.2 ms without). There is no striped table here.
+ */
+function forgetRulesOnStyle(): void {
+  for (const sheet of document.styleSheets) {
+    const rules = [...sheet.cssRules];
+    for (let index = rules.length - 1; index >= 0; index--) {
+      const rule = rules[index];
+      if (rule instanceof CSSStyleRule && rule.selectorText.includes("[style")) sheet.deleteRule(index);
+    }
+  }
+}
+
+forgetRulesOnStyle();
 void start(document.getElementById("designer")!);

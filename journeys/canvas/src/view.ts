@@ -28,6 +28,18 @@ export function iconOf(state: State, id: string): string {
   return state.palette.triggers.find((each) => each.kind === state.graph.trigger.kind)?.icon || "bolt";
 }
 
+/** What a problem says: at its field without the field's name, elsewhere with the name people know it by. */
+export function wordsFor(state: State, problem: Problem, atField = false): string {
+  const { field, text } = problem;
+  if (!field || !text.startsWith(`${field}: `)) return text;
+  const said = text.slice(field.length + 2);
+  if (atField) return said;
+  const id = placeOf(problem);
+  const schema = id === START ? state.palette.triggers.find((each) => each.kind === state.graph.trigger.kind)?.schema : kindOf(state.palette, state.graph.nodes[id ?? ""])?.schema;
+  const title = (schema ?? state.palette.journey).properties?.[field.split(".")[0]!]?.title ?? field;
+  return `${title}: ${said}`;
+}
+
 /** The problems of one step; the server calls the start `trigger`. */
 export function problemsOf(state: State, id: string): Problem[] {
   return state.look.problems.filter((each) => each.node !== null && placeOf(each) === id);
