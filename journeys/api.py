@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from crm.core.errors import InvalidError, NotFoundError
 from crm.events.inbox import append, system_event
 from crm.web.api.operation import Items, Paged, Wanted, blueprint, items, operation
-from journeys import view
+from journeys import view, why
 from journeys.node import REQUESTED
 from journeys.view import JourneyRow, RunFilters, RunView, StepRow
 
@@ -90,6 +90,23 @@ def start(session: Session, *, slug: str, body: Start, now: dt.datetime) -> Aske
         raise InvalidError("This journey does not begin by hand. Give it that start, or send the event it begins with.")
     append(session, [system_event(REQUESTED, body.profile_id, {**body.properties, "journey": slug}, cause=None, hops=0)], now)
     return Asked(slug, body.profile_id)
+
+
+class About(Wanted):
+    """About whom."""
+
+    profile_id: uuid.UUID
+
+
+@operation(bp, "/journeys/<slug>/why", answer=Items[str], query=About, summary="Why a profile is not in a journey, in sentences")
+def why_not(session: Session, *, slug: str, query: About, now: dt.datetime) -> Items[str]:
+    """The latest refusals by code, then what the log and the rules say."""
+    row = next(iter(view.journeys(session, now=now, slug=slug)), None)
+    if row is None:
+        return Items(items=["There is no journey with this slug."])
+    refused = view.refusals(session, journey_id=row.id, profile_id=query.profile_id, since=row.since, limit=5)
+    said = [f"refused at {each.at.isoformat()}: {each.reason}" for each in refused]
+    return Items(items=said + [each.text % each.values for each in why.why_not(session, slug, query.profile_id, now)])
 
 
 @operation(bp, "/runs", answer=Items[RunView], query=RunsWanted, summary="Runs, newest first, with the steps they took")

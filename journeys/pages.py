@@ -16,6 +16,7 @@ from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
 from journeys import design, drawing, pages_designer, presets, publish, view
+from journeys import why as reasons
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
 from journeys.view import JourneyRow, RunFilters, RunView
@@ -97,7 +98,17 @@ def of_profile(profile_id: uuid.UUID) -> str:
     since = clock.now() - view.SINCE
     names = {row.slug: row.name for row in view.journeys(db(), now=clock.now())}
     found = view.runs(db(), RunFilters(profile_id=profile_id), limit=10)
-    return _page("of.html", page=found, names=names, refused=view.refusals(db(), profile_id=profile_id, since=since, limit=5))
+    return _page("of.html", profile_id=profile_id, page=found, names=names, refused=view.refusals(db(), profile_id=profile_id, since=since, limit=5))
+
+
+@bp.get("/journeys/why/<uuid:profile_id>")
+@requires()
+def why_not(profile_id: uuid.UUID) -> str:
+    """A fragment: why this person is not in a journey."""
+    slug = request.args.get("journey", "")
+    row = _row(slug)
+    refused = view.refusals(db(), journey_id=row.id, profile_id=profile_id, since=row.since, limit=5)
+    return _page("why.html", reasons=reasons.why_not(db(), slug, profile_id, clock.now()), refused=refused)
 
 
 @bp.get("/journeys/pulse")
