@@ -39,6 +39,7 @@ ITEMS = (
         under=(
             Item("list", _l("All people"), "users", "/people"),
             Item("accounts", _l("Accounts"), "building", "/accounts"),
+            Item("segments", _l("Segments"), "users-group", "/segments"),
             Item("same", _l("Same person?"), "git-merge", "/people/same", MAKERS),
             Item("held", _l("Held by guards"), "shield-x", "/people/held", MAKERS),
             Item("imports", _l("Import"), "upload", "/imports", MAKERS),

@@ -9,6 +9,8 @@ from crm.messages.gate import REASONS as GATE_REASONS
 
 LANGUAGE_NAMES = dict(LANGUAGES)
 EVENTS = {  # name -> (words, icon, tone)
+    "Segment Entered": (_l("Came into a segment"), "users-group", ""),
+    "Segment Left": (_l("Left a segment"), "users-group", ""),
     "Page Viewed": (_l("Page viewed"), "world", ""),
     "Screen Viewed": (_l("Screen viewed"), "device-mobile", ""),
     "identify": (_l("Details learned"), "id", ""),
@@ -211,6 +213,8 @@ GUARDS = {
     "apart": _l("Taken apart by a person: kept apart"),
 }
 ACTIONS = {
+    "segment.saved": _l("Segment saved"),
+    "segment.deleted": _l("Segment deleted"),
     "user.created": _l("User created"),
     "user.role": _l("Role changed"),
     "user.deactivated": _l("User shut out"),

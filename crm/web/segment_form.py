@@ -1,0 +1,122 @@
+"""The segment builder's tree as a form: where a rule stands, its fields, its sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from crm.core.errors import InvalidError
+from crm.core.i18n import _l
+from crm.segments import tree as trees
+from crm.segments.rule import Sentence
+from crm.web.isolates import bdi, num, sentence
+from crm.web.show import day, span
+
+Rule = dict[str, Any]
+CHOICES = {
+    "is": _l("is"), "is_not": _l("is not"), "contains": _l("contains"), "more_than": _l("more than"), "at_least": _l("at least"), "less_than": _l("less than"),
+    "at_most": _l("at most"), "exactly": _l("exactly"), "before": _l("before"), "after": _l("after"), "within_last": _l("within the last"),
+    "longer_ago": _l("longer ago than"), "within_next": _l("within the next"), "exists": _l("is known"), "missing": _l("is not known"),
+    "count": _l("how many"), "sum": _l("sum"), "distinct": _l("different values"), "revenue": _l("revenue"), "average": _l("average order"),
+    "first": _l("the first order"), "last": _l("the last order"), "open": _l("open"), "ordered": _l("ordered"), "emptied": _l("emptied"), "expired": _l("expired"),  # noqa: E501
+    "recovered": _l("recovered"), "received": _l("received"), "opened": _l("opened"), "clicked": _l("followed a link"), "bounced": _l("bounced"),
+    "granted": _l("agreed"), "refused": _l("refused"), "email": _l("E-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"),
+}  # fmt: skip
+STARTS: Mapping[str, Rule] = {
+    "trait": {"name": "city", "op": "exists"}, "did": {"event": "Order Completed"}, "sequence": {"first": "Product Viewed", "then": "Order Completed"},
+    "orders": {}, "cart": {}, "message": {}, "consent": {"topic": "offers"}, "bucket": {"percent": 10},
+}  # fmt: skip
+
+
+def words(said: Sentence | Any) -> Markup | str:
+    """A rule's sentence in the page's language."""
+    if isinstance(said, Sentence):
+        return sentence(said.text, **{name: words(value) for name, value in said.slots.items()})
+    if isinstance(said, dt.timedelta):
+        return bdi(span(said.total_seconds()))
+    if isinstance(said, dt.datetime):
+        return day(said)
+    if isinstance(said, int | float) and not isinstance(said, bool):
+        return num(said)
+    return "" if said in {"", None} else bdi(said)
+
+
+def rule_words(rule: Rule) -> Markup | str:
+    """One rule of a tree, given as JSON."""
+    tree = trees.parse(rule)
+    return words(trees.sentence(tree)) if isinstance(tree, trees.Leaf) else ""
+
+
+def at(tree: Rule, path: str) -> Rule:
+    """The part of a tree at `0.2.1`; the tree itself where the path is empty."""
+    for step in filter(None, path.split(".")):
+        parts = children(tree)
+        if not step.isdigit() or int(step) >= len(parts):
+            raise InvalidError("This rule is no longer there; load the page again.")
+        tree = parts[int(step)]
+    return tree
+
+
+def children(tree: Rule) -> list[Rule]:
+    """What a group holds."""
+    held: list[Rule] = [tree["not"]] if "not" in tree else (tree.get("all") or tree.get("any") or [])
+    return held
+
+
+def change(tree: Rule, path: str, made: Rule | None) -> Rule:
+    """The tree with another part at this path; None removes it, and a `not` left with nothing goes too."""
+    if not path:
+        return made if made is not None else {"all": []}
+    above, _dot, last = path.rpartition(".")
+    group = at(tree, above)
+    if "not" in group:
+        return change(tree, above, None if made is None else {"not": made})
+    mode = "all" if "all" in group else "any"
+    parts = list(group[mode])
+    parts[int(last) : int(last) + 1] = [] if made is None else [made]
+    return change(tree, above, {mode: parts})
+
+
+def fields(rule: Rule) -> list[dict[str, Any]]:
+    """The fields of one rule's form, out of its settings' schema."""
+    schema = trees.kinds()[rule["kind"]].settings_type.model_json_schema()
+    return [_field(name, about, rule.get(name)) for name, about in schema["properties"].items()]
+
+
+def read_form(kind: str, form: Mapping[str, str]) -> Rule:
+    """A rule as its form was filled in; empty fields are left at their defaults."""
+    schema = trees.kinds()[kind].settings_type.model_json_schema()
+    rule: Rule = {"kind": kind}
+    for name, about in schema["properties"].items():
+        types = _types(about)
+        if "array" in types:
+            rows = [{part: form.get(f"f.{name}.{n}.{part}", "").strip() for part in ("name", "op", "value")} for n in range(4)]
+            if kept := [{part: text for part, text in row.items() if text} for row in rows if row["name"]]:
+                rule[name] = kept
+        elif text := form.get(f"f.{name}", "").strip():
+            rule[name] = _number(text) if types & {"number", "integer"} and "string" not in types else text
+    return rule
+
+
+def _number(text: str) -> float | int | str:
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        return text
+
+
+def _types(about: Mapping[str, Any]) -> set[str]:
+    return {one.get("type", "") for one in (about, *about.get("anyOf", ()))}
+
+
+def _field(name: str, about: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    choices = about.get("enum") or next((one["enum"] for one in about.get("anyOf", ()) if "enum" in one), None)
+    types = _types(about)
+    kind = "rows" if "array" in types else "choice" if choices else "text"
+    found = about.get("default") if value is None else value
+    if kind == "rows":
+        found = [*(found or []), {}][:4]
+    return {"name": name, "title": about.get("title", name), "kind": kind, "choices": choices or [], "value": "" if found is None else found}

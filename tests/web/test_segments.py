@@ -1,0 +1,110 @@
+"""Segments in the browser: the list, the builder step by step, who is in and why."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.segments import refresh, store, tree
+from crm.segments.ready import ready_made
+from crm.web.segment_form import STARTS
+from tests import makers
+from tests.web.conftest import Browser
+from workers import pipeline
+
+CONFIG = makers.config(secret_key="secret")
+BUYERS = {"all": [{"kind": "did", "event": "Order Completed", "within": "30d", "where": [{"name": "city", "value": "Haifa"}]}]}
+
+
+@pytest.fixture
+def noa(browser_as: Callable[[str], Browser]) -> Browser:
+    return browser_as("marketer")
+
+
+def tree_of(page: str) -> object:
+    found = re.search(r'name="tree" value="([^"]*)"', page)
+    assert found, page[-2000:]
+    return json.loads(html.unescape(found[1]))
+
+
+def step(noa: Browser, rule: object, do: str, **fields: str) -> str:
+    answer = noa.post("/segments/build", tree=json.dumps(rule), do=do, **fields)
+    assert answer.status_code == 200, answer.text
+    return str(answer.text)
+
+
+def test_a_segment_is_built_step_by_step_and_saved(session: Session, now: dt.datetime, noa: Browser) -> None:
+    pipeline.run(session, [makers.accepted(makers.track("Order Completed", {"order_id": "1", "city": "haifa"}, at=now, user_id="dana"), now)], now, CONFIG)
+    session.commit()
+    opened = step(noa, {"all": []}, "add::did")
+    assert "is-edit" in opened and 'value="Order Completed"' in opened
+    filled = {
+        "f.event": "Order Completed",
+        "f.op": "at_least",
+        "f.value": "1",
+        "f.of": "count",
+        "f.within": "30d",
+        "f.where.0.name": "city",
+        "f.where.0.op": "is",
+    }
+    applied = step(noa, tree_of(opened), "apply:0", **filled, **{"f.where.0.value": "Haifa"})
+    assert tree.write(tree.parse(tree_of(applied))) == BUYERS
+    counted = noa.post("/segments/count", tree=json.dumps(BUYERS))
+    assert '<div class="k-stat-value"><bdi>1</bdi>' in counted.text
+    assert noa.post("/segments/save", tree=json.dumps(BUYERS), name="Haifa buyers", slug="").status_code == 302
+    refresh.fill(session, now, CONFIG)
+    assert session.scalar(text("SELECT size FROM segments WHERE slug = 'haifa-buyers'")) == 1
+    profile = session.scalar(text("SELECT profile_id FROM memberships"))
+    assert "Haifa buyers" in noa.get(f"/segments/of/{profile}").text
+    assert "satisfies it" in noa.get(f"/segments/haifa-buyers/why?profile={profile}").text
+    assert "within: 30d" in noa.get("/segments/haifa-buyers.yaml").text
+
+
+def test_rules_are_nested_negated_and_removed(noa: Browser) -> None:
+    rule = {"all": [{"kind": "bucket", "percent": 10}, {"kind": "trait", "name": "city", "op": "exists"}]}
+    nested = tree_of(step(noa, rule, "nest:1"))
+    assert nested == {"all": [{"kind": "bucket", "percent": 10}, {"any": [{"kind": "trait", "name": "city", "op": "exists"}]}]}
+    assert tree_of(step(noa, nested, "not:1")) == {"all": [rule["all"][0], {"not": {"any": [rule["all"][1]]}}]}
+    assert tree_of(step(noa, rule, "remove:0")) == {"all": [rule["all"][1]]}
+    assert tree_of(step(noa, rule, "mode:")) == {"any": rule["all"]}
+
+
+def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
+    rule = {"all": [{"kind": "trait", "name": "age"}]} | {"all": [{"kind": "trait", "name": "age", "op": "exists"}]}
+    answer = step(noa, rule, "apply:0", **{"f.name": "age", "f.op": "at_least", "f.value": "old"})
+    assert "compares numbers" in html.unescape(answer)
+    assert tree_of(answer) == rule
+    assert "no rule" in html.unescape(step(noa, rule, "yaml:", yaml="kind: magic"))
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session, now: dt.datetime, noa: Browser, language: str) -> None:
+    for slug, name, rule in ready_made("ILS"):
+        store.save(session, slug=slug, name=name, rule=rule, now=now)
+    every = {"any": [{"kind": kind} | STARTS.get(kind, {"segment": "cart-left"}) for kind in tree.kinds()]}
+    store.save(session, slug="every", name="Every", rule=every, now=now)
+    session.commit()
+    refresh.fill(session, now, CONFIG)
+    for page in ("/segments", "/segments/every", "/segments/new", "/segments/buyers-best", "/segments/every/why", "/segments/every/why?q=nobody"):
+        answer = noa.get(page, language)
+        assert answer.status_code == 200, answer.text[-1500:]
+        assert "%(" not in answer.text, page
+    shown = noa.get("/segments/every", language).text
+    assert shown.count('class="k-rule"') == len(tree.kinds())
+
+
+def test_who_only_looks_cannot_change(browser_as: Callable[[str], Browser], session: Session, now: dt.datetime) -> None:
+    store.save(session, slug="some", name="Some", rule=BUYERS, now=now)
+    session.commit()
+    viewer = browser_as("viewer")
+    assert viewer.get("/segments/some").status_code == 200
+    assert "Save segment" not in viewer.get("/segments/some").text
+    assert viewer.get("/segments/new").status_code == 403
+    assert viewer.post("/segments/save", tree=json.dumps(BUYERS), name="x").status_code == 403
