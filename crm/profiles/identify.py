@@ -37,7 +37,7 @@ class Known:
 
     def final(self, profile_id: uuid.UUID) -> uuid.UUID:
         """Where joins of this batch have led."""
-        while profile_id in self.into:
+        while self.into and profile_id in self.into:
             profile_id = self.into[profile_id]
         return profile_id
 
@@ -223,6 +223,8 @@ def _anonymous_stays(known: Known, owner: Person, person: Person) -> str | None:
 
 def _third(known: Known, placed: Placed, key: Key, device: Owned) -> bool:
     """Somebody new identifies on it who is one too many: from now on it is shared."""
+    if placed.person.id in device.people or len(device.people) < SHARED_FROM - 1:
+        return False
     before = {known.final(each) for each in device.people}
     if placed.person.id in before or len(before) < SHARED_FROM - 1:
         return False
@@ -239,7 +241,7 @@ def _remember(known: Known, placed: Placed, key: Key) -> None:
     if device.given != placed.given and known.final(device.owner) == placed.person.id:
         device.given = placed.given
         known.changed.add(key)
-    if placed.person.id not in {known.final(each) for each in device.people}:
+    if placed.person.id not in device.people and placed.person.id not in {known.final(each) for each in device.people}:
         device.people.append(placed.person.id)
         known.changed.add(key)
 
