@@ -55,6 +55,7 @@ def on_events(session: Session, events: Sequence[Happened], now: dt.datetime, co
     new = moving.start(session, candidates, known, active)
     moving.answer(session, (*active, *new), known)
     moving.save(session, active, new)
+    runs.take_back(session, board, concerning, now)
 
 
 def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> int:

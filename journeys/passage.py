@@ -104,10 +104,13 @@ def seen(event: Happened) -> RunEvent:
 
 def of_another_cart(passage: Passage, event: RunEvent) -> bool:
     """Whether the event names a cart that is surely not the run's. Another source may count its carts differently, so its names prove nothing."""
-    if passage.graph.key != "cart" or event.source_id != passage.start.source_id:
-        return False
-    theirs, mine = cart_id(dict(event.properties)), cart_id(dict(passage.start.properties))
-    return theirs is not None and mine is not None and theirs != mine
+    return passage.graph.key == "cart" and names_another_cart(passage.start, event)
+
+
+def names_another_cart(start: RunEvent, event: RunEvent) -> bool:
+    """The same, for a run about a cart that began with `start`."""
+    theirs, mine = cart_id(dict(event.properties)), cart_id(dict(start.properties))
+    return event.source_id == start.source_id and theirs is not None and mine is not None and theirs != mine
 
 
 def react(passage: Passage, event: RunEvent, facts: Facts, moment: Moment, *, live: bool) -> None:

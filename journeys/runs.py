@@ -15,12 +15,12 @@ from crm.commerce.cart import cart_id
 from crm.core.json import dumps
 from crm.events.inbox import NewRow, append, system_event
 from crm.events.models import LIVE, SYSTEM_SOURCE
-from crm.events.spec import Call
+from crm.events.spec import Call, Happened
 from crm.messages import outbox
 from journeys import asking
 from journeys.board import Board
 from journeys.node import ENDED, Effect, RunEvent, SendEvent, SendMessage, SetTraits
-from journeys.passage import Passage
+from journeys.passage import Passage, names_another_cart, seen
 
 WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version", "dropped")  # endings that take back what was not yet sent
 
@@ -96,6 +96,25 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
     _messages(session, written, now)
     said = [row for passage in written for each in passage.effects if (row := _said(passage, *each))]
     append(session, said + [_ended(passage) for passage in written if not passage.active], now)
+
+
+def take_back(session: Session, board: Board, events: Sequence[Happened], now: dt.datetime) -> None:
+    """What would have ended a run takes back what a run already over has waiting: under the same lock of the person as the mark `sending`."""
+    ending = frozenset[str]().union(*(graph.exit_on for standing in board.journeys.values() for graph in standing.graphs.values()))
+    mine: dict[uuid.UUID, list[RunEvent]] = {}
+    for event in events:
+        if event.name in ending:
+            mine.setdefault(event.profile_id, []).append(seen(event))
+    gone: dict[str, list[uuid.UUID]] = {}
+    for row in session.execute(_PENDING, {"profiles": list(mine)}).all() if mine else ():
+        standing = board.journeys.get(row.journey_id)
+        graph, start = standing.graphs.get(row.version) if standing else None, start_from(row.start)
+        for each in mine[row.profile_id] if graph else ():
+            rule = graph.ends(each) if graph and each.order > start.order else None
+            if rule and not (graph and graph.key == "cart" and names_another_cart(start, each)):
+                gone.setdefault(f"{'goal' if rule.goal else 'exit'}:{each.name}", []).append(row.run_id)
+    for reason, ids in gone.items():
+        outbox.withdraw(session, ids, reason, now)
 
 
 def refuse(session: Session, refused: Iterable[Refused], now: dt.datetime) -> None:
@@ -230,6 +249,11 @@ _ACTIVE = text("""
     SELECT id, profile_id, journey_id, version, key, node, round, started_at, entered_at, due_at, steps, start, hops, error
     FROM runs WHERE status = 'active' AND profile_id = ANY(:profiles)
     ORDER BY started_at, id
+""")
+_PENDING = text("""
+    SELECT DISTINCT m.run_id, m.profile_id, r.journey_id, r.version, r.start
+    FROM messages m JOIN runs r ON r.id = m.run_id
+    WHERE m.profile_id = ANY(:profiles) AND m.status IN ('queued', 'held') AND r.status <> 'active'
 """)
 _FIELDS = """id uuid, node text, round smallint, status text, entered_at timestamptz, due_at timestamptz, steps smallint,
         ended_at timestamptz, end_reason text, error text"""

@@ -45,6 +45,14 @@ CARTS = {
 REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
     "after": _l("after"),
+    "any": _l("any way"),
+    "entered": _l("comes in"),
+    "exit": _l("by an event that ends it"),
+    "feb28": _l("on 28 February"),
+    "finished": _l("at its end"),
+    "goal": _l("by reaching the goal"),
+    "left": _l("leaves"),
+    "mar1": _l("on 1 March"),
     "after_exit": _l("after the last run is over"),
     "after_interval": _l("after some time"),
     "at_least": _l("at least"),
@@ -95,6 +103,10 @@ def duration(value: dt.timedelta) -> str:
 def _value(name: str, value: object) -> object:
     if isinstance(value, dt.timedelta):
         return duration(value)
+    if name == "op":
+        return _(CHOICES.get(str(value).replace(" ", "_"), str(value)))
+    if name == "weekdays" and isinstance(value, list):
+        return format_list([_(CHOICES[each]) for each in value], locale=region())
     if isinstance(value, list):
         return events_in_words(value) if name == "events" else format_list([str(each) for each in value], locale=region())
     return value

@@ -97,3 +97,14 @@ def test_the_page_offers_to_stop_and_to_choose_how_to_go_on(session: Session, no
     client.post("/journeys/waits/resume", data={"how": "shift"})
     client.post("/journeys/waits/stop")
     assert session.scalar(text("SELECT status FROM journeys WHERE slug = 'waits'")) == "stopped"
+
+
+def test_what_would_have_ended_a_run_takes_back_the_message_of_one_that_is_over(session: Session, now: dt.datetime) -> None:
+    rule = {"event": "Order Completed", "where": [{"name": "total", "op": "at_least", "value": 100}]}
+    publish.publish(session, "hello", drawing(MAIL, exit_on=[rule]), now=now)
+    go(session, now, signed(now))
+    assert (runs(session), outbox(session)) == ([("done", "finished")], [("queued", None)])
+    go(session, now, track("Order Completed", {"order_id": "1", "total": 50, "currency": "ILS"}, at=now, user_id="anna"))
+    assert outbox(session) == [("queued", None)]
+    go(session, now, track("Order Completed", {"order_id": "2", "total": 150, "currency": "ILS"}, at=now, user_id="anna"))
+    assert outbox(session) == [("dropped", "exit:Order Completed")]

@@ -44,9 +44,7 @@ CORPUS: list[tuple[str, dict[str, Any], str, str]] = [
 def templates(session: Session) -> None:
     insert = text("INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:n, 'email', :t, 'marketing', 1)")
     for name, topic in (("hello", "offers"), ("silent", "")):
-        session.execute(
-            text("INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:n, 'email', :t, 'marketing', 1)"), {"n": name, "t": topic}
-        )
+        session.execute(insert, {"n": name, "t": topic})
 
 
 @pytest.mark.parametrize(("name", "graph", "level", "sentence"), CORPUS, ids=[each[0] for each in CORPUS])
