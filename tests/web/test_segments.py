@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.segments import refresh, store, tree
 from crm.segments.ready import ready_made
 from crm.web.segment_form import STARTS
+from crm.web.tokens import create_token
 from tests import makers
 from tests.web.conftest import Browser
 from workers import pipeline
@@ -108,3 +110,18 @@ def test_who_only_looks_cannot_change(browser_as: Callable[[str], Browser], sess
     assert "Save segment" not in viewer.get("/segments/some").text
     assert viewer.get("/segments/new").status_code == 403
     assert viewer.post("/segments/save", tree=json.dumps(BUYERS), name="x").status_code == 403
+
+
+def test_the_api_saves_lists_and_names_members(app: Flask, session: Session, now: dt.datetime) -> None:
+    headers = {"Authorization": f"Bearer {create_token(session, name='t', role='marketer')}"}
+    client = app.test_client()
+    pipeline.run(session, [makers.accepted(makers.track("Order Completed", {"order_id": "1", "city": "haifa"}, at=now, user_id="dana"), now)], now, CONFIG)
+    made = client.post("/api/v1/segments", json={"slug": "buyers", "name": "Buyers", "rule": BUYERS}, headers=headers)
+    assert made.status_code == 200, made.text
+    refresh.fill(session, now, CONFIG)
+    session.commit()
+    assert [one["slug"] for one in client.get("/api/v1/segments", headers=headers).json["items"]] == ["buyers"]
+    assert len(client.get("/api/v1/segments/buyers/members", headers=headers).json["items"]) == 1
+    refused = client.post("/api/v1/segments", json={"slug": "bad", "name": "Bad", "rule": {"all": [{"kind": "did"}]}}, headers=headers)
+    assert (refused.status_code, "rule.all[0].event" in refused.json["error"]) == (400, True)
+    assert client.get("/api/v1/segments/none/members", headers=headers).status_code == 404
