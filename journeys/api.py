@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from crm.core.errors import InvalidError, NotFoundError
 from crm.events.inbox import append, system_event
 from crm.web.api.operation import Items, Paged, Wanted, blueprint, items, operation
-from journeys import view, why
+from journeys import coupons, view, why
 from journeys.node import REQUESTED
 from journeys.view import JourneyRow, RunFilters, RunView, StepRow
 
@@ -90,6 +90,39 @@ def start(session: Session, *, slug: str, body: Start, now: dt.datetime) -> Aske
         raise InvalidError("This journey does not begin by hand. Give it that start, or send the event it begins with.")
     append(session, [system_event(REQUESTED, body.profile_id, {**body.properties, "journey": slug}, cause=None, hops=0)], now)
     return Asked(slug, body.profile_id)
+
+
+class Codes(Wanted):
+    """Codes for a pool."""
+
+    pool: str = Field(max_length=60)
+    codes: list[str] = Field(min_length=1, max_length=50_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How many codes of a pool are free and given; `added` just now."""
+
+    pool: str
+    free: int
+    given: int
+    added: int = 0
+
+
+@operation(bp, "/coupons", answer=Pool, body=Codes, roles=("admin", "marketer"), summary="Put codes into a pool; those already there stay as they are")
+def add_codes(session: Session, *, body: Codes, now: dt.datetime) -> Pool:
+    """The pool afterwards."""
+    del now
+    added = coupons.add(session, body.pool, body.codes)
+    free, given = coupons.left(session).get(body.pool, (0, 0))
+    return Pool(body.pool, free, given, added)
+
+
+@operation(bp, "/coupons", answer=Items[Pool], roles=("admin", "marketer"), summary="Pools of codes: how many are free and given")
+def pools(session: Session, *, now: dt.datetime) -> Items[Pool]:
+    """All of them."""
+    del now
+    return Items(items=[Pool(pool, free, given) for pool, (free, given) in coupons.left(session).items()])
 
 
 class About(Wanted):

@@ -252,6 +252,22 @@ def version(slug: str, number: int) -> Answer:
     return jsonify({"number": number, "graph": graph, "diff": changes.diff(graph, drafts.published(db(), journey) or {})})
 
 
+@bp.post("/journeys/<slug>/versions/<int:number>/restore")
+@requires(*MAKERS)
+def restore(slug: str, number: int) -> Answer:
+    """Take an older version as the draft; publishing it asks, as always, what becomes of people on their way."""
+    asked = Revision.model_validate(request.get_json())
+    journey = drafts.find(db(), slug)
+    graph = view.graph_of(db(), journey.id, number)
+    if graph is None:
+        raise InvalidError("There is no such version of this journey.")
+    layout = drafts.load(db(), journey, clock.now()).layout
+    kept = drafts.save(db(), journey, (graph, layout), revision=asked.revision, now=clock.now(), by=me().email)
+    answer = _whole(journey, kept)
+    db().commit()
+    return jsonify(answer)
+
+
 def _event(said: Said, start: dt.datetime) -> tuple[dt.datetime, str, Mapping[str, Any] | None]:
     try:
         at = said.at or start + clock.parse_duration(said.after or "0s")

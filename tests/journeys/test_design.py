@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.web.tokens import create_token
 from journeys import install
 from tests.makers import accepted, config, product, track
 from workers import pipeline
@@ -120,3 +122,24 @@ def test_a_viewer_may_look_and_not_draw(signed_in: Callable[..., FlaskClient]) -
     client = signed_in("viewer")
     assert client.get(f"{CART}/counts").get_json()["nodes"] == {"wait": 1}
     assert client.put(f"{CART}/draft", json={}).status_code == 403
+
+
+def test_an_older_version_becomes_the_draft_and_is_published_as_a_new_one(client: FlaskClient) -> None:
+    graph = drawn(client)["graph"]
+    graph["nodes"]["wait"]["settings"]["for"] = "5m"
+    saved(client, graph)
+    client.post(f"{CART}/publish", json={"revision": 1})
+    assert client.get(f"{CART}/versions/1").get_json()["diff"] == ["~ nodes.wait.settings.for: 1h → 5m"]
+    back = client.post(f"{CART}/versions/1/restore", json={"revision": 1}).get_json()
+    assert (back["revision"], back["changed"], back["graph"]["nodes"]["wait"]["settings"]["for"]) == (2, True, "1h")
+    assert client.post(f"{CART}/publish", json={"revision": 2}).get_json()["version"] == 3
+
+
+def test_codes_are_put_into_a_pool_once(app: Flask, session: Session) -> None:
+    headers = {"Authorization": f"Bearer {create_token(session, name='t', role='marketer')}"}
+    client = app.test_client()
+    added = client.post("/api/v1/coupons", json={"pool": "spring", "codes": ["A", "B", "B", " "]}, headers=headers).get_json()
+    assert added == {"pool": "spring", "free": 2, "given": 0, "added": 2}
+    assert client.post("/api/v1/coupons", json={"pool": "spring", "codes": ["B", "C"]}, headers=headers).get_json()["added"] == 1
+    assert client.get("/api/v1/coupons", headers=headers).get_json()["items"] == [{"pool": "spring", "free": 3, "given": 0, "added": 0}]
+    assert client.post("/api/v1/coupons", json={"pool": "Not good", "codes": ["B"]}, headers=headers).status_code == 400

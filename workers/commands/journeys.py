@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from crm.core import clock
 from crm.core.db import engine_for
 from crm.core.errors import InvalidError, NotFoundError
-from journeys import changes, drafts, files, graph, lint, publish, scenarios, view
+from journeys import changes, coupons, drafts, files, graph, lint, publish, scenarios, view
 from workers.commands import Subparsers
 from workers.install import opened
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """`journeys list | export SLUG | import FILE | check FILE | diff SLUG FILE | test [FILE …]`."""
+    """`journeys list | export SLUG | import FILE | check FILE | diff SLUG FILE | coupons POOL FILE | test [FILE …]`."""
     actions = subparsers.add_parser("journeys", help="Journeys as files.").add_subparsers(metavar="ACTION", required=True)
     actions.add_parser("list", help="Every journey with its state.").set_defaults(call=show)
     export = actions.add_parser("export", help="Print a published journey as YAML.")
@@ -36,6 +36,10 @@ def add_parser(subparsers: Subparsers) -> None:
     compare.add_argument("slug")
     compare.add_argument("file", type=Path)
     compare.set_defaults(call=differ)
+    codes = actions.add_parser("coupons", help="Put codes, one a line, into a pool that coupon nodes draw from.")
+    codes.add_argument("pool")
+    codes.add_argument("file", type=Path)
+    codes.set_defaults(call=fill)
     test = actions.add_parser("test", help="Run the stories beside journeys: tests/NAME.yaml for NAME.yaml; needs no installation.")
     test.add_argument("file", type=Path, nargs="*", help="journey files (default: the recipes that come with Kesher)")
     test.set_defaults(call=tell)
@@ -97,6 +101,20 @@ def differ(args: argparse.Namespace) -> int:
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
         lines = changes.diff(drafts.published(session, drafts.find(session, args.slug)) or {}, _drawing(args.file))
     print("\n".join(lines) or "no difference")
+    return 0
+
+
+def fill(args: argparse.Namespace) -> int:
+    """How many were new, how many are left."""
+    try:
+        lines = args.file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InvalidError(f"{args.file} cannot be read: {error.strerror}") from error
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        added = coupons.add(session, args.pool, lines)
+        free, given = coupons.left(session).get(args.pool, (0, 0))
+        session.commit()
+    print(f"{added} codes added to {args.pool}; {free} free, {given} given.")
     return 0
 
 
