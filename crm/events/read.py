@@ -76,6 +76,8 @@ def identities_of(call: Call, *, trusted: bool) -> Iterator[Ident]:
     for kind, value in pairs:
         if value is not None and (normal := normalise(kind, value)):
             yield Ident(kind, normal, trusted)
+    if call.type == "alias" and call.previous_id is not None and (normal := normalise("anonymous_id", call.previous_id)):
+        yield Ident("anonymous_id", normal)  # what it was called before it identified (Segment spec: alias)
     if call.anonymous_id is not None and (normal := normalise("anonymous_id", call.anonymous_id)):
         yield Ident("anonymous_id", normal)
 

@@ -22,6 +22,8 @@ from crm.profiles.people import Owned, Person
 class StaleError(Exception):
     """Someone else took one of these identities meanwhile; roll back and run the batch again."""
 
+ADDRESSES = frozenset({"email", "phone", "wa_id"})
+
 
 @dataclass(slots=True)
 class Known:
@@ -168,6 +170,9 @@ def _attach(known: Known, placed: Placed, ident: Ident) -> None:
     key, person = (ident.kind, ident.value), placed.person
     owner = known.of(key)
     if owner is None:
+        if not placed.call.trusted and person.vouched and ident.kind in ADDRESSES:
+            _leave(known, placed, key, "unproven", None)  # else anybody who knows a user id could have that person's mail sent to themselves
+            return
         if not _own(known, placed, key):
             return
         person.ids.setdefault(ident.kind, set()).add(ident.value)
@@ -179,6 +184,7 @@ def _attach(known: Known, placed: Placed, ident: Ident) -> None:
         _join(known, owner, placed, key)
     if not placed.person.known:
         placed.person.known = placed.person.changed = True
+    placed.person.vouched |= ident.verified
     if ident.verified and not known.owned[key].verified:
         known.owned[key].verified = True
         known.changed.add(key)

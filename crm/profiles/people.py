@@ -40,6 +40,7 @@ class Person:
     refold: bool = False  # carts and orders must be folded again from the log
     ids: dict[str, set[str]] = field(default_factory=dict)  # kind -> values, for the kinds that tell persons apart
     counts: dict[str, int] = field(default_factory=dict)  # kind -> how many identities
+    vouched: bool = False  # a server key or a proof of ours stands behind one of them
 
     def seen(self, at: dt.datetime) -> None:
         """Widen first and last seen."""
@@ -65,6 +66,7 @@ class Person:
             self.learn(name, other.traits.get(name), stamp)
         for kind, values in other.ids.items():
             self.ids.setdefault(kind, set()).update(values)
+        self.vouched |= other.vouched
         for kind, count in other.counts.items():
             self.counts[kind] = self.counts.get(kind, 0) + count
         self.apart = [*(self.apart or ()), *(other.apart or ())] or None
@@ -107,8 +109,9 @@ def owners(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[st
 def load_ids(session: Session, people: dict[uuid.UUID, Person], wanted: Collection[uuid.UUID]) -> None:
     """Fill in what tells some of these persons apart, their user ids and e-mail addresses, and how many identities they have of each kind."""
     if wanted:
-        for profile_id, kind, count, values in session.execute(text(_IDS), {"ids": list(wanted)}):
+        for profile_id, kind, count, values, verified in session.execute(text(_IDS), {"ids": list(wanted)}):
             people[profile_id].counts[kind] = count
+            people[profile_id].vouched |= verified
             if values:
                 people[profile_id].ids[kind] = set(values)
 
@@ -172,7 +175,7 @@ SELECT kind, value, profile_id, given_id, verified, people, shared
 FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)
 """
 _IDS = """
-SELECT profile_id, kind, count(*), array_agg(value) FILTER (WHERE kind IN ('user_id', 'email'))
+SELECT profile_id, kind, count(*), array_agg(value) FILTER (WHERE kind IN ('user_id', 'email')), bool_or(verified)
 FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id, kind
 """
 _INSERT = f"INSERT INTO profiles ({_NAMES}) SELECT * FROM unnest({_ALL})"  # noqa: S608

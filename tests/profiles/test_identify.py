@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 from sqlalchemy import text
 
+from crm.events.spec import Call
 from tests import makers
 from tests.makers import accepted, identify, track
 from workers import pipeline
@@ -67,6 +68,22 @@ def test_a_browser_key_joins_no_two_known_people(session, now, process):
     process(identify({"email": "b@example.com"}, at=ago(now, 7), user_id="1", anonymous_id="x"), trusted=False)
     assert len(makers.profiles(session)) == 2
     assert owner(session, "anonymous_id", "x") == owner(session, "user_id", "1")
+
+
+def test_a_browser_key_gives_no_address_to_a_person_a_server_key_vouched_for(session, now, process):
+    process(identify({"email": "dana@example.com"}, at=ago(now, 9), user_id="1"))
+    process(identify({"email": "thief@example.com"}, at=ago(now, 8), user_id="1", anonymous_id="x"), trusted=False)
+    assert owner(session, "email", "thief@example.com") is None
+    process(identify({"email": "dana@work.example.com"}, at=ago(now, 7), user_id="1"))
+    assert owner(session, "email", "dana@work.example.com") == owner(session, "user_id", "1")
+
+
+def test_an_alias_joins_what_was_done_under_the_former_id(session, now, process):
+    process(identify({}, at=ago(now, 20), user_id="1"), track("Page", at=ago(now, 9), anonymous_id="before"))
+    process(Call(type="alias", user_id="1", previous_id="before", timestamp=ago(now, 8).isoformat()))
+    assert owner(session, "anonymous_id", "before") == owner(session, "user_id", "1")
+    assert len(makers.profiles(session)) == 1
+    assert session.scalar(text("SELECT reason FROM links")) == "alias"
 
 
 def test_two_user_ids_stay_two_people_even_for_a_server_key(session, now, process):
