@@ -5,7 +5,7 @@ import { useCallback, useEffect, useMemo, useRef, useState, type DragEvent } fro
 import { IconButton } from "./Icon";
 import { OpenEnd, StepNode, type StepData } from "./StepNode";
 import { WayEdge, type WayData } from "./WayEdge";
-import { START, connect, edges as allEdges, openEnds, type Place } from "./graph";
+import { START, connect, edges as allEdges, openEnds, targetOf, type Place } from "./graph";
 import { onCanvasKey } from "./keys";
 import { DOT, TALL, WIDE, arrange, edgeId, openId, type Arranged, type Point } from "./layout";
 import { addStep, change, get, set, use, waysOf } from "./store";
@@ -132,7 +132,12 @@ function toNodes(graph: ReturnType<typeof get>["graph"], stand: Arranged, ways: 
   const found: Node[] = [START, ...Object.keys(graph.nodes)].map((id) => {
     const { x, y } = stand.at.get(id)!;
     const out = id === START ? [""] : ways(id).map((way) => way.name);
-    const data: StepData = { out: (page.rtl ? out.toReversed() : out).join("|"), current: id === current, trod: trail.has(id) };
+    const towards = (way: string, index: number) => {
+      const target = targetOf(graph, { node: id, way }) ?? openId({ node: id, way });
+      return sideways((stand.ways.get(edgeId({ node: id, way }))?.label ?? stand.at.get(target))?.x ?? index);
+    };
+    const across = out.map((way, index) => ({ way, x: towards(way, index) })).sort((a, b) => a.x - b.x); // so that ways do not cross where they begin
+    const data: StepData = { out: across.map((each) => each.way).join("|"), current: id === current, trod: trail.has(id) };
     return { id, type: "step", data, position: { x: sideways(x) - WIDE / 2, y }, width: WIDE, height: TALL, selected: selected.includes(id) };
   });
   for (const place of openEnds(graph, ways)) {

@@ -9,7 +9,9 @@ import { labelOf } from "./view";
 import { moment, page, t } from "./words";
 
 const HOUR = 3_600_000;
-const shownOf = (story: Story, until: string) => story.timeline.filter((line) => Date.parse(line.at) <= Date.parse(until));
+const ORDER: Line["kind"][] = ["event", "refused", "start", "step", "message", "end"]; // of what happens at one moment
+const inOrder = (a: Line, b: Line) => Date.parse(a.at) - Date.parse(b.at) || ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind);
+const shownOf = (story: Story, until: string) => story.timeline.filter((line) => Date.parse(line.at) <= Date.parse(until)).sort(inOrder);
 const nextOf = (story: Story, until: string) => story.timeline.find((line) => Date.parse(line.at) > Date.parse(until))?.at;
 
 export function TryIt() {

@@ -58,8 +58,8 @@ export const WayEdge = memo(function WayEdge({ id, sourceX, sourceY, targetX, ta
 /** The path, and where its words stand: as laid out, or between steps moved by hand; a way back goes round the side. */
 function lead(from: Point, to: Point, bends: Point[] | undefined, at: Point | undefined): [string, Point] {
   if (to.y < from.y + 8) {
-    const out = page.rtl ? -1 : 1;
-    const side = bends?.length ? bends[Math.floor(bends.length / 2)]!.x : (page.rtl ? Math.min(from.x, to.x) : Math.max(from.x, to.x)) + out * (WIDE / 2 + 40);
+    const middle = bends?.[Math.floor(bends.length / 2)]?.x ?? (page.rtl ? -Infinity : Infinity);
+    const side = middle < (from.x + to.x) / 2 ? Math.min(from.x, to.x) - WIDE / 2 - 28 : Math.max(from.x, to.x) + WIDE / 2 + 28;
     const corners = `M${from.x} ${from.y} V${from.y + 16} H${side} V${to.y - 18} H${to.x} V${to.y}`;
     return [corners, { x: side, y: (from.y + to.y) / 2 }];
   }
