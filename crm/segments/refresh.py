@@ -175,6 +175,19 @@ def _whys(events: Sequence[Happened]) -> dict[uuid.UUID, Why]:
 def _evaluate(  # noqa: PLR0913, PLR0917
     session: Session, segments: Sequence[Loaded], touched: Mapping[int, set[uuid.UUID]], why: Callable[[uuid.UUID], Why], now: dt.datetime, place: Place
 ) -> list[Move]:
+    """All of it at once; where a rule raises, again with a savepoint around each, so that the broken one stands alone."""
+    try:
+        with session.begin_nested():
+            moves = _pass(session, segments, touched, now, place, careful=False)
+    except (DataError, ProgrammingError):
+        moves = _pass(session, segments, touched, now, place, careful=True)
+    _tell(session, moves, why, now)
+    return moves
+
+
+def _pass(  # noqa: PLR0913, PLR0917
+    session: Session, segments: Sequence[Loaded], touched: Mapping[int, set[uuid.UUID]], now: dt.datetime, place: Place, *, careful: bool
+) -> list[Move]:
     """Segments come nested ones first, so that one look at each suffices."""
     moves: list[Move] = []
     moved: dict[str, set[uuid.UUID]] = defaultdict(set)
@@ -185,16 +198,18 @@ def _evaluate(  # noqa: PLR0913, PLR0917
         if segment.status == "filling":
             session.execute(text(_MARK), {"ids": sorted(ids), "segment": segment.id, "now": now})
             continue
-        mine = _look(session, segment, sorted(ids), now, place)
+        mine = _look(session, segment, sorted(ids), now, place, careful=careful)
         moved[segment.slug] |= {move.profile_id for move in mine}
         moves += mine
-    _tell(session, moves, why, now)
     return moves
 
 
-def _look(session: Session, segment: Loaded, ids: Sequence[uuid.UUID], now: dt.datetime, place: Place) -> list[Move]:
+def _look(session: Session, segment: Loaded, ids: Sequence[uuid.UUID], now: dt.datetime, place: Place, *, careful: bool) -> list[Move]:  # noqa: PLR0913
     made = statement(segment.tree, now=now, place=place, ids=ids)
     values: dict[str, Any] = made.values | {"segment": segment.id, "now": now}
+    if not careful:
+        rows = session.execute(text(_APPLY.replace("{found}", made.sql)), values).all()
+        return [Move(row.profile_id, segment.id, segment.slug, row.entered) for row in rows]
     try:
         with session.begin_nested():
             rows = session.execute(text(_APPLY.replace("{found}", made.sql)), values).all()

@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
-from crm.segments import refresh, store
+from crm.segments import events, refresh, store
+from crm.segments.rule import Clause
 from tests import makers
 from workers import pipeline
 
@@ -128,3 +129,19 @@ def test_a_bad_rule_is_refused_with_the_place(session: Session, now: dt.datetime
     with pytest.raises(InvalidError) as refused:
         store.save(session, slug="bad", name="Bad", rule=rule, now=now)
     assert says in str(refused.value)
+
+
+def test_a_rule_that_raises_breaks_alone(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(session, now, "buyers", BUYERS)
+    make(session, now, "bad", {"kind": "did", "event": "Order Completed", "op": "at_most", "value": 7})
+    monkeypatch.setattr(store._tree(session.scalar(text("SELECT rule::text FROM segments WHERE slug = 'bad'"))).rule, "sql", _raising)
+    happen(session, now, order(now, "o1", user_id="dana"))
+    rows = session.execute(text("SELECT slug, status FROM segments ORDER BY slug"))
+    assert [tuple(row) for row in rows] == [("bad", "broken"), ("buyers", "live")]
+    assert members(session, "buyers") == 1
+
+
+def _raising(settings: Any, query: Any) -> Any:
+    if settings.op == "at_most":
+        return Clause("1 / (p.bucket * 0) > 0")
+    return events.sql(settings.wanted, query)
