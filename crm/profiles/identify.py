@@ -22,6 +22,7 @@ from crm.profiles.people import Owned, Person
 class StaleError(Exception):
     """Someone else took one of these identities meanwhile; roll back and run the batch again."""
 
+
 ADDRESSES = frozenset({"email", "phone", "wa_id"})
 
 
