@@ -28,6 +28,7 @@ from crm.web.app import create_app
 from hatch_build import DESIGNER, build_front_end
 from journeys import install
 from journeys.api import bp as api
+from journeys.engine import wake_due
 from journeys.models import Journey
 from journeys.pages import bp
 from journeys.pages_designer import WORDS
@@ -318,6 +319,18 @@ def test_two_who_draw_at_once_choose_whose_drawing_stays(site: Site) -> None:
     settle(noa)
     noa.reload()
     expect(step(noa, "wait")).to_contain_text("Noa still waits")
+
+
+def test_a_number_stands_on_its_way_also_where_the_way_has_no_words(site: Site, now: dt.datetime) -> None:
+    with Session(site.engine) as session:
+        wake_due(session, now + dt.timedelta(hours=2), 100, config())
+        session.commit()
+    page = site.designer("abandoned_cart")
+    number = page.locator(".d-elabel", has_text=re.compile(r"^\s*4\s*$"))
+    expect(number).to_be_visible()
+    boxes = [each.bounding_box() for each in (step(page, "remind"), number, step(page, "end"))]
+    above, on, below = (box["y"] + box["height"] / 2 for box in boxes if box)
+    assert above < on < below
 
 
 def test_publishing_says_who_stands_on_what_changed_and_moves_them_as_chosen(site: Site) -> None:

@@ -44,7 +44,10 @@ export function arrange(drawing: Drawing, ways: Ways, byHand: Layout, labelled: 
   for (const edge of all) {
     if (byHand[edge.node] || byHand[edge.target]) continue;
     const drawn = graph.edge({ v: edge.node, w: edge.target, name: edge.id });
-    led.set(edge.id, { bends: drawn.points!.slice(1, -1), label: { x: drawn.x!, y: drawn.y! } });
+    const points = drawn.points!;
+    // dagre places only words that take room; a number alone stands in the middle of its way
+    const label = labelled(edge) ? { x: drawn.x!, y: drawn.y! } : points[Math.floor(points.length / 2)]!;
+    led.set(edge.id, { bends: points.slice(1, -1), label });
   }
   return { at, ways: led };
 }
