@@ -116,15 +116,19 @@ def claim(session: Session, limit: int) -> list[Waiting]:
     """
     busy = list(session.scalars(text(_BUSY_LANES), {"lanes": list(range(LANES))}))
     random.shuffle(busy)
-    wanted = max(1, (len(busy) + 1) // 2)  # leave the other half to another worker
-    mine: list[int] = []
-    for lane in busy:
-        if len(mine) < wanted and session.scalar(text("SELECT pg_try_advisory_xact_lock(:a, :b)"), {"a": LANE_LOCK, "b": lane}):
-            mine.append(lane)
+    few = waiting(session, limit) < limit // 2  # are taken at once: what a batch costs, it costs once; of many another worker gets half
+    share = len(busy) if few else (len(busy) + 1) // 2
+    mine = _lock_lanes(session, busy[:share]) or _lock_lanes(session, busy[share:])
     if not mine:
         return []
     rows = session.execute(text(_CLAIM), {"lanes": mine, "limit": max(1, limit // len(mine)) + 1})
     return sorted((Waiting(*row) for row in rows), key=lambda row: row.id)
+
+
+def _lock_lanes(session: Session, lanes: Sequence[int]) -> list[int]:
+    """Those of these lanes that nobody else holds, ours until the transaction ends."""
+    wanted = text("SELECT lane FROM unnest(CAST(:lanes AS integer[])) AS lane WHERE pg_try_advisory_xact_lock(:lock, lane)")
+    return list(session.scalars(wanted, {"lock": LANE_LOCK, "lanes": list(lanes)})) if lanes else []
 
 
 def mark(session: Session, rows: Sequence[Waiting], now: dt.datetime) -> None:
