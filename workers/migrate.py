@@ -43,7 +43,7 @@ def migrate(engine: Engine, now: dt.datetime) -> None:
             connection.commit()
             settings.attributes["connection"] = connection
             settings.attributes["metadata"] = Base.metadata
-            command.upgrade(settings, "head")
+            command.upgrade(settings, "heads")
             connection.commit()
         with Session(engine) as session:
             ensure_partitions(session, now)
