@@ -68,9 +68,10 @@ def person(session: Session, profile_id: uuid.UUID, *, place: Place) -> Person |
     )
     carts = session.execute(text("SELECT status, value, currency, changed_at, recovered, jsonb_array_length(items) FROM carts WHERE profile_id = :id"), mine)
     slugs = session.scalars(text("SELECT s.slug FROM memberships m JOIN segments s ON s.id = m.segment_id WHERE m.profile_id = :id"), mine)
+    lists = session.scalars(text("SELECT l.slug FROM list_members m JOIN lists l ON l.id = m.list_id WHERE m.profile_id = :id"), mine)
     return Person(
         row[0], row[1], [Seen(*one) for one in log], [OrderFact(at, Decimal(net), money) for at, net, money in orders], [CartFact(*one) for one in carts],
-        _consents(session, profile_id, place), frozenset(slugs),
+        _consents(session, profile_id, place), frozenset(slugs), frozenset(lists),
     )  # fmt: skip
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, Text, func, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm.core.db import Base, Json, Time
+from crm.core.db import Base, Given, Json, Time
 
 
 class Segment(Base):
@@ -65,3 +65,28 @@ class SegmentSize(Base):
     segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id", ondelete="CASCADE"), primary_key=True)
     at: Mapped[Time] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
+
+
+class List(Base):
+    """People put together by hand."""
+
+    __tablename__ = "lists"
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    slug: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Time] = mapped_column(server_default=func.now())
+
+
+class ListMember(Base):
+    """Somebody on a list, once for each they were before joins: an undone join leaves each where they stood."""
+
+    __tablename__ = "list_members"
+    __table_args__ = (
+        Index("uq_list_members_first", "list_id", text("coalesce(given_id, profile_id)"), unique=True),
+        Index("ix_list_members_profile_id", "profile_id"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id", ondelete="CASCADE"))
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
+    given_id: Mapped[Given]
+    since: Mapped[Time]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from crm.core.config import Config
 from crm.core.crypto import Keys
 from crm.events import inbox
-from crm.events.models import HISTORY, LIVE
+from crm.events.models import HISTORY, LIVE, SYSTEM_SOURCE
 from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
 from crm.profiles.people import Person
@@ -28,6 +28,7 @@ from crm.segments.store import Loaded
 
 FILLING = 0x73656732
 ENTERED, LEFT = "Segment Entered", "Segment Left"
+LISTED = ("List Joined", "List Left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +146,21 @@ on_part.append(part_members)
 def _touched(segments: Sequence[Loaded], events: Sequence[Happened], people: Mapping[uuid.UUID, Person]) -> dict[int, set[uuid.UUID]]:
     by_event: dict[str, set[uuid.UUID]] = defaultdict(set)
     by_trait: dict[str, set[uuid.UUID]] = defaultdict(set)
+    by_list: dict[str, set[uuid.UUID]] = defaultdict(set)
     for event in events:
         by_event[event.name].add(event.profile_id)
         if "consent" in event.context:
             by_event["*consent"].add(event.profile_id)
         for trait in event.traits:
             by_trait[trait].add(event.profile_id)
+        if event.name in LISTED and event.source_id == SYSTEM_SOURCE:
+            by_list[str(event.properties.get("list"))].add(event.profile_id)
     born = {p.id for p in people.values() if p.born}
     joined = {p.id for p in people.values() if p.refold}
     touched: dict[int, set[uuid.UUID]] = {}
     for segment in segments:
         mine = set(joined) | (born if segment.reads.birth else set())
-        for names, index in ((segment.reads.events, by_event), (segment.reads.traits, by_trait)):
+        for names, index in ((segment.reads.events, by_event), (segment.reads.traits, by_trait), (segment.reads.lists, by_list)):
             for name in names & index.keys():
                 mine |= index[name]
         if mine:

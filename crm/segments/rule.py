@@ -71,6 +71,7 @@ class Person:
     carts: Sequence[CartFact] = ()
     consents: frozenset[tuple[str, str, str]] = frozenset()  # channel, topic, action
     segments: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,11 @@ class Reads:
     traits: frozenset[str] = frozenset()
     segments: frozenset[str] = frozenset()
     birth: bool = False  # a profile that just began may satisfy it
+    lists: frozenset[str] = frozenset()
 
     def __or__(self, other: Reads) -> Reads:
-        return Reads(self.events | other.events, self.traits | other.traits, self.segments | other.segments, self.birth or other.birth)
+        joined = (self.events | other.events, self.traits | other.traits, self.segments | other.segments)
+        return Reads(*joined, self.birth or other.birth, self.lists | other.lists)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.json import dumps, loads
 from crm.segments import tree as trees
-from crm.segments.models import Segment
+from crm.segments.models import List, Segment
 from crm.segments.rule import Reads
 from crm.segments.tree import Tree
 
@@ -43,6 +43,7 @@ def save(session: Session, *, slug: str, name: str, rule: object, now: dt.dateti
     written = trees.write(trees.parse(rule))
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     _refuse_cycles(session, slug, written)
+    _refuse_unknown_lists(session, written)
     segment = session.scalar(select(Segment).where(Segment.slug == slug))
     if segment is None:
         segment = Segment(slug=slug, name=name.strip()[:200], rule=written, status="filling", created_at=now, changed_at=now)
@@ -77,7 +78,12 @@ def find(session: Session, slug: str) -> Segment:
 
 def used_by(session: Session, slug: str) -> list[Segment]:
     """Segments whose rule names this one."""
-    return [one for one in session.scalars(select(Segment).order_by(Segment.name)) if slug in trees.reads(_tree(dumps(one.rule))).segments]
+    return [one for one in session.scalars(select(Segment).order_by(Segment.name)) if slug in reads_of(one).segments]
+
+
+def reads_of(segment: Segment) -> Reads:
+    """What can change its members besides time."""
+    return _reads(dumps(segment.rule))
 
 
 def load(session: Session, *statuses: str) -> list[Loaded]:
@@ -110,6 +116,13 @@ def _refuse_cycles(session: Session, slug: str, rule: Mapping[str, Any]) -> None
             walk(inner, (*way, at))
 
     walk(slug, ())
+
+
+def _refuse_unknown_lists(session: Session, rule: Mapping[str, Any]) -> None:
+    named = _reads(dumps(rule)).lists
+    known = set(session.scalars(select(List.slug).where(List.slug.in_(named)))) if named else set()
+    if unknown := sorted(named - known):
+        raise InvalidError(f"rule: there is no list {unknown[0]!r}; make it first.")
 
 
 @lru_cache(maxsize=2000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def reads(tree: Tree) -> Reads:
         found |= leaf.rule.reads(leaf.settings)
     nobody = read(tree, Person(), dt.datetime.now(dt.UTC))  # the empty person's answer does not depend on the moment
     drawn = any(leaf.rule.kind == "bucket" for leaf in leaves(tree))
-    return Reads(found.events, found.traits, found.segments, nobody or drawn)
+    return dataclasses.replace(found, birth=nobody or drawn)
 
 
 def leaves(tree: Tree) -> list[Leaf]:

@@ -11,6 +11,8 @@ LANGUAGE_NAMES = dict(LANGUAGES)
 EVENTS = {  # name -> (words, icon, tone)
     "Segment Entered": (_l("Came into a segment"), "users-group", ""),
     "Segment Left": (_l("Left a segment"), "users-group", ""),
+    "List Joined": (_l("Put on a list"), "list", ""),
+    "List Left": (_l("Taken off a list"), "list", ""),
     "Page Viewed": (_l("Page viewed"), "world", ""),
     "Screen Viewed": (_l("Screen viewed"), "device-mobile", ""),
     "identify": (_l("Details learned"), "id", ""),

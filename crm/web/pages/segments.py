@@ -21,7 +21,7 @@ from crm.core.json import dumps, loads
 from crm.profiles.search import search
 from crm.segments import evaluate, ready, seen, store
 from crm.segments import tree as trees
-from crm.segments.models import Membership, Segment, SegmentSize
+from crm.segments.models import List, Membership, Segment, SegmentSize
 from crm.segments.refresh import place_of
 from crm.web import segment_form as forms
 from crm.web import users
@@ -207,6 +207,8 @@ def _added(tree: forms.Rule, here: forms.Rule, path: str, kind: str) -> tuple[fo
 def _start(kind: str) -> forms.Rule:
     if kind == "in_segment":
         return {"segment": db().scalar(select(Segment.slug).order_by(Segment.name).limit(1)) or "none"}
+    if kind == "in_list":
+        return {"list": db().scalar(select(List.slug).order_by(List.name).limit(1)) or "none"}
     return dict(forms.STARTS.get(kind, {}))
 
 
