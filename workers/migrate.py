@@ -20,6 +20,7 @@ import crm.migrations
 import crm.profiles.account_models
 import crm.profiles.models
 import crm.profiles.privacy_models
+import crm.scores.score_models
 import crm.segments.models
 import crm.web.models
 import journeys.draft_models  # noqa: F401
