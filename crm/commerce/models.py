@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Numeric, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Numeric, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -46,10 +46,13 @@ class Order(Base):
     revenue: Mapped[Money]
     total: Mapped[Decimal | None] = mapped_column(Numeric(20, 6))
     refunded: Mapped[Money] = mapped_column(server_default=text("0"))
-    refunds: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # refund key -> amount as text
+    refunds: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # refund key -> [amount as text or `full`, trust, epoch ms, accepted]
     items: Mapped[JsonList]
     ordered_at: Mapped[Time | None]  # None while only a refund or a cancellation is known
     cancelled_at: Mapped[Time | None]
     reported: Mapped[bool] = mapped_column(server_default=text("false"))  # False while only a refund or a cancellation is known
-    version_at: Mapped[Time]  # time and number of the report that filled it; an older report never wins
+    version_at: Mapped[Time]  # time and number of the report that filled it; neither an older nor a less trusted one wins
     version_accepted: Mapped[int] = mapped_column(BigInteger)
+    version_trust: Mapped[int] = mapped_column(SmallInteger, server_default=text("2"))  # crm.events.spec: BROWSER, IMPORTED, SERVER
+    ordered_trust: Mapped[int] = mapped_column(SmallInteger, server_default=text("2"))  # of who said when it was ordered
+    vouched: Mapped[bool] = mapped_column(server_default=text("true"))  # somebody other than a public key spoke of it

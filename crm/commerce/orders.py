@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -12,32 +12,40 @@ from crm.commerce import order
 from crm.commerce.order import OrderState
 from crm.core.json import dumps
 from crm.events import store
-from crm.events.spec import Happened
+from crm.events.spec import BROWSER, Happened
 from crm.profiles.identify import StaleError
 
 Keys = dict[tuple[int, str], OrderState]
 
 
 def fold(session: Session, events: Sequence[Happened], *, currency: str) -> None:
-    """Apply a batch's reports, refunds and cancellations. An order keeps the owner it came with first."""
+    """Apply a batch's reports, refunds and cancellations. An order belongs to the first who told of it with trust, else to the first."""
     wanted = [(key, event) for event in events if (key := order.natural_key(event))]
     if not wanted:
         return
     states = _load(session, {key for key, _ in wanted})
+    owners = {key: state.profile_id for key, state in states.items()}
     for key, event in wanted:
         states[key] = order.apply(states.get(key), event, currency)
+    _hand_over(session, {key: states[key].profile_id for key, owner in owners.items() if states[key].profile_id != owner}, set(owners.values()))
     _save(session, [states[key] for key in sorted(states)])
 
 
 def reown(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
-    """After an undone join: each order of these people belongs to whoever's event told of it first."""
+    """After an undone join: each order of these people belongs to whoever's event told of it first, with trust before without."""
     first: dict[tuple[int, str], uuid.UUID] = {}
-    for event in store.of_people(session, list(profile_ids), order.EVENTS, as_acted=True):
+    told = store.of_people(session, list(profile_ids), order.EVENTS, as_acted=True)
+    for event in sorted(told, key=lambda event: event.trust == BROWSER):
         if key := order.natural_key(event):
             first.setdefault(key, event.profile_id)
-    if first:
-        keys = sorted(first)
-        columns = {"sources": [s for s, _ in keys], "numbers": [n for _, n in keys], "owners": [first[key] for key in keys], "ids": list(profile_ids)}
+    _hand_over(session, first, profile_ids)
+
+
+def _hand_over(session: Session, owners: Mapping[tuple[int, str], uuid.UUID], former: Collection[uuid.UUID]) -> None:
+    """Give orders of these former owners to others."""
+    if owners:
+        keys = sorted(owners)
+        columns = {"sources": [s for s, _ in keys], "numbers": [n for _, n in keys], "owners": [owners[key] for key in keys], "ids": list(former)}
         session.execute(text(_REOWN), columns)
 
 
@@ -46,8 +54,8 @@ def _load(session: Session, keys: Collection[tuple[int, str]]) -> Keys:
     rows = session.execute(text(_LOAD), {"sources": [s for s, _ in ordered], "numbers": [n for _, n in ordered]})
     return {
         (row.source_id, row.order_id): OrderState(
-            row.source_id, row.order_id, row.profile_id, row.currency, (row.version_at, row.version_accepted), row.revenue, row.total,
-            row.refunds, row.items, row.ordered_at, row.cancelled_at, row.reported,
+            row.source_id, row.order_id, row.profile_id, row.currency, (row.version_trust, row.version_at, row.version_accepted),
+            row.revenue, row.total, row.refunds, row.items, row.ordered_at, row.cancelled_at, row.reported, row.ordered_trust, row.vouched,
         )
         for row in rows
     }  # fmt: skip
@@ -70,8 +78,11 @@ def _save(session: Session, orders: Sequence[OrderState]) -> None:
             "ordered": [o.ordered_at for o in orders],
             "cancelled": [o.cancelled_at for o in orders],
             "reported": [o.reported for o in orders],
-            "versions": [o.version[0] for o in orders],
-            "accepted": [o.version[1] for o in orders],
+            "versions": [o.version[1] for o in orders],
+            "accepted": [o.version[2] for o in orders],
+            "trusts": [o.version[0] for o in orders],
+            "ordered_trusts": [o.ordered_trust for o in orders],
+            "vouched": [o.vouched for o in orders],
         },
     )
     if len(written.all()) < len(orders):
@@ -89,15 +100,18 @@ ORDER BY source_id, order_id FOR UPDATE OF o
 """
 _SAVE = """
 INSERT INTO orders (source_id, order_id, profile_id, currency, revenue, total, refunded, refunds, items,
-                    ordered_at, cancelled_at, reported, version_at, version_accepted)
-SELECT s, n, p, c, r, t, rd, CAST(rs AS jsonb), CAST(i AS jsonb), o, ca, re, v, a FROM unnest(
+                    ordered_at, cancelled_at, reported, version_at, version_accepted, version_trust, ordered_trust, vouched)
+SELECT s, n, p, c, r, t, rd, CAST(rs AS jsonb), CAST(i AS jsonb), o, ca, re, v, a, vt, ot, vo FROM unnest(
   CAST(:sources AS integer[]), CAST(:numbers AS text[]), CAST(:profiles AS uuid[]), CAST(:currencies AS text[]), CAST(:revenues AS numeric[]),
   CAST(:totals AS numeric[]), CAST(:refunded AS numeric[]), CAST(:refunds AS text[]), CAST(:items AS text[]), CAST(:ordered AS timestamptz[]),
-  CAST(:cancelled AS timestamptz[]), CAST(:reported AS boolean[]), CAST(:versions AS timestamptz[]), CAST(:accepted AS bigint[])
-) AS u(s, n, p, c, r, t, rd, rs, i, o, ca, re, v, a)
+  CAST(:cancelled AS timestamptz[]), CAST(:reported AS boolean[]), CAST(:versions AS timestamptz[]), CAST(:accepted AS bigint[]),
+  CAST(:trusts AS smallint[]), CAST(:ordered_trusts AS smallint[]), CAST(:vouched AS boolean[])
+) AS u(s, n, p, c, r, t, rd, rs, i, o, ca, re, v, a, vt, ot, vo)
 ON CONFLICT (source_id, order_id) DO UPDATE SET
-  (currency, revenue, total, refunded, refunds, items, ordered_at, cancelled_at, reported, version_at, version_accepted) =
+  (currency, revenue, total, refunded, refunds, items, ordered_at, cancelled_at, reported,
+   version_at, version_accepted, version_trust, ordered_trust, vouched) =
   (excluded.currency, excluded.revenue, excluded.total, excluded.refunded, excluded.refunds, excluded.items, excluded.ordered_at,
-   excluded.cancelled_at, excluded.reported, excluded.version_at, excluded.version_accepted)
+   excluded.cancelled_at, excluded.reported, excluded.version_at, excluded.version_accepted,
+   excluded.version_trust, excluded.ordered_trust, excluded.vouched)
 WHERE orders.profile_id = excluded.profile_id RETURNING 1
 """

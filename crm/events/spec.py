@@ -16,6 +16,8 @@ import msgspec
 
 LANES = 64
 TYPES = ("track", "page", "screen", "identify", "group", "alias")
+BROWSER, IMPORTED, SERVER = range(3)  # how far an event's word goes: a public key's, a file's, the shop's own system's
+IMPORT_CAUSE = "import:"  # how the cause of what a file says begins; no sender can write a cause
 MAX_EVENT, MAX_BATCH = 32 * 1024, 500 * 1024  # bytes after gunzip
 
 
@@ -97,6 +99,18 @@ class Happened:
     def order(self) -> tuple[dt.datetime, int]:
         """Sorts one person's events."""
         return self.occurred_at, self.accepted
+
+    @property
+    def trust(self) -> int:
+        """BROWSER, IMPORTED or SERVER: whose word counts where two contradict each other."""
+        return trust_of(trusted=self.trusted, origin=self.origin, cause=self.cause)
+
+
+def trust_of(*, trusted: bool, origin: str, cause: str | None) -> int:
+    """How far an event's word goes, by what the log keeps of it."""
+    if trusted:
+        return SERVER if origin == "live" else IMPORTED
+    return IMPORTED if (cause or "").startswith(IMPORT_CAUSE) else BROWSER
 
 
 def event_name(call: Call) -> str:

@@ -14,7 +14,7 @@ from crm.events import inbox
 from crm.events.importing.outcomes import Tally
 from crm.events.inbox import NewRow
 from crm.events.models import HISTORY, SYSTEM_SOURCE, EventKey, Import, Source
-from crm.events.spec import Call, event_key
+from crm.events.spec import IMPORT_CAUSE, Call, event_key
 
 
 def source(session: Session, *, name: str) -> int:
@@ -47,7 +47,7 @@ def append(session: Session, calls: Sequence[Call], *, row: Import, done: int, n
     keys = [event_key(row.source_id, call.message_id) for call in calls]
     known = set(session.scalars(select(EventKey.key).where(EventKey.key.in_(keys))))
     fresh = [call for call, key in zip(calls, keys, strict=True) if key not in known]
-    inbox.append(session, [NewRow(row.source_id, trusted=trusted, origin=HISTORY, body=call) for call in fresh], now)
+    inbox.append(session, [NewRow(row.source_id, trusted=trusted, origin=HISTORY, body=call, cause=f"{IMPORT_CAUSE}{row.id}") for call in fresh], now)
     return len(fresh)
 
 

@@ -1,0 +1,42 @@
+"""Whose word counts: orders and traits learn with how much trust they were told."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+SCHEMA = """
+ALTER TABLE orders
+  ADD COLUMN version_trust smallint NOT NULL DEFAULT 2, ADD COLUMN ordered_trust smallint NOT NULL DEFAULT 2, ADD COLUMN vouched boolean NOT NULL DEFAULT true;
+"""
+# What a public key told until now is told anew by the next event of each order; nothing is known of trust before the log is asked for it.
+ORDERS = """
+CREATE TEMP TABLE told ON COMMIT DROP AS
+  SELECT source_id, left(coalesce(properties->>'order_id', properties->>'orderId'), 200) AS order_id, name, occurred_at, accepted,
+         CASE WHEN trusted AND origin = 'live' THEN 2 WHEN trusted THEN 1 ELSE 0 END AS trust,
+         left(coalesce(nullif(properties->>'refund_id', ''), nullif(message_id, ''), accepted::text), 200) AS refund
+  FROM events WHERE name IN ('Order Completed', 'Order Updated', 'Order Refunded', 'Order Cancelled');
+UPDATE orders o SET
+  vouched = t.vouched, version_trust = coalesce(t.version_trust, CASE WHEN t.vouched THEN 2 ELSE 0 END), ordered_trust = coalesce(t.ordered_trust, 0)
+FROM (
+  SELECT o.source_id, o.order_id, bool_or(t.trust > 0) AS vouched, max(t.trust) FILTER (WHERE t.accepted = o.version_accepted) AS version_trust,
+         max(t.trust) FILTER (WHERE t.name = 'Order Completed' AND t.occurred_at = o.ordered_at) AS ordered_trust
+  FROM orders o JOIN told t USING (source_id, order_id) GROUP BY 1, 2
+) t WHERE (o.source_id, o.order_id) = (t.source_id, t.order_id);
+UPDATE orders o SET refunds = r.refunds FROM (
+  SELECT o.source_id, o.order_id, jsonb_object_agg(said.key, jsonb_build_array(said.value, coalesce(t.trust, 2), coalesce(t.ms, 0), coalesce(t.accepted, 0))) AS refunds
+  FROM orders o CROSS JOIN LATERAL jsonb_each_text(o.refunds) said
+  LEFT JOIN LATERAL (
+    SELECT trust, trunc(extract(epoch FROM occurred_at)::float8 * 1000)::bigint AS ms, accepted FROM told
+    WHERE told.source_id = o.source_id AND told.order_id = o.order_id AND told.name = 'Order Refunded' AND told.refund = said.key
+    ORDER BY trust DESC, occurred_at DESC, accepted DESC LIMIT 1
+  ) t ON true
+  GROUP BY 1, 2
+) r WHERE (o.source_id, o.order_id) = (r.source_id, r.order_id);
+"""
+
+
+def upgrade() -> None:
+    connection = op.get_bind()
+    connection.exec_driver_sql(SCHEMA)
+    connection.exec_driver_sql(ORDERS)
