@@ -40,6 +40,7 @@ ITEMS = (
             Item("list", _l("All people"), "users", "/people"),
             Item("accounts", _l("Accounts"), "building", "/accounts"),
             Item("segments", _l("Segments"), "users-group", "/segments"),
+            Item("lists", _l("Lists"), "list", "/lists"),
             Item("same", _l("Same person?"), "git-merge", "/people/same", MAKERS),
             Item("held", _l("Held by guards"), "shield-x", "/people/held", MAKERS),
             Item("imports", _l("Import"), "upload", "/imports", MAKERS),

@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.segments import refresh, store, tree
+from crm.segments import lists, refresh, store, tree
 from crm.segments.ready import ready_made
 from crm.web.segment_form import STARTS
 from crm.web.tokens import create_token
@@ -90,7 +90,9 @@ def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
 def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session, now: dt.datetime, noa: Browser, language: str) -> None:
     for slug, name, rule in ready_made("ILS"):
         store.save(session, slug=slug, name=name, rule=rule, now=now)
-    every = {"any": [{"kind": kind} | STARTS.get(kind, {"segment": "cart-left"}) for kind in tree.kinds()]}
+    lists.create(session, slug="fair", name="Fair", now=now)
+    named = STARTS | {"in_segment": {"segment": "cart-left"}, "in_list": {"list": "fair"}}
+    every = {"any": [{"kind": kind} | named[kind] for kind in tree.kinds()]}
     store.save(session, slug="every", name="Every", rule=every, now=now)
     session.commit()
     refresh.fill(session, now, CONFIG)

@@ -233,7 +233,11 @@ def _tree() -> forms.Rule:
 
 def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "") -> dict[str, Any]:
     names = list(db().scalars(select(Segment.slug).order_by(Segment.slug))) if edit != "-" else []
-    offers = {"events": seen.event_names(db()), "traits": seen.traits(db()), "segments": names} if edit != "-" else {}
+    offers = (
+        {"events": seen.event_names(db()), "traits": seen.traits(db()), "segments": names, "lists": list(db().scalars(select(List.slug).order_by(List.slug)))}
+        if edit != "-"
+        else {}
+    )
     said = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False)
     kinds = {kind: rule.title for kind, rule in sorted(trees.kinds().items())}
     return {
