@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.profiles.people import weight
 from crm.profiles.suggest.judge import alike
 from crm.profiles.timeline import follow
 
@@ -72,7 +73,7 @@ def _trait(name: str, pair: tuple[Any, Any]) -> Line:
     if values[0] == values[1] or (name in SPELT and all(isinstance(value, str) for value in values) and alike(*values)):
         return Line(name, values, "same")
     times = [row.traits_at.get(name, [0]) for row in pair]
-    return Line(name, values, "differs", int(times[1] > times[0]))
+    return Line(name, values, "differs", int(weight(times[1]) > weight(times[0])))
 
 
 def _identities(session: Session, first: uuid.UUID, second: uuid.UUID) -> list[Line]:

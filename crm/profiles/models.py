@@ -32,7 +32,9 @@ class Profile(Base):
     known: Mapped[bool] = mapped_column(server_default=text("false"))  # has an identity other than anonymous ids
     name: Mapped[str] = mapped_column(Text, server_default=text("''"), info={"personal": "profile"})
     traits: Mapped[Json] = mapped_column(server_default=text("'{}'"), info={"personal": "profile"})
-    traits_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))  # trait -> [epoch ms, accepted]
+    traits_at: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default=text("'{}'")
+    )  # trait -> [epoch ms, accepted], "unproven" behind where a public key told it
     first_seen: Mapped[Time]
     last_seen: Mapped[Time]
     commerce_at: Mapped[Time | None]  # the latest cart or order event folded, with its tie breaker: an earlier one refolds

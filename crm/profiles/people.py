@@ -16,11 +16,12 @@ from crm.core.ids import new_id
 from crm.core.json import dumps
 
 BUCKETS = 10_000
+UNPROVEN = "unproven"  # ends the stamp of a trait that a public key told
 
 
 @dataclass(slots=True)
 class Person:
-    """A profile's row in memory. `stamp` of a trait is [epoch ms, accepted]: the later one wins."""
+    """A profile's row in memory. `stamp` of a trait is [epoch ms, accepted], with UNPROVEN behind it where a public key told it."""
 
     id: uuid.UUID
     bucket: int
@@ -49,9 +50,9 @@ class Person:
         if at > self.last_seen:
             self.last_seen, self.touched = at, True
 
-    def learn(self, name: str, value: Any, stamp: list[int]) -> None:
-        """Last writer wins by event time; None forgets the trait but remembers when."""
-        if self.traits_at.get(name, [-1]) >= stamp:
+    def learn(self, name: str, value: Any, stamp: list[Any]) -> None:
+        """Last writer wins by event time, an unproven one never over another; None forgets the trait but remembers when."""
+        if name in self.traits_at and weight(self.traits_at[name]) >= weight(stamp):
             return
         self.traits_at[name] = stamp
         if value is None:
@@ -74,6 +75,11 @@ class Person:
         self.seen(other.last_seen)
         self.known = self.known or other.known
         self.changed = self.refold = True
+
+
+def weight(stamp: list[Any]) -> tuple[bool, list[Any]]:
+    """What is compared of two stamps: the later word, one with trust first."""
+    return stamp[-1] != UNPROVEN, stamp[:2]
 
 
 def born(at: dt.datetime, now: dt.datetime) -> Person:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.events.spec import trust_of
 from crm.profiles.fold import tell
 from crm.profiles.people import Person, display_name
 
@@ -56,8 +57,9 @@ def from_log(session: Session, profile_ids: Collection[uuid.UUID]) -> dict[uuid.
     ids = {"ids": list(profile_ids)}
     known = set(session.scalars(text(_KNOWN), ids))
     found = {row.profile_id: Person(row.profile_id, 0, row.profile_id in known, "", {}, {}, row.first, row.last) for row in session.execute(text(_TIMES), ids)}
-    for profile_id, occurred_at, accepted, traits in session.execute(text(_TOLD), ids):
-        tell(found[profile_id], traits, occurred_at=occurred_at, accepted=accepted)
+    for row in session.execute(text(_TOLD), ids):
+        trust = trust_of(trusted=row.trusted, origin=row.origin, cause=row.cause)
+        tell(found[row.profile_id], row.properties, occurred_at=row.occurred_at, accepted=row.accepted, trust=trust)
     return found
 
 
@@ -137,7 +139,7 @@ ORDER BY l.id
 """
 _TIMES = "SELECT profile_id, min(occurred_at) AS first, max(occurred_at) AS last FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id"
 _TOLD = """
-SELECT profile_id, occurred_at, accepted, properties FROM events
+SELECT profile_id, occurred_at, accepted, properties, trusted, origin, cause FROM events
 WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND type = 'identify' ORDER BY position
 """
 _KNOWN = "SELECT DISTINCT profile_id FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND kind <> 'anonymous_id'"

@@ -34,9 +34,31 @@ UPDATE orders o SET refunds = r.refunds FROM (
   GROUP BY 1, 2
 ) r WHERE (o.source_id, o.order_id) = (r.source_id, r.order_id);
 """
+# Of people of whom public keys told something, the log says who told it. What it no longer holds stays as it was told.
+TRAITS = """
+WITH said AS (
+  SELECT DISTINCT ON (e.profile_id, t.key) e.profile_id, t.key, t.value, e.accepted, e.trusted,
+         trunc(extract(epoch FROM e.occurred_at)::float8 * 1000)::bigint AS ms
+  FROM events e CROSS JOIN LATERAL jsonb_each(e.properties) t
+  WHERE e.type = 'identify' AND e.profile_id IN (SELECT profile_id FROM events WHERE type = 'identify' AND NOT trusted)
+  ORDER BY e.profile_id, t.key, e.trusted DESC, ms DESC, e.accepted DESC
+), told AS (
+  SELECT s.profile_id, jsonb_object_agg(s.key, s.value) AS traits,
+         jsonb_object_agg(s.key, CASE WHEN s.trusted THEN jsonb_build_array(s.ms, s.accepted) ELSE jsonb_build_array(s.ms, s.accepted, 'unproven') END) AS at
+  FROM said s JOIN profiles p ON p.id = s.profile_id AND p.traits_at ? s.key GROUP BY 1
+)
+UPDATE profiles p SET traits_at = p.traits_at || told.at,
+  traits = (SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(p.traits || told.traits) WHERE value <> 'null')
+FROM told WHERE p.id = told.profile_id;
+UPDATE profiles p SET name = left(coalesce(
+  nullif(trim(p.traits->>'name'), ''),
+  trim(concat_ws(' ', nullif(trim(coalesce(p.traits->>'firstName', p.traits->>'first_name')), ''), nullif(trim(coalesce(p.traits->>'lastName', p.traits->>'last_name')), '')))
+), 200) WHERE id IN (SELECT profile_id FROM events WHERE type = 'identify' AND NOT trusted);
+"""
 
 
 def upgrade() -> None:
     connection = op.get_bind()
     connection.exec_driver_sql(SCHEMA)
     connection.exec_driver_sql(ORDERS)
+    connection.exec_driver_sql(TRAITS)
