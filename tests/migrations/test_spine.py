@@ -81,7 +81,8 @@ def _as_before(session: Session, now: dt.datetime) -> None:
         session.execute(
             text(
                 "INSERT INTO events (profile_id, occurred_at, accepted, received_at, source_id, message_id, type, name, origin, trusted,"
-                " identities, properties, context, hops) VALUES (:id, :now, :number, :now, 10, :message, :kind, :name, 'live', :trusted, '[]', CAST(:said AS jsonb), '{}', 0)"
+                " identities, properties, context, hops)"
+                " VALUES (:id, :now, :number, :now, 10, :message, :kind, :name, 'live', :trusted, '[]', CAST(:said AS jsonb), '{}', 0)"
             ),
             {"id": DANA, "now": now, "number": number, "message": f"m{number}", "kind": kind, "name": name, "trusted": trusted, "said": dumps(properties)},
         )
