@@ -39,7 +39,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     events, known = identify(session, store.first_seen(session, batch, now), now)
     store.append(session, events)
     fold.learn(events, known.people)
-    orders.fold(session, events, currency=config.currency)
+    orders.tell(session, orders.fold(session, events, currency=config.currency), now)
     carts.fold(session, events, known.people, currency=config.currency)
     ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
     accounts.fold(session, events)

@@ -52,8 +52,8 @@ def mark(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
 
 
 def counts(event: Happened) -> bool:
-    """Whether an event can change a computed trait: something the person did, not something Kesher did."""
-    return event.source_id != SYSTEM_SOURCE or event.name.endswith(("Opened", "Clicked"))
+    """Whether an event can change a computed trait: something the person did, not something Kesher did (but to their orders)."""
+    return event.source_id != SYSTEM_SOURCE or event.name.endswith(("Opened", "Clicked", "Order Changed"))
 
 
 def work(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.datetime]) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -11,24 +13,43 @@ from sqlalchemy.orm import Session
 from crm.commerce import order
 from crm.commerce.order import OrderState
 from crm.core.json import dumps
-from crm.events import store
+from crm.events import inbox, store
+from crm.events.models import HISTORY
 from crm.events.spec import BROWSER, Happened
 from crm.profiles.identify import StaleError
 
 Keys = dict[tuple[int, str], OrderState]
+Elsewhere = dict[uuid.UUID, Happened]
+CHANGED = "Order Changed"
 
 
-def fold(session: Session, events: Sequence[Happened], *, currency: str) -> None:
-    """Apply a batch's reports, refunds and cancellations. An order belongs to the first who told of it with trust, else to the first."""
+def fold(session: Session, events: Sequence[Happened], *, currency: str) -> Elsewhere:
+    """Apply a batch's reports, refunds and cancellations. An order belongs to the first who told of it with trust, else to the first.
+
+    Returns whose orders events of others changed.
+    """
     wanted = [(key, event) for event in events if (key := order.natural_key(event))]
     if not wanted:
-        return
+        return {}
     states = _load(session, {key for key, _ in wanted})
     owners = {key: state.profile_id for key, state in states.items()}
     for key, event in wanted:
         states[key] = order.apply(states.get(key), event, currency)
     _hand_over(session, {key: states[key].profile_id for key, owner in owners.items() if states[key].profile_id != owner}, set(owners.values()))
     _save(session, [states[key] for key in sorted(states)])
+    live_last = sorted(wanted, key=lambda each: each[1].origin != HISTORY)
+    return {owner: event for key, event in live_last for owner in (owners.get(key), states[key].profile_id) if owner and owner != event.profile_id}
+
+
+def tell(session: Session, elsewhere: Elsewhere, now: dt.datetime) -> None:
+    """Owners whose order somebody else's event changed hear of it by an event of their own, so that whatever reads their orders looks again."""
+    rows = [
+        replace(
+            inbox.system_event(CHANGED, owner, {"order_id": order.order_id(event)}, cause=f"event:{event.accepted}", hops=event.hops + 1), origin=event.origin
+        )
+        for owner, event in elsewhere.items()
+    ]
+    inbox.append(session, rows, now)
 
 
 def reown(session: Session, profile_ids: Collection[uuid.UUID]) -> None:

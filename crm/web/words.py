@@ -31,6 +31,7 @@ EVENTS = {  # name -> (words, icon, tone)
     "Order Completed": (_l("Order placed"), "receipt", "ok"),
     "Order Updated": (_l("Order updated"), "receipt", ""),
     "Order Cancelled": (_l("Order cancelled"), "receipt-off", ""),
+    "Order Changed": (_l("Somebody else's event changed the order"), "receipt", ""),
     "Order Refunded": (_l("Order refunded"), "receipt-refund", ""),
     "Email Sent": (_l("E-mail sent"), "mail", ""),
     "Email Opened": (_l("E-mail opened"), "mail-opened", ""),

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from crm.commerce.order import EVENTS
+from crm.commerce.orders import CHANGED
 from crm.core.i18n import _l
 from crm.segments import values
 from crm.segments.compare import read_relative, relative
@@ -81,7 +82,7 @@ class Orders(Rule[OrdersSettings]):
         return OPS[settings.op][1](_figure(settings.of, mine), Decimal(str(settings.value))) if mine or _fits_nothing(settings) else False
 
     def reads(self, settings: OrdersSettings) -> Reads:
-        return Reads(events=frozenset(EVENTS), birth=_fits_nothing(settings))
+        return Reads(events=frozenset({*EVENTS, CHANGED}), birth=_fits_nothing(settings))
 
     def sentence(self, settings: OrdersSettings) -> Sentence:
         slots = {"value": settings.value, "window": window_words(settings.within), "currency": settings.currency or "", "ago": settings.ago}
