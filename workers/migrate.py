@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 import crm.commerce.computed_models
 import crm.commerce.models
+import crm.commerce.product_models
 import crm.consent.models
 import crm.events.importing.models
 import crm.events.models
@@ -24,7 +25,9 @@ import crm.scores.score_models
 import crm.segments.models
 import crm.web.models
 import journeys.draft_models  # noqa: F401
-import journeys.models  # noqa: F401
+import journeys.models
+import journeys.node_models
+import journeys.wave_models  # noqa: F401
 import workers.models  # noqa: F401  all tables register with the metadata
 from crm.core import partitions
 from crm.core.db import Base

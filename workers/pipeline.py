@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 import journeys.engine
-from crm.commerce import carts, computed, orders
+from crm.commerce import carts, computed, orders, products, requests
 from crm.consent import context, ledger
 from crm.core import clock, partitions
 from crm.core.config import Config
@@ -36,11 +36,14 @@ log = structlog.get_logger()
 def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: Config) -> None:
     """What happens when things happen: who it was, what it changes, what comes next. One transaction; the caller commits."""
     batch = tombstones.living(session, batch, Keys(config.secret_key))
-    events, known = identify(session, store.first_seen(session, batch, now), now)
-    store.append(session, events)
+    goods, calls = products.part(store.first_seen(session, batch, now))
+    events, known = identify(session, calls, now)
+    store.append(session, [*goods, *events])
     fold.learn(events, known.people)
     orders.tell(session, orders.fold(session, events, currency=config.currency), now)
     carts.fold(session, events, known.people, currency=config.currency)
+    requests.fold(session, events)
+    products.fold(session, goods, currency=config.currency)
     ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
     accounts.fold(session, events)
     refresh_search(session, people.save(session, known.people.values()))

@@ -170,4 +170,4 @@ def item_line(item: dict[str, Any]) -> dict[str, Any] | None:
     return line | {"quantity_said": True} if quantity is not None else line
 
 
-_TEXTS = ("product_id", "sku", "variant", "name", "category", "brand", "url", "image_url")
+_TEXTS = ("product_id", "variant_id", "sku", "variant", "name", "category", "brand", "url", "image_url")

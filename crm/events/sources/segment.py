@@ -16,6 +16,7 @@ import orjson
 
 from crm.core.clock import parse_time
 from crm.core.errors import InvalidError, TooLargeError
+from crm.events import goods
 from crm.events.source import Held, HeldError, Parsed, Row
 from crm.events.spec import MAX_BATCH, MAX_EVENT, TYPES, Call, lane_of
 
@@ -130,7 +131,7 @@ def check(call: Call, kind: str) -> None:
     """A call of this type says who and what; HeldError names the missing field and carries its reason."""
     if kind not in TYPES:
         raise HeldError("bad_type", f"`type` is {kind[:40]!r}; it must be one of {', '.join(TYPES)}.")
-    if not (_given(call.user_id) or _given(call.anonymous_id)):
+    if not (_given(call.user_id) or _given(call.anonymous_id)) and call.event not in goods.NAMES:
         raise HeldError("no_identity", "The call says nobody: `userId` or `anonymousId` is missing.")
     name, reason = REQUIRED.get(kind, ("", ""))
     if name and not _given(getattr(call, name)):
@@ -161,7 +162,7 @@ def spliced(body: bytes, fields: dict[str, Any]) -> bytes:
 def _row(call: Call, text: bytes, seed: bytes, sent_at: dt.datetime | None) -> Row:
     if not call.message_id.strip():
         text = spliced(text, {"messageId": made_id(seed, text)})
-    identity = call.user_id if _given(call.user_id) else call.anonymous_id
+    identity = call.user_id if _given(call.user_id) else call.anonymous_id if _given(call.anonymous_id) else goods.key_of(call.properties or {})
     return Row(lane_of(str(identity)), sent_at, text)
 
 
