@@ -52,6 +52,7 @@ class CouponRow(Base):
     key: Mapped[str | None] = mapped_column(Text)
     run_id: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True), index=True)
     given_at: Mapped[Time | None]
+    used_at: Mapped[Time | None]  # an order named it
 
 
 class SlotRow(Base):

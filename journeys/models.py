@@ -66,6 +66,7 @@ class RunRow(Base):
     ended_at: Mapped[Time | None]
     end_reason: Mapped[str | None] = mapped_column(Text)  # finished | exit:<event> | merged | stopped | …
     error: Mapped[str | None] = mapped_column(Text, info={"personal": "events"})
+    data: Mapped[Json | None] = mapped_column(info={"personal": "events"})  # node -> what it brought, for later nodes and templates
 
 
 class Wakeup(Base):

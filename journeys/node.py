@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 
 from crm.core.clock import parse_duration, scaled
 from crm.core.i18n import _l
+from crm.events.models import SYSTEM_SOURCE
 
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -90,9 +91,23 @@ class Run:
     language: str = "en"
     zone: str = "UTC"
     bucket: int = 0
+    data: Mapping[str, Any] = field(default_factory=dict)  # node -> what it brought to this run
     answer: object = None  # what the engine found to the question this node asked a moment ago; None where it asked nothing
     asked: bool = False
     time_scale: float = 1.0
+
+    @property
+    def arrived(self) -> dt.datetime:
+        """Since when it really stands here: the first step counts from the start's own time, which may lie back."""
+        return max(self.entered_at, self.started_at)
+
+    def answered(self, name: str) -> RunEvent | None:
+        """The event of Kesher's own that answers this very stop of the run, where it woke the run."""
+        event = self.woken_by
+        if event is None or event.name != name or event.source_id != SYSTEM_SOURCE:
+            return None
+        here = {"run_id": str(self.id), "node": self.node, "round": self.round}
+        return event if all(event.properties.get(key, value) == value for key, value in here.items()) else None
 
     def due(self, since: dt.datetime, duration: dt.timedelta) -> dt.datetime:
         """When a duration that began at `since` is over, as `--time-scale` shortens it."""
@@ -123,7 +138,17 @@ class SendEvent:
     properties: Mapping[str, Any]
 
 
-Effect = SendMessage | SetTraits | SendEvent
+@dataclass(frozen=True, slots=True)
+class CallWebhook:
+    """Call an endpoint of the settings, once for this stop of the run and not after `until`; the answer comes as an event."""
+
+    endpoint: str
+    path: str
+    body: Mapping[str, Any]
+    until: dt.datetime
+
+
+Effect = SendMessage | SetTraits | SendEvent | CallWebhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +171,20 @@ Question = Coupon | Slot
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Leave the node by `exit`; `why` is stored with the step."""
+    """Leave the node by `exit`; `why` is stored with the step, `brings` is there for later nodes and templates under this node's name."""
 
     exit: str = "next"
     effects: tuple[Effect, ...] = ()
     why: Mapping[str, Any] = field(default_factory=dict)
+    brings: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Stay; look again at `until` (a real time) or when an event comes that the node listens to."""
+    """Stay; look again at `until` (a real time) or when an event comes that the node listens to. An effect counts once for the stop."""
 
     until: dt.datetime
+    effects: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,12 @@ def _suggest(session: Session) -> dict[str, Any]:
     templates = [{"name": row.name, "channel": row.channel} for row in session.execute(text("SELECT name, channel FROM templates ORDER BY name"))]
     traits = list(session.scalars(_TRAITS, {"many": MANY}))
     slugs = list(session.scalars(text("SELECT slug FROM journeys WHERE status <> 'stopped' ORDER BY slug")))
-    return {"events": events, "templates": templates, "traits": traits, "journeys": slugs, "segments": _segments(session)}
+    return {"events": events, "templates": templates, "traits": traits, "journeys": slugs, "segments": _segments(session)} | _named(session)
+
+
+def _named(session: Session) -> dict[str, Any]:
+    """What was set up for nodes to use."""
+    return {"endpoints": list(session.scalars(text("SELECT slug FROM webhook_endpoints ORDER BY slug")))}
 
 
 def _segments(session: Session) -> list[dict[str, Any]]:

@@ -67,6 +67,7 @@ class Passage:
     start: RunEvent
     started_at: dt.datetime
     entered_at: dt.datetime
+    data: Mapping[str, Any] = field(default_factory=dict)  # node -> what it brought
     hops: int = 0
     round: int = 0
     steps: int = 0
@@ -137,9 +138,10 @@ def walk(passage: Passage, facts: Facts, moment: Moment, *, woken_by: RunEvent |
         step = _decide(passage, facts, moment, woken_by, answer)
         woken_by, answer, passage.asking = None, NOTHING, None
         match step:
-            case Park(until):
+            case Park(until, effects):
                 passage.changed = passage.changed or passage.due_at != until
                 passage.due_at = until
+                passage.effects.extend((passage.node, passage.round, effect) for effect in effects)
                 return
             case Ask(question):
                 passage.asking, passage.changed = question, True
@@ -148,7 +150,9 @@ def walk(passage: Passage, facts: Facts, moment: Moment, *, woken_by: RunEvent |
                 _leave(passage, reason, why, (), now)
                 passage.end(reason, now)
                 return
-            case Advance(exit_name, effects, why):
+            case Advance(exit_name, effects, why, brings):
+                if brings is not None:
+                    passage.data = {**passage.data, passage.node: dict(brings)}
                 _leave(passage, exit_name, why, effects, now)
                 _enter(passage, exit_name, now)
             case _:
@@ -177,6 +181,7 @@ def _decide(passage: Passage, facts: Facts, moment: Moment, woken_by: RunEvent |
         language=facts.language,
         zone=facts.zone,
         bucket=facts.bucket,
+        data=passage.data,
         answer=None if answer is NOTHING else answer,
         asked=answer is not NOTHING,
         time_scale=moment.time_scale,

@@ -14,6 +14,7 @@ from crm.core.i18n import _l
 from journeys.node import CartFact, RunEvent, Settings
 
 Operator = Literal["is", "is_not", "more_than", "at_least", "less_than", "at_most", "contains", "exists", "missing", "before", "after"]
+NOTHING: Mapping[str, Any] = {}
 Scalar = str | bool | int | float | None
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "more_than": operator.gt,
@@ -26,9 +27,10 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Condition(Settings):
-    """One comparison. `of` says where to look: `event` (a property, dots go deeper), `trait`, `language`, `cart` (`value`, `items`, `status`)."""
+    """One comparison. `of` says where to look: `event` (a property, dots go deeper), `trait`, `language`, `cart` (`value`, `items`, `status`),
+    `run` (what an earlier step brought: `node.status`)."""
 
-    of: Literal["event", "trait", "language", "cart"] = Field(default="event", title=_l("Of"))
+    of: Literal["event", "trait", "language", "cart", "run"] = Field(default="event", title=_l("Of"))
     name: str = Field(default="", max_length=200, title=_l("Name"))
     op: Operator = Field(default="is", title=_l("Comparison"))
     value: Scalar = Field(default=None, title=_l("Value"))
@@ -43,8 +45,12 @@ class Condition(Settings):
             raise ValueError(f"{self.op} compares times; {self.value!r} is none")
         return self
 
-    def holds(self, event: RunEvent, traits: Mapping[str, Any], language: str, cart: CartFact | None) -> bool:
+    def holds(  # noqa: PLR0913, PLR0917
+        self, event: RunEvent, traits: Mapping[str, Any], language: str, cart: CartFact | None, data: Mapping[str, Any] = NOTHING
+    ) -> bool:
         """Whether it is true; a value that is missing or of another type satisfies only `missing` and `is_not`."""
+        if self.of == "run":
+            return compare(self.op, dig(data, self.name), self.value)
         return compare(self.op, self._found(event, traits, language, cart), self.value)
 
     def _found(self, event: RunEvent, traits: Mapping[str, Any], language: str, cart: CartFact | None) -> object:

@@ -17,9 +17,9 @@ from crm.events.inbox import NewRow, append, system_event
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import Call, Happened
 from crm.messages import outbox
-from journeys import asking
+from journeys import asking, webhooks
 from journeys.board import Board
-from journeys.node import ENDED, Effect, RunEvent, SendEvent, SendMessage, SetTraits
+from journeys.node import ENDED, CallWebhook, Effect, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import Passage, names_another_cart, seen
 
 WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version", "dropped")  # endings that take back what was not yet sent
@@ -59,6 +59,7 @@ def _passage(row: Row[Any], board: Board) -> Passage | None:
         start=start_from(row.start),
         started_at=row.started_at,
         entered_at=row.entered_at,
+        data=row.data or {},
         hops=row.hops,
         round=row.round,
         steps=row.steps,
@@ -94,6 +95,7 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
     _insert_steps(session, written)
     _wakeups(session, written)
     _messages(session, written, now)
+    webhooks.queue(session, [(p, *where, each) for p in written for *where, each in p.effects if isinstance(each, CallWebhook)], now)  # type: ignore[misc]
     said = [row for passage in written for each in passage.effects if (row := _said(passage, *each))]
     append(session, said + [_ended(passage) for passage in written if not passage.active], now)
 
@@ -169,6 +171,7 @@ def _row(p: Passage) -> dict[str, Any]:
         "ended_at": p.ended_at,
         "end_reason": p.end_reason,
         "error": p.error,
+        "data": dict(p.data) or None,
     }
 
 
@@ -213,7 +216,7 @@ def _request(passage: Passage, node: str, round_: int, effect: SendMessage, coup
         channel=effect.channel,
         template=effect.template,
         relevant_if={"cart": cart} if effect.while_cart_open else None,
-        data=data | ({"coupon": coupons[passage.id]} if passage.id in coupons else {}),
+        data=data | ({"run": dict(passage.data)} if passage.data else {}) | ({"coupon": coupons[passage.id]} if passage.id in coupons else {}),
         hops=passage.hops + 1,
         cause=f"run:{passage.id}",
     )
@@ -223,7 +226,7 @@ def _said(passage: Passage, node: str, round_: int, effect: Effect) -> NewRow | 
     """What a node tells the log; under one number for ever, so that a doubled task says it once."""
     number, cause = f"run:{passage.id}:{node}:{round_}", f"run:{passage.id}"
     match effect:
-        case SendMessage():
+        case SendMessage() | CallWebhook():
             return None
         case SendEvent(name, properties):
             return system_event(name, passage.profile_id, dict(properties), cause=cause, hops=passage.hops + 1, message_id=number)
@@ -246,7 +249,7 @@ def _ended(passage: Passage) -> Any:
 
 
 _ACTIVE = text("""
-    SELECT id, profile_id, journey_id, version, key, node, round, started_at, entered_at, due_at, steps, start, hops, error
+    SELECT id, profile_id, journey_id, version, key, node, round, started_at, entered_at, due_at, steps, start, hops, error, data
     FROM runs WHERE status = 'active' AND profile_id = ANY(:profiles)
     ORDER BY started_at, id
 """)
@@ -256,12 +259,12 @@ _PENDING = text("""
     WHERE m.profile_id = ANY(:profiles) AND m.status IN ('queued', 'held') AND r.status <> 'active'
 """)
 _FIELDS = """id uuid, node text, round smallint, status text, entered_at timestamptz, due_at timestamptz, steps smallint,
-        ended_at timestamptz, end_reason text, error text"""
+        ended_at timestamptz, end_reason text, error text, data jsonb"""
 _INSERT = text(f"""
     INSERT INTO runs (id, profile_id, journey_id, version, key, node, round, status, started_at,
-                      entered_at, due_at, steps, start, hops, ended_at, end_reason, error)
+                      entered_at, due_at, steps, start, hops, ended_at, end_reason, error, data)
     SELECT id, profile_id, journey_id, version, key, node, round, status, started_at,
-           entered_at, due_at, steps, start, hops, ended_at, end_reason, error
+           entered_at, due_at, steps, start, hops, ended_at, end_reason, error, data
     FROM json_to_recordset(CAST(:rows AS json)) AS n(
         {_FIELDS}, profile_id uuid, journey_id int, version int, key text, started_at timestamptz, start jsonb, hops smallint)
     ON CONFLICT (profile_id, journey_id, key) DO NOTHING
@@ -270,7 +273,7 @@ _INSERT = text(f"""
 _UPDATE = text(f"""
     UPDATE runs r
     SET node = n.node, round = n.round, status = n.status, entered_at = n.entered_at, due_at = n.due_at, steps = n.steps,
-        ended_at = n.ended_at, end_reason = n.end_reason, error = n.error
+        ended_at = n.ended_at, end_reason = n.end_reason, error = n.error, data = n.data
     FROM json_to_recordset(CAST(:rows AS json)) AS n({_FIELDS})
     WHERE r.id = n.id
 """)  # noqa: S608  our own column names

@@ -44,6 +44,7 @@ CARTS = {
 }
 REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
+    "run": _l("an earlier step"),
     "after": _l("after"),
     "any": _l("any way"),
     "entered": _l("comes in"),

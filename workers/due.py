@@ -7,6 +7,7 @@ import datetime as dt
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from journeys import webhooks
 from workers.queue import NAMES, Name
 
 
@@ -26,5 +27,6 @@ SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        EXISTS (SELECT FROM computed_dirty)
        OR EXISTS (SELECT FROM profiles) AND NOT EXISTS (SELECT FROM computed_rounds WHERE after IS NULL AND began_at > :now - interval '1 hour'),
        EXISTS (SELECT FROM segment_lapses l JOIN segments s ON s.id = l.segment_id AND s.status = 'live' WHERE l.due_at <= :now)
-       OR EXISTS (SELECT FROM segments WHERE status = 'filling')
+       OR EXISTS (SELECT FROM segments WHERE status = 'filling'),
 """
+_DUE += webhooks.DUE

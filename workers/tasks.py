@@ -13,7 +13,7 @@ from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
 from crm.segments import refresh
-from journeys import engine
+from journeys import engine, webhooks
 from workers import leaving, pipeline, uploads
 from workers.due import due
 from workers.process import Tools, end_with_parent, tools
@@ -105,6 +105,20 @@ def segments() -> None:
         return done
 
     _repeat(ours, "segments", step)
+
+
+@app.task(name="kesher.call")  # type: ignore[untyped-decorator]
+def call() -> None:
+    """Call the webhooks that are due."""
+    ours = _tools[0]
+
+    def step() -> int:
+        made = webhooks.call_due(ours.sessions, ours.config, clock.now)
+        if made:
+            _hint_what_became_due(ours)
+        return made
+
+    _repeat(ours, "call", step)
 
 
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:

@@ -68,6 +68,7 @@ ITEMS = (
             Item("sources", _l("Sources"), "plug-connected", "/sources", MAKERS),
             Item("quarantine", _l("Quarantine"), "inbox-off", "/quarantine", MAKERS),
             Item("computed", _l("Computed traits"), "chart-bar", "/settings/traits", MAKERS),
+            Item("webhooks", _l("Webhooks"), "plug-connected", "/settings/webhooks", MAKERS),
             Item("privacy", _l("Privacy"), "shield-x", "/settings/privacy", ("admin",)),
             Item("identity", _l("Identity"), "git-merge", "/settings/identity", MAKERS),
             Item("users", _l("Users"), "user-cog", "/settings/users", ("admin",)),

@@ -43,6 +43,7 @@ EVENTS = {  # name -> (words, icon, tone)
     "Consent Granted": (_l("Consent given"), "circle-check-filled", "ok"),
     "Consent Refused": (_l("Consent refused"), "ban", ""),
     "Journey Ended": (_l("Run ended"), "route", ""),
+    "Webhook Answered": (_l("Webhook answered"), "plug-connected", ""),
     "Journey Requested": (_l("Journey asked for"), "route", ""),
     "Date Reached": (_l("Date reached"), "calendar", ""),
 }
@@ -216,6 +217,10 @@ GUARDS = {
     "apart": _l("Taken apart by a person: kept apart"),
 }
 ACTIONS = {
+    "webhook.saved": _l("Webhook endpoint saved"),
+    "webhook.key": _l("Signing key looked at"),
+    "webhook.rotate": _l("Signing key changed"),
+    "webhook.remove": _l("Webhook endpoint removed"),
     "segment.saved": _l("Segment saved"),
     "segment.deleted": _l("Segment deleted"),
     "user.created": _l("User created"),

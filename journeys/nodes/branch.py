@@ -51,7 +51,7 @@ class Branch(Node[BranchSettings]):
     def step(self, settings: BranchSettings, run: Run) -> Step:
         """First match."""
         for way in settings.ways:
-            if all(each.holds(run.start, run.traits, run.language, run.cart) for each in way.when):
+            if all(each.holds(run.start, run.traits, run.language, run.cart, run.data) for each in way.when):
                 return Advance(way.exit, why={"conditions": [each.model_dump() for each in way.when]})
         return Advance(OTHERWISE, why={"tried": [way.exit for way in settings.ways]})
 

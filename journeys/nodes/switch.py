@@ -24,7 +24,7 @@ class Case(Settings):
 class SwitchSettings(Settings):
     """Cases in order."""
 
-    of: Literal["trait", "event", "language"] = Field(default="trait", title=_l("Of"))
+    of: Literal["trait", "event", "language", "run"] = Field(default="trait", title=_l("Of"))
     name: str = Field(default="", max_length=200, title=_l("Name"), json_schema_extra={"x-suggest": "trait"})
     cases: list[Case] = Field(min_length=1, max_length=20, title=_l("Cases"))
 
@@ -54,7 +54,8 @@ class Switch(Node[SwitchSettings]):
 
     def step(self, settings: SwitchSettings, run: Run) -> Step:
         """The first case of that value."""
-        found = run.language if settings.of == "language" else dig(run.traits if settings.of == "trait" else run.start.properties, settings.name)
+        values = {"trait": run.traits, "event": run.start.properties, "run": run.data}
+        found = run.language if settings.of == "language" else dig(values[settings.of], settings.name)
         way = next((case.exit for case in settings.cases if compare("is", found, case.value)), OTHERWISE)
         return Advance(way, why={"value": found if isinstance(found, str | int | float | bool) else None})
 

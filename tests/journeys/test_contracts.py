@@ -32,6 +32,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "wait_date": [{"trait": "contract_end", "days": -30}, {"trait": "contract_end", "days": 2}, {"trait": "delivery"}],
     "wait_time": [{"at": "09:30"}, {"weekdays": ["sunday", "monday"]}],
     "stop": [{}, {"reason": "gone"}],
+    "webhook": [{"endpoint": "crm"}, {"endpoint": "crm", "path": "a/b", "traits": ["city"], "values": {"n": 1}, "within": "5m"}],
 }
 CASES = [(kind, settings) for kind, many in EXAMPLES.items() for settings in many]
 

@@ -60,6 +60,7 @@ interface Suggested {
   segments: { name: string; title: string }[];
   traits: string[];
   journeys: string[];
+  endpoints: string[];
 }
 
 /** Everything that can be drawn. */
@@ -79,6 +80,7 @@ export async function loadPalette(): Promise<Palette> {
       channel: plain([...new Set(suggest.templates.map((each) => each.channel))]),
       trait: plain(suggest.traits),
       journey: plain(suggest.journeys),
+      endpoint: plain(suggest.endpoints),
     },
   };
 }
