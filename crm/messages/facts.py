@@ -12,6 +12,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from crm.commerce.cart import CartState
+from crm.commerce import standing
 from crm.commerce.carts import carts_at, is_open
 from crm.consent import suppression
 from crm.core.crypto import Keys
@@ -44,8 +45,8 @@ class Draft:
         return (self.relevant_if or {}).get("cart") or self.data.get("cart")
 
     def reference(self, address: str) -> Reference:
-        """Two messages with the same one are duplicates."""
-        return address, self.template, dumps(_sorted(self.relevant_if))
+        """Two messages with the same one are duplicates. `reference` in the data names what else it is about than a cart: an alert, a deal."""
+        return address, self.template, _about(self.relevant_if, self.data.get("reference"))
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Known:
 
 
 def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime, *, hold: bool = False) -> Known:
-    """Read everything about these drafts. With `hold` the consent rows stay as they are until this transaction ends."""
+    """Read everything about these drafts. With `hold` consents and variants stay as they are until this transaction ends."""
     people = _people(session, {d.profile_id for d in drafts})
     addresses = _addresses(session, drafts)
     hashes = {pair: keys.address_hash(*pair) for pair in set(addresses.values())}
@@ -66,6 +67,8 @@ def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime
     consents = _consents(session, [(hashes[addresses[d.id]], d.channel, d.topic) for d in drafts if d.id in addresses], hold=hold)
     about = [d for d in drafts if d.cart]
     carts = dict(zip((d.id for d in about), carts_at(session, [(d.profile_id, d.cart or {}) for d in about]), strict=True)) if about else {}
+    wanted = {d.id: (d.profile_id, ref) for d in drafts if (ref := (d.relevant_if or {}).get("product"))}
+    spent = dict(zip(wanted, standing.over(session, list(wanted.values()), hold=hold), strict=True)) if wanted else {}
     recent = _recent(session, drafts, now)
     facts = {}
     for draft in drafts:
@@ -76,17 +79,20 @@ def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime
             address=pair[1] if pair else None,
             suppressions=frozenset(stops[draft.channel].get(address_hash, ())),
             consent=consents.get((address_hash, draft.channel, draft.topic)),
-            relevant=_relevant(draft, carts),
+            relevant=_relevant(draft, carts, spent),
+            over=spent.get(draft.id) or "no_longer_relevant",
             repeats=pair is not None and draft.reference(pair[1]) in recent,
         )
     return Known(facts, carts, people)
 
 
-def _relevant(draft: Draft, carts: Mapping[uuid.UUID, CartState | None]) -> bool | None:
+def _relevant(draft: Draft, carts: Mapping[uuid.UUID, CartState | None], spent: Mapping[uuid.UUID, str | None]) -> bool | None:
     """An unknown kind of condition counts as not met: better silent than wrong."""
     if not draft.relevant_if:
         return None
-    return set(draft.relevant_if) == {"cart"} and is_open(carts.get(draft.id))
+    if not set(draft.relevant_if) <= {"cart", "product"} or spent.get(draft.id):
+        return False
+    return "cart" not in draft.relevant_if or is_open(carts.get(draft.id))
 
 
 def _people(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person]:
@@ -123,7 +129,11 @@ def _recent(session: Session, drafts: Sequence[Draft], now: dt.datetime) -> set[
         "ids": [d.id for d in drafts],
         "since": now - DUPLICATE_WINDOW,
     }
-    return {(row.address, row.template, dumps(_sorted(row.relevant_if))) for row in session.execute(text(_RECENT), params)}
+    return {(row.address, row.template, _about(row.relevant_if, row.reference)) for row in session.execute(text(_RECENT), params)}
+
+
+def _about(relevant_if: Mapping[str, Any] | None, reference: object) -> str:
+    return dumps([_sorted(relevant_if), str(reference or "")])
 
 
 def _sorted(value: Any) -> Any:
@@ -141,7 +151,7 @@ JOIN consents_current s USING (address_hash, channel, topic) ORDER BY s.address_
 """
 # What was sent while two profiles were one counts for both after they were parted; the address tells whom it concerns.
 _RECENT = """
-SELECT address, template, relevant_if FROM messages
+SELECT address, template, relevant_if, data->>'reference' AS reference FROM messages
 WHERE (profile_id = ANY(CAST(:profiles AS uuid[])) OR profile_id IN (
     SELECT coalesce(p.merged_into, p.id) FROM links l JOIN profiles p ON p.id IN (l.from_id, l.into_id)
     WHERE l.undoes IS NOT NULL AND (l.from_id = ANY(CAST(:profiles AS uuid[])) OR l.into_id = ANY(CAST(:profiles AS uuid[])))

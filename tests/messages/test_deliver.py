@@ -141,6 +141,16 @@ def test_the_same_words_about_the_same_cart_go_once_a_day(session, now, server):
     send(session, shop(server.url), now + dt.timedelta(hours=23))
     assert sorted([fate(session, first), fate(session, second)]) == [("dropped", "duplicate"), ("sent", None)]
     assert fate(session, third) == ("dropped", "duplicate")
+
+
+def test_the_same_words_about_other_things_go_each(session, now, server):
+    profile = person(session, now)
+    first, second, again = (message(session, now, profile, data={"reference": what}) for what in ("alert:1", "alert:2", "alert:1"))
+    send(session, shop(server.url), now)
+    assert sorted(fate(session, one) for one in (first, second, again)) == [("dropped", "duplicate"), ("sent", None), ("sent", None)]
+    late = message(session, now, profile, data={"reference": "alert:2"})
+    send(session, shop(server.url), now + dt.timedelta(hours=1))
+    assert fate(session, late) == ("dropped", "duplicate")
     fourth = message(session, now, profile)
     send(session, shop(server.url), now + dt.timedelta(hours=25))
     assert fate(session, fourth) == ("sent", None)
