@@ -148,7 +148,15 @@ class CallWebhook:
     until: dt.datetime
 
 
-Effect = SendMessage | SetTraits | SendEvent | CallWebhook
+@dataclass(frozen=True, slots=True)
+class ChangeList:
+    """Put the profile on a list, or take it off."""
+
+    list: str
+    add: bool
+
+
+Effect = SendMessage | SetTraits | SendEvent | CallWebhook | ChangeList
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ def _suggest(session: Session) -> dict[str, Any]:
 
 def _named(session: Session) -> dict[str, Any]:
     """What was set up for nodes to use."""
-    return {"endpoints": list(session.scalars(text("SELECT slug FROM webhook_endpoints ORDER BY slug")))}
+    endpoints = list(session.scalars(text("SELECT slug FROM webhook_endpoints ORDER BY slug")))
+    lists = [{"name": row.slug, "title": row.name} for row in session.execute(text("SELECT slug, name FROM lists ORDER BY name LIMIT :many"), {"many": MANY})]
+    return {"endpoints": endpoints, "lists": lists}
 
 
 def _segments(session: Session) -> list[dict[str, Any]]:

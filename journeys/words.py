@@ -44,6 +44,8 @@ CARTS = {
 }
 REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
+    "add": _l("put on it"),
+    "remove": _l("taken off it"),
     "run": _l("an earlier step"),
     "after": _l("after"),
     "any": _l("any way"),

@@ -23,6 +23,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "send": [{"template": "hello"}, {"channel": "sms", "template": "hello", "while_cart_open": True}],
     "branch": [{"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]}],
     "coupon": [{"pool": "spring"}],
+    "list": [{"list": "fair-visitors"}, {"list": "fair-visitors", "act": "remove"}],
     "rate_limit": [{"limit": 10, "per": "1h"}],
     "send_event": [{"event": "Became Loyal", "properties": {"level": 2}}],
     "set_trait": [{"trait": "level", "value": "gold"}],

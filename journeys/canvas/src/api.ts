@@ -61,6 +61,7 @@ interface Suggested {
   traits: string[];
   journeys: string[];
   endpoints: string[];
+  lists: { name: string; title: string }[];
 }
 
 /** Everything that can be drawn. */
@@ -81,6 +82,7 @@ export async function loadPalette(): Promise<Palette> {
       trait: plain(suggest.traits),
       journey: plain(suggest.journeys),
       endpoint: plain(suggest.endpoints),
+      list: titled(suggest.lists),
     },
   };
 }
