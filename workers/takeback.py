@@ -19,12 +19,13 @@ from crm.core.crypto import Keys
 from crm.core.db import Base
 from crm.events import store
 from crm.events.importing.models import Upload
-from crm.events.models import HISTORY, Import
+from crm.events.models import HISTORY, SYSTEM_SOURCE, Import
 from crm.events.spec import event_key
 from crm.profiles import people as rows
 from crm.profiles.people import Person
 from crm.profiles.rebuild import restore
 from crm.profiles.search import refresh_search
+from crm.segments.refresh import look_again
 
 PEOPLE = 300  # of one transaction
 SAYS_THE_LOG = frozenset({"events", "identities", "memberships"})  # tables that go with the events, beside those that are folded from them
@@ -38,7 +39,7 @@ def take_back(session: Session, upload_id: int, *, config: Config, now: dt.datet
     wanted = _which(upload)
     ids = list(session.scalars(text(_WHOSE), wanted | {"limit": PEOPLE})) if upload.import_id else []
     if ids:
-        counts += _from_people(session, ids, wanted, config)
+        counts += _from_people(session, ids, wanted, config, now)
     else:
         counts["consents"] += _consents(session, upload, config, now)
         _end(session, upload, wanted, now)
@@ -53,23 +54,24 @@ def _which(upload: Upload) -> dict[str, Any]:
     return {"source": upload.source_id, "names": list(upload.counts.get("events", {})), "first": first, "prefix": f"{bytes(upload.file_digest).hex()[:32]}:"}
 
 
-def _from_people(session: Session, ids: Sequence[uuid.UUID], wanted: Mapping[str, Any], config: Config) -> Counter[str]:
+def _from_people(session: Session, ids: Sequence[uuid.UUID], wanted: Mapping[str, Any], config: Config, now: dt.datetime) -> Counter[str]:
     people = rows.lock(session, ids)
     gone = session.execute(text(_DELETE), {**wanted, "ids": list(people)}).all()
     session.execute(text("DELETE FROM event_keys WHERE key = ANY(CAST(:keys AS uuid[]))"), {"keys": [event_key(wanted["source"], e.message_id) for e in gone]})
     session.execute(text(_INBOX), {"ids": [e.accepted for e in gone], "times": [e.received_at for e in gone]})
     _forget_identities(session, gone)
-    with_events = set(session.scalars(text("SELECT DISTINCT profile_id FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(people)}))
+    with_events = set(session.scalars(text(_LIVED), {"ids": list(people), "ours": SYSTEM_SOURCE, "history": HISTORY}))
     bound = _bound(session, people.keys() - with_events)
     empty = people.keys() - with_events - bound
     stay = {profile_id: person for profile_id, person in people.items() if profile_id not in empty}
     restore(session, stay)
     for profile_id in bound:
         _blank(stay[profile_id])
-    _refold_orders(session, people, {(wanted["source"], e.order_id) for e in gone if e.order_id}, config.currency)
+    orders.tell(session, _refold_orders(session, people, gone, wanted["source"], config.currency), now)
     carts.fold(session, [], stay, currency=config.currency)
     refresh_search(session, rows.save(session, stay.values()))
     computed.mark(session, stay)
+    look_again(session, stay.keys(), "import undone", now, config)
     _vanish(session, empty)
     return Counter(events=len(gone), vanished=len(empty), changed=len(stay), kept=len(bound))
 
@@ -106,18 +108,33 @@ def _blank(person: Person) -> None:
     person.changed = True
 
 
-def _refold_orders(session: Session, people: Mapping[uuid.UUID, Person], keys: set[tuple[int, str]], currency: str) -> None:
-    if keys:
-        ordered = sorted(keys)
-        session.execute(text(_ORDERS), {"sources": [s for s, _ in ordered], "numbers": [n for _, n in ordered]})
-        left = store.of_people(session, list(people), order.EVENTS)
-        orders.fold(session, [event for event in left if order.natural_key(event) in keys], currency=currency)
+def _refold_orders(session: Session, people: Mapping[uuid.UUID, Person], gone: Sequence[Any], source_id: int, currency: str) -> orders.Elsewhere:
+    """The orders these events told of, from what is left; returns whose they are of those who are not looked at anyway."""
+    keys = {(source_id, str(event.order_id)) for event in gone if event.order_id}
+    if not keys:
+        return {}
+    ordered = sorted(keys)
+    before = session.execute(text(_ORDERS), {"sources": [s for s, _ in ordered], "numbers": [n for _, n in ordered]}).all()
+    left = store.of_people(session, list(people), order.EVENTS, as_acted=True)
+    theirs = {event.accepted for event in left} | {event.accepted for event in gone}
+    odd = {(source_id, row.order_id) for row in before if row.profile_id not in people or _told_by_others(row, theirs)}
+    told = [event for event in left if order.natural_key(event) in keys - odd]
+    if odd:
+        told += [event for event in store.of_orders(session, [number for _, number in odd], order.EVENTS) if order.natural_key(event) in odd]
+    elsewhere = orders.fold(session, told, currency=currency)
+    return {owner: event for owner, event in elsewhere.items() if owner not in people}
+
+
+def _told_by_others(row: Any, theirs: Collection[int]) -> bool:
+    """Somebody else's event is among what an order is made of; a cancellation keeps no number, so it always may be."""
+    return row.cancelled_at is not None or row.version_accepted not in theirs or any(refund[3] not in theirs for refund in row.refunds.values())
 
 
 def _vanish(session: Session, ids: Collection[uuid.UUID]) -> None:
     """Those whom only this import knew were never here."""
     if not ids:
         return
+    session.execute(text(_SMALLER), {"ids": list(ids)})
     for table in Base.metadata.sorted_tables:
         column = table.c.get("profile_id")
         if column is not None and _is_folded(table.name, column):
@@ -168,7 +185,13 @@ WHERE (i.kind, i.value, i.profile_id) = (k.kind, k.value, k.profile_id) AND NOT 
 _LINKED = "SELECT into_id FROM links WHERE into_id = ANY(CAST(:ids AS uuid[])) UNION SELECT from_id FROM links WHERE from_id = ANY(CAST(:ids AS uuid[]))"
 _ORDERS = """
 DELETE FROM orders o USING unnest(CAST(:sources AS integer[]), CAST(:numbers AS text[])) k(source_id, order_id)
-WHERE (o.source_id, o.order_id) = (k.source_id, k.order_id)
+WHERE (o.source_id, o.order_id) = (k.source_id, k.order_id) RETURNING o.*
+"""
+_LIVED = """
+SELECT DISTINCT profile_id FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND NOT (source_id = :ours AND origin = :history)
+"""  # what Kesher itself said of an import does not keep anybody
+_SMALLER = """
+INSERT INTO segment_moves (segment_id, came, went) SELECT segment_id, 0, count(*) FROM memberships WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY 1
 """
 _GIVEN = """
 SELECT e.address, l.channel, l.topic, l.purpose FROM consent_evidence e

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.commerce import order
+from crm.commerce.cart import order_id
 from crm.commerce.order import OrderState
 from crm.core.json import dumps
 from crm.events import inbox, store
@@ -44,9 +45,7 @@ def fold(session: Session, events: Sequence[Happened], *, currency: str) -> Else
 def tell(session: Session, elsewhere: Elsewhere, now: dt.datetime) -> None:
     """Owners whose order somebody else's event changed hear of it by an event of their own, so that whatever reads their orders looks again."""
     rows = [
-        replace(
-            inbox.system_event(CHANGED, owner, {"order_id": order.order_id(event)}, cause=f"event:{event.accepted}", hops=event.hops + 1), origin=event.origin
-        )
+        replace(inbox.system_event(CHANGED, owner, {"order_id": order_id(event)}, cause=f"event:{event.accepted}", hops=event.hops + 1), origin=event.origin)
         for owner, event in elsewhere.items()
     ]
     inbox.append(session, rows, now)

@@ -69,7 +69,7 @@ def identify(session: Session, batch: Sequence[Accepted], now: dt.datetime) -> t
     Returns the events in order of acceptance, each with its (final) profile, and the people touched, still to be saved.
     """
     known = _load(session, batch)
-    placed = [_place(known, call, now) for call in batch]
+    placed = [_place(known, call, now) for call in batch if not _about_nobody(known, call)]
     _write(session, known, now)
     return [_happened(known, each) for each in placed], known
 
@@ -100,6 +100,12 @@ def _led(session: Session, wanted: set[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]
         return {}
     found = session.execute(text("SELECT id, coalesce(merged_into, id) FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(wanted)})
     return {row[0]: row[1] for row in found}
+
+
+def _about_nobody(known: Known, call: Accepted) -> bool:
+    """Kesher's own event about somebody who is gone: erased meanwhile, or known only by an import that was undone."""
+    named = call.call.profile_id if call.source_id == SYSTEM_SOURCE and not call.identities else None
+    return bool(named) and known.final(uuid.UUID(named)) not in known.people
 
 
 def _place(known: Known, call: Accepted, now: dt.datetime) -> Placed:

@@ -69,6 +69,14 @@ def refresh(session: Session, events: Sequence[Happened], people: Mapping[uuid.U
     return _evaluate(session, segments, touched, lambda profile_id: whys.get(profile_id, Why("segments")), now, place_of(config))
 
 
+def look_again(session: Session, profile_ids: Collection[uuid.UUID], why: str, now: dt.datetime, config: Config) -> list[Move]:
+    """Look at every segment for these people, as history: what is corrected starts nothing. The caller holds their locks."""
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": store.LOCK})
+    segments = store.load(session, "live", "filling") if profile_ids else []
+    touched = {segment.id: set(profile_ids) for segment in segments}
+    return _evaluate(session, segments, touched, lambda _: Why(why, origin=HISTORY), now, place_of(config))
+
+
 def lapse_due(session: Session, now: dt.datetime, limit: int, config: Config) -> int:
     """Look again where a window has lapsed; returns how many were looked at. People somebody else holds come back later."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": store.LOCK})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 
 import pytest
 from sqlalchemy import text
 
+from crm.events import inbox
+from crm.events.read import read
 from crm.events.spec import Call
 from tests import makers
 from tests.makers import accepted, identify, track
@@ -123,3 +126,11 @@ def test_a_verified_address_is_one_that_a_server_key_told(session, now, process)
     assert session.scalar(text("SELECT verified FROM identities WHERE kind = 'email'")) is False
     process(identify({"email": "d@example.com"}, at=ago(now, 4), user_id="1"))
     assert session.scalar(text("SELECT verified FROM identities WHERE kind = 'email'")) is True
+
+
+def test_what_kesher_says_of_somebody_who_is_gone_makes_nobody(session, now):
+    gone = inbox.system_event("Segment Entered", uuid.uuid4(), {"segment": "vip"}, cause=None, hops=1)
+    call = read(inbox.Waiting(1, now, gone.source_id, True, gone.origin, None, 1, None, inbox.as_text(gone.body)))  # noqa: FBT003
+    pipeline.run(session, [call], now, makers.config())
+    assert makers.profiles(session) == []
+    assert session.scalar(text("SELECT count(*) FROM events")) == 0

@@ -15,14 +15,19 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 import workers.uploads
+from crm.commerce import computed
 from crm.core import clock
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.core.errors import InvalidError, TooLargeError
+from crm.events import inbox
 from crm.events.importing import guess, load, uploads, wizard
 from crm.events.importing.models import WORKING, Upload
 from crm.events.importing.wizard import Plan
+from crm.events.inbox import NewRow
+from crm.events.spec import Call
 from crm.messages import templates
+from crm.segments import refresh, store
 from tests.web import dirty
 from workers import pipeline
 
@@ -138,15 +143,11 @@ ORDERS = """order no,order date,email,sku,product,price,qty
 """
 
 
-def live(made: sessionmaker[Session], config: Config, *calls: dict[str, object]) -> None:
+def live(made: sessionmaker[Session], config: Config, *calls: dict[str, object], source: str = "Shop") -> None:
     """Calls of the present, by a server key."""
-    from crm.events import inbox  # noqa: PLC0415
-    from crm.events.inbox import NewRow  # noqa: PLC0415
-    from crm.events.spec import Call  # noqa: PLC0415
-
     with made() as session:
-        source = load.source(session, name="Shop")
-        inbox.append(session, [NewRow(source, trusted=True, origin="live", body=Call(**call)) for call in calls], clock.now())  # type: ignore[arg-type]
+        number = load.source(session, name=source)
+        inbox.append(session, [NewRow(number, trusted=True, origin="live", body=Call(**call)) for call in calls], clock.now())  # type: ignore[arg-type]
         session.commit()
     while pipeline.drain(made, config):
         pass
@@ -180,6 +181,46 @@ def test_undoing_leaves_the_product_as_if_the_import_had_never_been(made, config
     assert one(made, "SELECT traits ? 'points' FROM profiles") is False
     assert act_again(made, config, people).counts["accepted"] == 2
     assert one(made, "SELECT count(*) FROM profiles") == 2
+
+
+def test_segments_sizes_and_computed_traits_follow_an_undone_import(made, config):
+    with made() as session:
+        rule = {"kind": "orders", "of": "revenue", "op": "at_least", "value": 20, "currency": "ILS"}
+        store.save(session, slug="big", name="Big", rule=rule, now=clock.now())
+        refresh.fill(session, clock.now(), config)
+        session.commit()
+    live(made, config, {"type": "identify", "message_id": "1", "user_id": "u1", "traits": {"email": "dana@example.com"}})
+    big = ORDERS.replace("new@example.com,A,Finjan,10.50,1", "new@example.com,A,Finjan,10.50,3")
+    orders = upload(made, config, big.encode(), kind="orders")
+    act(made, config, orders, "running")
+    assert one(made, "SELECT count(*) FROM memberships") == 2
+    while computed.work(made, config, clock.now):
+        pass
+    assert act(made, config, orders, "undoing").undone["vanished"] == 1
+    while computed.work(made, config, clock.now):
+        pass
+    with made() as session:
+        refresh.measure_sizes(session, clock.now())
+        session.commit()
+    assert one(made, "SELECT count(*) FROM memberships") == one(made, "SELECT size FROM segments") == 0
+    assert one(made, "SELECT count(*) FROM computed_traits WHERE name = 'revenue'") == 0
+    assert one(made, "SELECT array_agg(DISTINCT origin) FROM events WHERE name LIKE 'Segment %'") == ["history"], "an undone import starts nothing"
+
+
+def test_what_others_told_of_an_order_stays_when_a_file_about_it_is_undone(made, config):
+    orders = upload(made, config, ORDERS.encode(), kind="orders")
+    act(made, config, orders, "running")
+    refund = {
+        "type": "track",
+        "event": "Order Refunded",
+        "message_id": "r",
+        "user_id": "clerk",
+        "properties": {"order_id": "7", "refund_id": "r1", "amount": 4},
+    }
+    live(made, config, refund, source="Imports")
+    assert one(made, "SELECT refunded FROM orders WHERE order_id = '7'") == 4
+    act(made, config, orders, "undoing")
+    assert one(made, "SELECT jsonb_agg(jsonb_build_array(order_id, revenue, jsonb_path_query_first(refunds, '$.r1[0]'))) FROM orders") == [["7", 0, "4"]]
 
 
 def act_again(made: sessionmaker[Session], config: Config, number: int) -> Upload:
