@@ -125,7 +125,6 @@ class LeadColumn(Base):
     type: Mapped[str] = mapped_column(Text)
     filled_by: Mapped[str] = mapped_column(Text)
     filled_when: Mapped[str] = mapped_column(Text)
-    empty: Mapped[JsonList] = mapped_column(server_default=text("'[]'"))  # words that mean unanswered
     upload_id: Mapped[int | None]
     at: Mapped[Time]
 

@@ -93,7 +93,6 @@ CREATE TABLE lead_columns (
   type TEXT NOT NULL,
   filled_by TEXT NOT NULL,
   filled_when TEXT NOT NULL,
-  empty JSONB DEFAULT '[]' NOT NULL,
   upload_id INTEGER,
   at TIMESTAMP WITH TIME ZONE NOT NULL,
   CONSTRAINT pk_lead_columns PRIMARY KEY (name),

@@ -1,0 +1,1 @@
+"""One file per score; the folder is the registry."""

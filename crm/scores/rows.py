@@ -1,0 +1,158 @@
+"""Rows to learn from: whom, looked at when, and what became of them. A temporary table `score_rows`, gone with the transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from psycopg.sql import SQL
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.errors import InvalidError
+from crm.core.i18n import _l
+from crm.events.inbox import driver
+from crm.scores.features import People
+from crm.scores.leakage import Learned
+from crm.scores.measure import Floats
+from crm.scores.score import Asked, Label
+
+MOST = 100_000  # rows of one training
+MOST_LOOKS = 12  # cut-offs, one label window apart
+SPREAD = dt.timedelta(days=30)  # imported outcomes learned further apart than this have an order in time
+ONE_FILE = 0.5  # told for more than this share of people at one moment: the moment of a file, which says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What was laid down: outcomes and cut-offs by `n`, and the cut-offs in order of time where there is one."""
+
+    y: Floats
+    cutoff: Floats  # epoch seconds
+    looks: tuple[float, ...]  # distinct cut-offs of an event label, the latest last; empty without time
+    people: People
+
+    @property
+    def wins(self) -> int:
+        """How many won."""
+        return int(self.y.sum())
+
+
+class ShortHistoryError(InvalidError):
+    """The log does not reach back far enough to learn on one window and judge on a later one."""
+
+
+def lay_down(session: Session, score: Asked, *, names: Sequence[str], now: dt.datetime) -> Rows:
+    """Fill `score_rows` for this score; `names` are the imported columns whose value at the cut-off is wanted."""
+    label = score.label
+    if label is None:
+        raise InvalidError(_l("This score is by rules; there is nothing to train."))
+    session.execute(text(_TABLES))
+    if label.column:
+        session.execute(text(_BY_COLUMN), {"column": label.column, "values": [value.lower() for value in label.values]})
+        looks: tuple[float, ...] = ()
+    else:
+        looks = _by_events(session, score, label, now)
+    session.execute(text(_SAID), {"kind": score.kind, "happens": True})
+    session.execute(text(_KNOWN), {"names": list(names)})
+    session.execute(text("ANALYZE score_rows"))
+    return _read(session, looks, now)
+
+
+def learned(session: Session, names: Sequence[str]) -> dict[str, Learned]:
+    """Of each imported column: how many winners' values were first told after they had won."""
+    found = {}
+    for name, of, late, together in session.execute(text(_LEARNED), {"names": list(names)}):
+        if together <= ONE_FILE * of:
+            found[name] = Learned(late / of, of)
+    return found
+
+
+def _by_events(session: Session, score: Asked, label: Label, now: dt.datetime) -> tuple[float, ...]:
+    """One look per label window, back to where the log begins; everybody is looked at each time, or as many by chance as fit."""
+    window = dt.timedelta(days=label.days)
+    first = session.scalar(text("SELECT min(occurred_at) FROM events WHERE occurred_at > :bound"), {"bound": now - dt.timedelta(days=1200)})
+    latest = now - window
+    count = 0 if first is None else min(MOST_LOOKS, int((latest - first) / window) + (1 if latest > first else 0))
+    if count < 2:
+        raise ShortHistoryError(_l("The log reaches back less than two windows of this score: one to learn from, a later one to be judged on."))
+    looks = [latest - window * at for at in reversed(range(count))]
+    session.execute(text(_WINS), {"names": list(label.events), "stage": label.stage, "since": looks[0] - dt.timedelta(days=400), "now": now})
+    people = session.scalar(text("SELECT count(*) FROM profiles WHERE merged_into IS NULL AND known")) or 0
+    share = min(1.0, MOST / max(1, people * len(looks)))
+    buyers = _BUYERS if score.buyers_only else ""
+    session.execute(
+        text(_BY_EVENTS.format(buyers=buyers)),
+        {"looks": looks, "window": window, "happens": label.happens, "below": int(share * 1_000_000), "days": dt.timedelta(days=365)},
+    )
+    return tuple(look.timestamp() for look in looks)
+
+
+def _read(session: Session, looks: tuple[float, ...], now: dt.datetime) -> Rows:
+    cursor = driver(session).cursor()
+    found = cursor.execute("SELECT n, y, date_part('epoch', cutoff) FROM score_rows ORDER BY n").fetchall()
+    if not found:
+        return Rows(np.zeros(0), np.zeros(0), (), People(SQL("score_rows"), now, now))
+    table = np.array(found, float)
+    size = int(table[:, 0].max()) + 1
+    y, cutoff = np.zeros(size), np.zeros(size)
+    y[table[:, 0].astype(int)], cutoff[table[:, 0].astype(int)] = table[:, 1], table[:, 2]
+    earliest, latest = (dt.datetime.fromtimestamp(float(edge), dt.UTC) for edge in (table[:, 2].min(), table[:, 2].max() + 1))
+    return Rows(y, cutoff, looks, People(SQL("score_rows"), earliest, latest))
+
+
+_TABLES = """
+DROP TABLE IF EXISTS score_rows, score_wins, score_raw;
+CREATE TEMP TABLE score_rows (n bigint GENERATED ALWAYS AS IDENTITY (START 0 MINVALUE 0), profile_id uuid NOT NULL, cutoff timestamptz NOT NULL, y float8 NOT NULL,
+  known jsonb NOT NULL DEFAULT '{}') ON COMMIT DROP;
+CREATE TEMP TABLE score_wins (profile_id uuid NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP
+"""
+_BY_COLUMN = """
+WITH told AS (
+  INSERT INTO score_rows (profile_id, cutoff, y)
+  SELECT id, to_timestamp(CAST(traits_at->:column->>0 AS bigint) / 1000.0) + interval '1 millisecond', CAST(lower(traits->>:column) = ANY(:values) AS integer)
+  FROM profiles WHERE merged_into IS NULL AND traits ? :column AND traits_at ? :column ORDER BY traits_at->:column->>0, id RETURNING profile_id, cutoff, y
+) INSERT INTO score_wins SELECT profile_id, cutoff FROM told WHERE y = 1
+"""
+_WINS = """
+INSERT INTO score_wins SELECT profile_id, occurred_at FROM events
+WHERE name = ANY(:names) AND occurred_at >= :since AND occurred_at < :now AND (CAST(:stage AS text) IS NULL OR properties->>'stage' = CAST(:stage AS text));
+"""
+_BY_EVENTS = """
+INSERT INTO score_rows (profile_id, cutoff, y)
+SELECT p.id, look.at, CAST((w.profile_id IS NOT NULL) = :happens AS integer)
+FROM unnest(CAST(:looks AS timestamptz[])) WITH ORDINALITY look(at, place)
+JOIN profiles p ON p.merged_into IS NULL AND p.known AND p.first_seen < look.at AND abs(hashtextextended(CAST(p.id AS text), look.place)) % 1000000 < :below
+LEFT JOIN (SELECT DISTINCT s.profile_id, l.at FROM score_wins s JOIN unnest(CAST(:looks AS timestamptz[])) l(at) ON s.at >= l.at AND s.at < l.at + :window) w
+  ON w.profile_id = p.id AND w.at = look.at
+WHERE true {buyers} AND CAST(:days AS interval) IS NOT NULL
+ORDER BY look.at, p.id
+"""
+_BUYERS = """AND EXISTS (SELECT FROM events o WHERE o.profile_id = p.id AND o.name = 'Order Completed' AND o.occurred_at < look.at AND o.occurred_at >= look.at - CAST(:days AS interval))"""
+_SAID = """
+INSERT INTO score_rows (profile_id, cutoff, y)
+SELECT l.profile_id, l.at, CAST(l.positive = :happens AS integer) FROM score_labels l JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL
+WHERE l.kind = :kind AND EXISTS (SELECT FROM score_rows) AND l.at < (SELECT max(cutoff) FROM score_rows) ORDER BY l.id
+"""
+_KNOWN = """
+UPDATE score_rows r SET known = CASE WHEN NOT EXISTS (
+    SELECT FROM unnest(CAST(:names AS text[]) || ARRAY['language', 'locale', 'country', 'address']) x
+    WHERE CAST(p.traits_at->x->>0 AS bigint) > date_part('epoch', r.cutoff) * 1000)
+  THEN p.traits ELSE coalesce((
+    SELECT jsonb_object_agg(k.key, k.value ORDER BY e.occurred_at, e.accepted) FROM events e, jsonb_each(e.properties) k
+    WHERE e.profile_id = r.profile_id AND e.name = 'identify' AND e.occurred_at <= r.cutoff
+      AND k.key = ANY(CAST(:names AS text[]) || ARRAY['language', 'locale', 'country', 'address'])), '{}') END
+FROM profiles p WHERE p.id = r.profile_id
+"""
+_LEARNED = """
+WITH won AS (SELECT profile_id, min(at) AS at FROM score_wins GROUP BY profile_id),
+told AS (
+  SELECT e.profile_id, k.key, min(e.occurred_at) AS at FROM won w JOIN events e ON e.profile_id = w.profile_id AND e.name = 'identify', jsonb_object_keys(e.properties) k(key)
+  WHERE k.key = ANY(CAST(:names AS text[])) GROUP BY e.profile_id, k.key
+),
+moments AS (SELECT key, max(n) AS together FROM (SELECT key, at, count(*) AS n FROM told GROUP BY key, at) m GROUP BY key)
+SELECT t.key, count(*), count(*) FILTER (WHERE t.at > w.at), m.together
+FROM told t JOIN won w ON w.profile_id = t.profile_id JOIN moments m ON m.key = t.key GROUP BY t.key, m.together ORDER BY t.key
+"""
