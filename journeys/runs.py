@@ -216,11 +216,17 @@ def _request(passage: Passage, node: str, round_: int, effect: SendMessage, coup
         round=round_,
         channel=effect.channel,
         template=effect.template,
-        relevant_if={"cart": cart} if effect.while_cart_open else None,
+        relevant_if=_still(passage, cart if effect.while_cart_open else None),
         data=data | ({"run": dict(passage.data)} if passage.data else {}) | ({"coupon": coupons[passage.id]} if passage.id in coupons else {}),
         hops=passage.hops + 1,
         cause=f"run:{passage.id}",
     )
+
+
+def _still(passage: Passage, cart: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the gate asks again at the last moment: what the message wants, and what the start does."""
+    wanted = dict(passage.graph.trigger.holds(passage.graph.trigger_settings, passage.start) or {})
+    return (wanted | ({"cart": cart} if cart else {})) or None
 
 
 def _said(passage: Passage, node: str, round_: int, effect: Effect) -> NewRow | None:

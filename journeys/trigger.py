@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
 
 from crm.events.spec import Happened
 from journeys.node import RunEvent, Sentence, Settings
@@ -35,6 +36,10 @@ class Trigger(Generic[S]):
     def about(self, settings: S, event: RunEvent) -> str | None:
         """What a run started by this event is about, within a profile; None where the event does not say. Carts are the engine's to name."""
         return str(event.accepted) if self.keyed_by(settings) == "event" else ""
+
+    def holds(self, settings: S, event: RunEvent) -> Mapping[str, Any] | None:
+        """What must still be so when a message of a run begun by this event goes out (the message's `relevant_if`); None where nothing."""
+        return None
 
     def fresh_for(self, settings: S) -> dt.timedelta:
         """An event older than this starts nothing."""

@@ -35,8 +35,9 @@ class Wave(Base):
     opened_at: Mapped[Time]
     gathered: Mapped[bool] = mapped_column(server_default=text("false"))
     number: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # waves that went out
+    to_tell: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # people of the present wave who were not told yet
     next_at: Mapped[Time | None]
-    ended: Mapped[str | None] = mapped_column(Text)  # everybody | sold_out | price_rose | stopped
+    ended: Mapped[str | None] = mapped_column(Text)  # everybody | sold_out | price_rose | stopped | again
 
 
 class WavePerson(Base):
@@ -50,4 +51,5 @@ class WavePerson(Base):
     because: Mapped[str] = mapped_column(Text, info={"personal": "wishes"})  # asked | viewed | searched | carted
     since: Mapped[Time]
     number: Mapped[int | None] = mapped_column(Integer)  # the wave they were told in
-    passed: Mapped[str | None] = mapped_column(Text)  # why they were passed over: bought | taken_back
+    told_at: Mapped[Time | None]
+    passed: Mapped[str | None] = mapped_column(Text)  # why they were passed over: bought | taken_back | twice

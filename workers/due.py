@@ -7,7 +7,7 @@ import datetime as dt
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from journeys import webhooks
+from journeys import waves, webhooks
 from workers.queue import NAMES, Name
 
 
@@ -29,4 +29,4 @@ SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        EXISTS (SELECT FROM segment_lapses l JOIN segments s ON s.id = l.segment_id AND s.status = 'live' WHERE l.due_at <= :now)
        OR EXISTS (SELECT FROM segments WHERE status = 'filling'),
 """
-_DUE += webhooks.DUE
+_DUE += webhooks.DUE + waves.DUE

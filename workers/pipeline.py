@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 import journeys.engine
+import journeys.waves
 from crm.commerce import carts, computed, orders, products, requests
 from crm.consent import context, ledger
 from crm.core import clock, partitions
@@ -43,7 +44,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     orders.tell(session, orders.fold(session, events, currency=config.currency), now)
     carts.fold(session, events, known.people, currency=config.currency)
     requests.fold(session, events)
-    products.fold(session, goods, currency=config.currency)
+    changes = products.fold(session, goods, currency=config.currency)
     ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
     accounts.fold(session, events)
     refresh_search(session, people.save(session, known.people.values()))
@@ -53,6 +54,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     journeys.engine.on_events(session, events, now, config)
 
 
+    journeys.waves.begin(session, changes, now)
 def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.datetime] = clock.now, limit: int = BATCH) -> int:
     """Claim a batch from the inbox and run it; returns how many rows that was, 0 when nothing can be claimed.
 

@@ -15,6 +15,7 @@ from crm.messages import deliver as delivery
 from crm.segments import refresh
 from journeys import engine, webhooks
 from workers import leaving, pipeline, uploads
+from journeys import waves as occasions
 from workers.due import due
 from workers.process import Tools, end_with_parent, tools
 from workers.queue import Name, app, connect
@@ -122,6 +123,36 @@ def call() -> None:
 
 
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
+@app.task(name="kesher.waves")  # type: ignore[untyped-decorator]
+def waves() -> None:
+    """Tell the next people that a product is back, or cheaper."""
+    ours = _tools[0]
+
+    def step() -> int:
+        with ours.sessions() as session:
+            looked_at = occasions.sweep(session, clock.now(), ours.config)
+            session.commit()
+        return looked_at
+
+    _repeat(ours, "waves", step)
+
+
+@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]
+def sales() -> None:
+    """Find owners for leads, follow their ranks, send late tasks up, mail alerts."""
+    ours = _tools[0]
+
+    def step() -> int:
+        with ours.sessions() as session:
+            done = sales_work.step(session, ours.config, clock.now())
+            session.commit()
+        if done:
+            _hint_what_became_due(ours)
+        return done
+
+    _repeat(ours, "sales", step)
+
+
     ours.hints.taken(name)
     until = time.monotonic() + TURN_S
     while step():

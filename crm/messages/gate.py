@@ -19,7 +19,7 @@ class Facts:
 
     `consent` is `granted`, `refused` or None where the address never said anything about this channel and topic.
     `relevant` is None where the message names no condition. `repeats` says that the same template went to the same
-    address for the same cart (or reference) within the duplicate window.
+    address for the same cart (or reference) within the duplicate window. `over` says what ended a condition that is not met.
     """
 
     purpose: str
@@ -28,6 +28,7 @@ class Facts:
     consent: str | None = None
     relevant: bool | None = None
     repeats: bool = False
+    over: str = "no_longer_relevant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def agreed(facts: Facts) -> Drop | None:
 
 
 def still_relevant(facts: Facts) -> Drop | None:
-    """What the message is about must still hold: the cart is open."""
-    return Drop("no_longer_relevant") if facts.relevant is False else None
+    """What the message is about must still hold: the cart is open, the product in stock at its price and not yet theirs."""
+    return Drop(facts.over) if facts.relevant is False else None
 
 
 def not_a_repeat(facts: Facts) -> Drop | None:
@@ -107,6 +108,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "no_consent": _l("The address never agreed to this topic on this channel."),
         "consent_refused": _l("The address refused this topic on this channel."),
         "no_longer_relevant": _l("What the message is about is over: the cart was ordered or emptied."),
+        "sold_out": _l("What the message is about was sold out again before it went."),
+        "price_rose": _l("The price in the message no longer held when its turn came."),
+        "bought": _l("The person has bought meanwhile what the message is about."),
         "duplicate": _l("The same message about the same thing went to this address within the last 24 hours."),
         "template_missing": _l("There is no template of this name; publish it, then start the journey again."),
         "template_broken": _l("The template could not be filled in; its page says where. Correct it and publish it again."),

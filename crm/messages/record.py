@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
+from crm.commerce.requests import TOLD
 from crm.events.inbox import NewRow, append, system_event
 from crm.messages.channel import Letter, registry
 from crm.messages.facts import Draft
@@ -83,7 +84,7 @@ def settle(session: Session, verdicts: Sequence[Verdict], now: dt.datetime) -> N
     session.execute(text(_WAIT), {"ids": [v.draft.id for v in waiting], "due": [v.due_at for v in waiting]})
     session.execute(text("DELETE FROM outbox WHERE message_id = ANY(CAST(:ids AS uuid[]))"), {"ids": [v.draft.id for v in kept if v.due_at is None]})
     session.execute(insert(Decision), [_decision(v, now) for v in kept])
-    append(session, [_event(v) for v in kept if v.answer in EVENTS], now)
+    append(session, [_event(v) for v in kept if v.answer in EVENTS] + [_told(v) for v in kept if _was_waited_for(v)], now)
 
 
 def _still_ours(session: Session, verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -117,6 +118,17 @@ def _event(verdict: Verdict) -> NewRow:
         hops=draft.hops + 1,
         message_id=f"{draft.id}:{verdict.answer}",
     )
+
+
+def _was_waited_for(verdict: Verdict) -> bool:
+    """Whether a message went out that says a product is back: whoever asked for it waits no more."""
+    return verdict.answer == "sent" and ((verdict.draft.relevant_if or {}).get("product") or {}).get("change") == "stock"
+
+
+def _told(verdict: Verdict) -> NewRow:
+    draft = verdict.draft
+    about = {"variant_id": (draft.relevant_if or {})["product"]["variant_id"], "message_id": str(draft.id)}
+    return system_event(TOLD, draft.profile_id, about, cause=cause_of(draft.id), hops=draft.hops + 1, message_id=f"{draft.id}:told")
 
 
 def cause_of(message_id: uuid.UUID) -> str:

@@ -97,6 +97,7 @@ CREATE TABLE waves (
     opened_at timestamp with time zone NOT NULL,
     gathered boolean DEFAULT false NOT NULL,
     number integer DEFAULT 0 NOT NULL,
+    to_tell integer DEFAULT 0 NOT NULL,
     next_at timestamp with time zone,
     ended text,
     CONSTRAINT pk_waves PRIMARY KEY (id),
@@ -113,6 +114,7 @@ CREATE TABLE wave_people (
     because text NOT NULL,
     since timestamp with time zone NOT NULL,
     number integer,
+    told_at timestamp with time zone,
     passed text,
     CONSTRAINT pk_wave_people PRIMARY KEY (wave_id, place),
     CONSTRAINT fk_wave_people_wave_id FOREIGN KEY (wave_id) REFERENCES waves (id) ON DELETE CASCADE

@@ -1,0 +1,46 @@
+"""A price fell: whoever looked at the variant or put it into a cart before is told."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from crm.core.i18n import _l
+from journeys.goods_trigger import GoodsTrigger, Plan
+from journeys.node import Sentence, Settings
+
+
+class PriceDropSettings(Settings):
+    """By how much, and who is meant."""
+
+    percent: float = Field(default=10, ge=0.1, le=99, title=_l("Fell by at least, per cent"))
+    viewed: bool = Field(default=True, title=_l("Who looked at it"))
+    carted: bool = Field(default=True, title=_l("Who put it into a cart"))
+    days: int = Field(default=30, ge=1, le=90, title=_l("Within days before"))
+
+    @model_validator(mode="after")
+    def _somebody(self) -> PriceDropSettings:
+        if not (self.viewed or self.carted):
+            raise ValueError("choose who is told: who looked at it, or who put it into a cart")
+        return self
+
+
+class PriceDrop(GoodsTrigger[PriceDropSettings]):
+    """A message whose price no longer holds when its turn comes is not sent."""
+
+    kind = "price_drop"
+    title = _l("Price drop")
+    icon = "tag"
+    settings_type = PriceDropSettings
+    event = "Product Price Dropped"
+
+    def plan(self, settings: PriceDropSettings) -> Plan:
+        """Everybody at once."""
+        whom = ({"viewed"} if settings.viewed else set()) | ({"carted"} if settings.carted else set())
+        return Plan("price", frozenset(whom), settings.days, least=settings.percent)
+
+    def summary(self, settings: PriceDropSettings) -> Sentence:
+        """By how much."""
+        return Sentence(_l("a price fell by at least %(percent)s %%"), {"percent": f"{settings.percent:g}"})
+
+
+plugin = PriceDrop()
