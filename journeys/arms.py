@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.profiles.move import on_move
+from crm.profiles.move import on_move, on_part
 from journeys.entry import Holdout, held_out
 
 Pair = tuple[uuid.UUID, int]  # profile and journey
@@ -50,6 +50,12 @@ def move_arms(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], no
     session.execute(_COUPONS, both)
 
 
+def part_arms(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """After an undone join each side's arm is what its own profiles drew."""
+    del now
+    session.execute(_PART, {"rest": rest, "alone": alone, "side": list(side)})
+
+
 def shares(session: Session, journey_ids: Collection[int]) -> dict[int, dict[str, int]]:
     """journey -> arm -> profiles."""
     found: dict[int, dict[str, int]] = {}
@@ -60,6 +66,7 @@ def shares(session: Session, journey_ids: Collection[int]) -> dict[int, dict[str
 
 
 on_move.append(move_arms)
+on_part.append(part_arms)
 
 _KNOWN = text("""
     SELECT w.profile_id, w.journey_id, a.arm, p.bucket
@@ -68,19 +75,36 @@ _KNOWN = text("""
     LEFT JOIN journey_arms a ON a.profile_id = w.profile_id AND a.journey_id = w.journey_id
 """)
 _KEEP = text("""
-    INSERT INTO journey_arms (profile_id, journey_id, arm, share, at)
-    SELECT profile_id, journey_id, arm, share, CAST(:now AS timestamptz)
+    INSERT INTO journey_arms (profile_id, journey_id, arm, share, at, drawn)
+    SELECT profile_id, journey_id, arm, share, CAST(:now AS timestamptz),
+      jsonb_build_object(profile_id, jsonb_build_array(arm, share, CAST(:now AS timestamptz)))
     FROM unnest(CAST(:profiles AS uuid[]), CAST(:journeys AS int[]), CAST(:arms AS text[]), CAST(:shares AS int[])) AS n(profile_id, journey_id, arm, share)
     ON CONFLICT DO NOTHING
 """)
-_JOIN = text("""
-    INSERT INTO journey_arms (profile_id, journey_id, arm, share, at)
-    SELECT DISTINCT ON (p.new, a.journey_id) p.new, a.journey_id, a.arm, a.share, a.at
-    FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS p(old, new) JOIN journey_arms a ON a.profile_id = p.old
-    ORDER BY p.new, a.journey_id, a.arm DESC
-    ON CONFLICT (profile_id, journey_id) DO UPDATE
-    SET arm = CASE WHEN journey_arms.arm = excluded.arm THEN excluded.arm ELSE 'mixed' END, at = least(journey_arms.at, excluded.at)
-""")
+_SUM = """
+    INSERT INTO journey_arms (profile_id, journey_id, arm, share, at, drawn)
+    SELECT profile_id, journey_id, CASE WHEN count(DISTINCT said->>0) = 1 THEN min(said->>0) ELSE 'mixed' END,
+      (array_agg(CAST(said->>1 AS int) ORDER BY said->>2, who))[1], min(CAST(said->>2 AS timestamptz)), jsonb_object_agg(who, said)
+    FROM told GROUP BY profile_id, journey_id
+    ON CONFLICT (profile_id, journey_id) DO UPDATE SET (arm, share, at, drawn) = (excluded.arm, excluded.share, excluded.at, excluded.drawn)
+"""
+_JOIN = text(f"""
+    WITH pair AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS p(old, new)),
+    told AS (
+      SELECT p.new AS profile_id, a.journey_id, d.key AS who, d.value AS said
+      FROM (SELECT old, new FROM pair UNION SELECT new, new FROM pair) p JOIN journey_arms a ON a.profile_id = p.old CROSS JOIN LATERAL jsonb_each(a.drawn) d
+    )
+    {_SUM}
+""")  # noqa: S608
+_PART = text(f"""
+    WITH both_sides AS (DELETE FROM journey_arms WHERE profile_id = :rest RETURNING journey_id, drawn),
+    told AS (
+      SELECT CASE WHEN CAST(d.key AS uuid) = ANY(CAST(:side AS uuid[])) THEN CAST(:alone AS uuid) ELSE CAST(:rest AS uuid) END AS profile_id,
+        b.journey_id, d.key AS who, d.value AS said
+      FROM both_sides b CROSS JOIN LATERAL jsonb_each(b.drawn) d
+    )
+    {_SUM}
+""")  # noqa: S608
 _COUPONS = text("""
     UPDATE coupons c SET profile_id = p.new, key = CASE WHEN c.run_id IS NULL THEN c.key ELSE c.key || '|' || c.run_id END
     FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS p(old, new) WHERE c.profile_id = p.old

@@ -33,6 +33,7 @@ class Arm(Base):
     arm: Mapped[str] = mapped_column(Text)
     share: Mapped[int]  # hundredths of a per cent held out when it was drawn
     at: Mapped[Time]
+    drawn: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # profile -> [arm, share, at]: what each drew before joins
 
 
 class CouponRow(Base):

@@ -16,6 +16,9 @@ from crm.messages import outbox
 from crm.profiles.move import on_move, on_part
 from journeys import board, facts, runs
 from journeys.facts import Known, cart_of
+from journeys.passage import Facts, Moment, react
+
+FRESH = dt.timedelta(hours=24)  # a run whose time was over longer ago starts nothing any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Change:
     profile_id: uuid.UUID
     key: str
     merged: bool
+    double: bool  # another one means the same
 
 
 def move_runs(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
@@ -53,6 +57,7 @@ def part_runs(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collect
     changes = decide(rows, {}, facts.read(session, {rest, alone}, {"cart"}, ""))
     _write(session, changes, now)
     outbox.withdraw(session, [each.run_id for each in changes if each.merged], "merged", now)
+    _revive(session, [each.run_id for each in changes if not each.double], now)
     for beside in _BESIDE:
         session.execute(beside, both)
 
@@ -66,7 +71,7 @@ def decide(rows: Sequence[Row[Any]], into: dict[uuid.UUID, uuid.UUID], known: Kn
         key = _key_today(row, owner, known)
         double = first.setdefault((owner, row.journey_id, key), row.id) != row.id
         merged = double and row.status == "active"
-        changes.append(Change(row.id, owner, f"{key}#{row.id}" if double else key, merged))
+        changes.append(Change(row.id, owner, f"{key}#{row.id}" if double else key, merged, double))
     return changes
 
 
@@ -74,9 +79,28 @@ def _key_today(row: Row[Any], owner: uuid.UUID, known: Known) -> str:
     """A nameless cart's key follows the cart that holds the run's start now; every other key is kept."""
     source_id, _, name = row.key.partition(":")
     if not name.startswith("~"):
-        return str(row.key)
+        return str(row.key).removesuffix(f"#{row.id}")
     cart = cart_of(known.carts.get(owner, ()), runs.start_from(row.start))
     return f"{cart.source_id}:{cart.key}" if cart else f"{source_id}:{name.partition('#')[0]}"
+
+
+def _revive(session: Session, run_ids: Sequence[uuid.UUID], now: dt.datetime) -> None:
+    """Runs that gave way to another and mean something of their own again go on, unless their time is long over or what ends them came meanwhile."""
+    revived = set(session.scalars(_REVIVE, {"runs": list(run_ids), "since": now - FRESH}))
+    if not revived:
+        return
+    passages = [each for each in runs.active_of(session, board.read(session), _owners(session, revived)) if each.id in revived]
+    later = facts.since_start(session, passages)
+    for passage in passages:
+        for event, _ in later.get(passage.profile_id, ()):
+            if passage.active and event.name in passage.graph.exit_on:
+                react(passage, event, Facts(), Moment(now), live=False)
+    runs.save(session, passages, [], now)
+    session.execute(_WAIT, {"runs": list(revived)})
+
+
+def _owners(session: Session, run_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    return list(session.scalars(text("SELECT DISTINCT profile_id FROM runs WHERE id = ANY(:runs)"), {"runs": list(run_ids)}))
 
 
 def _write(session: Session, changes: Sequence[Change], now: dt.datetime) -> None:
@@ -110,12 +134,22 @@ _BESIDE = tuple(
     text(f"UPDATE {table} t SET profile_id = r.profile_id FROM runs r WHERE r.id = t.run_id AND t.profile_id = :rest AND r.profile_id = :alone{more}")  # noqa: S608, E501
     for table, more in (("wakeups", ""), ("run_steps", ""), ("messages", " AND t.status IN ('queued', 'held')"))
 )
+_REVIVE = text("""
+    UPDATE runs r SET status = 'active', ended_at = NULL, end_reason = NULL FROM journeys j
+    WHERE r.id = ANY(:runs) AND r.status = 'done' AND r.end_reason = 'merged' AND (r.due_at IS NULL OR r.due_at > :since)
+      AND j.id = r.journey_id AND j.status IN ('live', 'paused', 'broken')
+    RETURNING r.id
+""")
+_WAIT = text("""
+    INSERT INTO wakeups (run_id, profile_id, due_at)
+    SELECT r.id, r.profile_id, r.due_at FROM runs r JOIN journeys j ON j.id = r.journey_id AND j.status = 'live'
+    WHERE r.id = ANY(:runs) AND r.status = 'active' AND r.due_at IS NOT NULL ON CONFLICT DO NOTHING
+""")
 _UPDATE = text("""
     UPDATE runs r
     SET profile_id = n.profile_id, key = n.key,
         given_id = CASE WHEN r.profile_id <> n.profile_id THEN coalesce(r.given_id, r.profile_id) ELSE r.given_id END,
         status = CASE WHEN n.merged THEN 'done' ELSE r.status END,
-        due_at = CASE WHEN n.merged THEN NULL ELSE r.due_at END,
         ended_at = CASE WHEN n.merged THEN CAST(:now AS timestamptz) ELSE r.ended_at END,
         end_reason = CASE WHEN n.merged THEN 'merged' ELSE r.end_reason END
     FROM unnest(CAST(:id AS uuid[]), CAST(:profile_id AS uuid[]), CAST(:key AS text[]), CAST(:merged AS bool[])) AS n(id, profile_id, key, merged)

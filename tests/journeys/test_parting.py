@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from crm.messages import joining
 from crm.messages.facts import _recent
 from crm.profiles import rebuild
+from journeys import arms
 from journeys.engine import wake_due
-from tests.journeys.test_engine import CONFIG, go, minutes, shop
+from tests.journeys.test_engine import CONFIG, go, minutes, runs, shop
 from tests.makers import identify, product, track
 
 __all__ = ["shop"]
@@ -80,3 +81,68 @@ def test_pages_too_tell_journeys_of_joins() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "journeys.moves" in said
     assert "crm.commerce.computed" in said
+
+
+def of_one_cart(session: Session, now: dt.datetime) -> tuple[object, object, int]:
+    """Two people who left the same cart lie, joined: the younger run has given way."""
+    a, b = two(session, now)
+    for device, ago in (("a", 6), ("b", 5)):
+        go(session, now, track("Product Added", product("vase", cart_id="c1"), at=now - minutes(ago), anonymous_id=device))
+    link = join(session, a, b, now)
+    assert runs(session) == [("active", None), ("done", "merged")]
+    return a, b, link
+
+
+def part(session: Session, link: int, now: dt.datetime) -> None:
+    joining.unmerge(session, link, by="Dana", said="", now=now, currency="ILS")
+
+
+def test_a_run_that_gave_way_lives_again(session: Session, now: dt.datetime) -> None:
+    a, b, link = of_one_cart(session, now)
+    part(session, link, now + minutes(1))
+    assert runs(session) == [("active", None), ("active", None)]
+    assert set(session.execute(text("SELECT key, profile_id FROM runs")).all()) == {("10:c1", a), ("10:c1", b)}
+    wake_due(session, now + minutes(70), 100, CONFIG)
+    assert set(whose(session, "messages")) == {a, b}
+
+
+def test_a_run_that_gave_way_stays_over_where_its_end_came_meanwhile(session: Session, now: dt.datetime) -> None:
+    _, _, link = of_one_cart(session, now)
+    go(session, now + minutes(1), track("Order Completed", {"order_id": "1", "cart_id": "c1"}, at=now + minutes(1), anonymous_id="b"))
+    part(session, link, now + minutes(2))
+    assert {end for _, end in runs(session)} == {"exit:Order Completed"}
+
+
+def test_a_run_whose_time_is_long_over_does_not_live_again(session: Session, now: dt.datetime) -> None:
+    _, _, link = of_one_cart(session, now)
+    part(session, link, now + minutes(60 * 30))
+    assert ("done", "merged") in runs(session)
+
+
+def test_joined_again_the_same_run_gives_way_again(session: Session, now: dt.datetime) -> None:
+    a, b, link = of_one_cart(session, now)
+    part(session, link, now + minutes(1))
+    join(session, a, b, now + minutes(2))
+    assert runs(session) == [("active", None), ("done", "merged")]
+
+
+def drew(session: Session, now: dt.datetime, drawn: dict[object, str]) -> None:
+    arms._keep(session, [(who, 1, arm, 5000) for who, arm in drawn.items()], now)  # type: ignore[misc]
+
+
+def test_arms_that_a_join_mixed_are_what_each_drew_again(session: Session, now: dt.datetime) -> None:
+    a, b = two(session, now)
+    drew(session, now, {a: "out", b: "in"})
+    link = join(session, a, b, now)
+    assert session.execute(text("SELECT profile_id, arm FROM journey_arms")).all() == [(a, "mixed")]
+    part(session, link, now)
+    assert set(session.execute(text("SELECT profile_id, arm FROM journey_arms")).all()) == {(a, "out"), (b, "in")}
+
+
+def test_an_arm_only_one_drew_goes_back_alone(session: Session, now: dt.datetime) -> None:
+    a, b = two(session, now)
+    drew(session, now, {b: "out"})
+    link = join(session, a, b, now)
+    assert session.execute(text("SELECT profile_id, arm FROM journey_arms")).all() == [(a, "out")]
+    part(session, link, now)
+    assert session.execute(text("SELECT profile_id, arm FROM journey_arms")).all() == [(b, "out")]

@@ -8,6 +8,8 @@ down_revision = "0001"
 SCHEMA = """
 ALTER TABLE orders
   ADD COLUMN version_trust smallint NOT NULL DEFAULT 2, ADD COLUMN ordered_trust smallint NOT NULL DEFAULT 2, ADD COLUMN vouched boolean NOT NULL DEFAULT true;
+ALTER TABLE journey_arms ADD COLUMN drawn jsonb NOT NULL DEFAULT '{}';
+UPDATE journey_arms SET drawn = jsonb_build_object(profile_id, jsonb_build_array(arm, share, at));
 """
 # What a public key told until now is told anew by the next event of each order; nothing is known of trust before the log is asked for it.
 ORDERS = """
