@@ -22,6 +22,8 @@ import crm.profiles.account_models
 import crm.profiles.models
 import crm.profiles.privacy_models
 import crm.scores.score_models
+import crm.sales.deal_models
+import crm.sales.models
 import crm.segments.models
 import crm.web.models
 import journeys.draft_models  # noqa: F401

@@ -26,6 +26,7 @@ from crm.profiles import accounts, fold, people, tombstones
 from crm.profiles.identify import StaleError, identify
 from crm.profiles.move import moved
 from crm.profiles.search import refresh_search
+from crm.sales import fold as sales
 from crm.segments.refresh import refresh
 
 BATCH = 2_000
@@ -47,6 +48,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     changes = products.fold(session, goods, currency=config.currency)
     ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
     accounts.fold(session, events)
+    sales.fold(session, events, now)
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
     computed.mark(session, {event.profile_id for event in events if computed.counts(event)})

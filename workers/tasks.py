@@ -12,6 +12,7 @@ from crm.commerce import computed
 from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
+from crm.sales import work as sales_work
 from crm.segments import refresh
 from journeys import engine, webhooks
 from workers import leaving, pipeline, uploads
@@ -120,6 +121,22 @@ def call() -> None:
         return made
 
     _repeat(ours, "call", step)
+
+
+@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]
+def sales() -> None:
+    """Find owners for leads, follow their ranks, send late tasks up, mail alerts."""
+    ours = _tools[0]
+
+    def step() -> int:
+        with ours.sessions() as session:
+            done = sales_work.step(session, ours.config, clock.now())
+            session.commit()
+        if done:
+            _hint_what_became_due(ours)
+        return done
+
+    _repeat(ours, "sales", step)
 
 
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
