@@ -1,32 +1,14 @@
-"""Whose clock: the time zone of a profile, and local moments. Pure."""
+"""Local moments by a profile's own clock. Pure."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from collections.abc import Collection
+from zoneinfo import ZoneInfo
 
-from babel.core import get_global
+from crm.profiles.zones import zone_of
 
-
-def zone_of(traits: Mapping[str, Any], otherwise: str) -> str:
-    """The trait `timezone`, else the zone of a country that has only one, else the installation's."""
-    said = traits.get("timezone")
-    if isinstance(said, str) and _known(said):
-        return said
-    address = traits.get("address")
-    country = traits.get("country") or (address.get("country") if isinstance(address, Mapping) else None)
-    zones = get_global("territory_zones").get(country.upper(), []) if isinstance(country, str) and len(country) == 2 else []
-    return str(zones[0]) if len(zones) == 1 else otherwise
-
-
-def _known(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+__all__ = ["day_in", "local", "next_at", "zone_of"]
 
 
 def local(day: dt.date, clock: dt.time, zone: str) -> dt.datetime:

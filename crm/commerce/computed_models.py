@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, SmallInteger, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,6 +33,7 @@ class ComputedDirty(Base):
     __tablename__ = "computed_dirty"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "recompute"})
+    history: Mapped[bool] = mapped_column(server_default=text("false"))  # by something that happened long ago: it starts nothing
 
 
 class ComputedDefinition(Base):

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from crm.consent.models import ConsentState
 from crm.profiles.models import Identity
-from crm.segments.rule import CartFact, OrderFact, Person, Place, Query, Seen
+from crm.profiles.zones import zone_of
+from crm.segments.rule import AccountFact, CartFact, OrderFact, Person, Place, Query, Seen
+from crm.segments.rules.account import DOC
 from crm.segments.rules.consent import KINDS
 from crm.segments.tree import Tree, compile_tree
 
@@ -71,8 +73,20 @@ def person(session: Session, profile_id: uuid.UUID, *, place: Place) -> Person |
     lists = session.scalars(text("SELECT l.slug FROM list_members m JOIN lists l ON l.id = m.list_id WHERE m.profile_id = :id"), mine)
     return Person(
         row[0], row[1], [Seen(*one) for one in log], [OrderFact(at, Decimal(net), money) for at, net, money in orders], [CartFact(*one) for one in carts],
-        _consents(session, profile_id, place), frozenset(slugs), frozenset(lists),
+        _consents(session, profile_id, place), frozenset(slugs), frozenset(lists), zone_of(row[1], place.timezone),
+        {row[0]: row[1] for row in session.execute(text("SELECT name, value FROM computed_traits WHERE profile_id = :id"), mine)},
+        [AccountFact(*one) for one in session.execute(text(_ACCOUNTS), mine)],
     )  # fmt: skip
+
+
+_ACCOUNTS = f"""
+SELECT m.role, {DOC},
+       (SELECT count(*) FROM account_members o WHERE o.account_id = a.id),
+       (SELECT coalesce(jsonb_object_agg(slug, n), '{{}}') FROM (
+           SELECT s.slug, count(*) AS n FROM account_members o JOIN memberships b ON b.profile_id = o.profile_id JOIN segments s ON s.id = b.segment_id
+           WHERE o.account_id = a.id GROUP BY 1) c)
+FROM account_members m JOIN accounts a ON a.id = m.account_id WHERE m.profile_id = :id
+"""  # noqa: S608  our own words
 
 
 def _consents(session: Session, profile_id: uuid.UUID, place: Place) -> frozenset[tuple[str, str, str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, Identity, Index, Integer, Text, func, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -46,6 +47,7 @@ class Lapse(Base):
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "segments"})
     segment_id: Mapped[int] = mapped_column(primary_key=True)
     due_at: Mapped[Time] = mapped_column(primary_key=True)
+    history: Mapped[bool] = mapped_column(server_default=text("false"))  # asked for by something that happened long ago: it starts nothing
 
 
 class SegmentMove(Base):
@@ -65,6 +67,14 @@ class SegmentSize(Base):
     segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id", ondelete="CASCADE"), primary_key=True)
     at: Mapped[Time] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
+
+
+class HebrewDay(Base):
+    """Which day of the Hebrew year a day is (crm.segments.anniversaries); written once, by the migration."""
+
+    __tablename__ = "hebrew_days"
+    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    key: Mapped[str] = mapped_column(Text)
 
 
 class List(Base):

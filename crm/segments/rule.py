@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -61,6 +61,16 @@ class CartFact:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountFact:
+    """A company they belong to: their role, its traits, how many its members are, and how many of those are in each segment."""
+
+    role: str
+    traits: Mapping[str, Any]
+    members: int = 1
+    segments: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Everything rules may read about one profile, as values."""
 
@@ -72,21 +82,26 @@ class Person:
     consents: frozenset[tuple[str, str, str]] = frozenset()  # channel, topic, action
     segments: frozenset[str] = frozenset()
     lists: frozenset[str] = frozenset()
+    timezone: str = "UTC"
+    computed: Mapping[str, Any] = field(default_factory=dict)
+    accounts: Sequence[AccountFact] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What can change a rule's answer besides time."""
+    """What can change a rule's answer besides time. Beside the person themself: `accounts` their companies, `colleagues` who of these is in a segment."""
 
     events: frozenset[str] = frozenset()
     traits: frozenset[str] = frozenset()
     segments: frozenset[str] = frozenset()
     birth: bool = False  # a profile that just began may satisfy it
     lists: frozenset[str] = frozenset()
+    computed: frozenset[str] = frozenset()
+    accounts: bool = False
+    colleagues: frozenset[str] = frozenset()
 
     def __or__(self, other: Reads) -> Reads:
-        joined = (self.events | other.events, self.traits | other.traits, self.segments | other.segments)
-        return Reads(*joined, self.birth or other.birth, self.lists | other.lists)
+        return Reads(**{one.name: getattr(self, one.name) | getattr(other, one.name) for one in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)

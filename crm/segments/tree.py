@@ -90,7 +90,7 @@ def reads(tree: Tree) -> Reads:
     for leaf in leaves(tree):
         found |= leaf.rule.reads(leaf.settings)
     nobody = read(tree, Person(), dt.datetime.now(dt.UTC))  # the empty person's answer does not depend on the moment
-    drawn = any(leaf.rule.kind == "bucket" for leaf in leaves(tree))
+    drawn = any(leaf.rule.kind in {"bucket", "geography"} for leaf in leaves(tree))  # by chance, or by where the installation is
     return dataclasses.replace(found, birth=nobody or drawn)
 
 

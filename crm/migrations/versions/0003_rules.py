@@ -1,6 +1,10 @@
-"""Lists by hand."""
+"""Lists by hand, the days of the Hebrew calendar, and marks that remember whether the past or the present made them."""
+
+import datetime as dt
 
 from alembic import op
+
+from crm.segments.anniversaries import FIRST, LAST, hebrew_key
 
 revision = "0003"
 down_revision = "0001"
@@ -8,6 +12,10 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.execute(LISTS)
+    op.execute(DAYS)
+    days = [FIRST + dt.timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
+    filled = "INSERT INTO hebrew_days (day, key) SELECT * FROM unnest(CAST(%(days)s AS date[]), CAST(%(keys)s AS text[]))"
+    op.get_bind().exec_driver_sql(filled, {"days": days, "keys": [hebrew_key(day) for day in days]})
 
 
 LISTS = """
@@ -30,4 +38,9 @@ CREATE TABLE list_members (
 );
 CREATE UNIQUE INDEX uq_list_members_first ON list_members (list_id, coalesce(given_id, profile_id));
 CREATE INDEX ix_list_members_profile_id ON list_members (profile_id);
+"""
+DAYS = """
+CREATE TABLE hebrew_days (day date NOT NULL, key text NOT NULL, CONSTRAINT pk_hebrew_days PRIMARY KEY (day));
+ALTER TABLE segment_lapses ADD COLUMN history boolean DEFAULT false NOT NULL;
+ALTER TABLE computed_dirty ADD COLUMN history boolean DEFAULT false NOT NULL;
 """

@@ -1,24 +1,32 @@
-"""Did one thing and then another within a time."""
+"""Did one thing and then another within a time, or then did not."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crm.core.i18n import _l
 from crm.segments import events, values
 from crm.segments.compare import PropertyFilter
-from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
+from crm.segments.rule import Clause, Person, Query, Reads, Rule, Seen, Sentence, Settings
 
 
 class SequenceSettings(Settings):
     first: str = Field(min_length=1, max_length=200, title=_l("First"))
     then: str = Field(min_length=1, max_length=200, title=_l("Then"))
+    never: bool = Field(default=False, title=_l("And then not"))
     apart: values.Duration = Field(default=dt.timedelta(days=1), title=_l("At most apart"))
     within: values.Duration | None = Field(default=None, title=_l("The first in the last"))
     first_where: list[PropertyFilter] = Field(default_factory=list, max_length=20, title=_l("Where"))
     then_where: list[PropertyFilter] = Field(default_factory=list, max_length=20, title=_l("Where"))
+
+    @model_validator(mode="after")
+    def _complete(self) -> SequenceSettings:
+        if self.never and self.within is not None and self.within <= self.apart:
+            raise ValueError("the first must lie further back than the time it is waited for the second; make the window longer")
+        return self
 
 
 class SequenceRule(Rule[SequenceSettings]):
@@ -33,6 +41,8 @@ class SequenceRule(Rule[SequenceSettings]):
         if settings.within is not None:
             window = f"AND a.occurred_at > {query.bind(query.now, 'timestamptz')} - {query.bind(settings.within, 'interval')}"
         later = f"(b.occurred_at, b.accepted) > (a.occurred_at, a.accepted) AND b.occurred_at <= a.occurred_at + {query.bind(settings.apart, 'interval')}"
+        if settings.never:
+            return _without(settings, query, f"{one} {window}", f"{later} AND {two}")
         alias = query.join(
             f"SELECT a.profile_id, max(a.occurred_at) AS latest FROM events a JOIN events b ON b.profile_id = a.profile_id AND {later} WHERE {one} AND {two} {window} GROUP BY 1"  # noqa: E501
         )
@@ -42,12 +52,12 @@ class SequenceRule(Rule[SequenceSettings]):
     def read(self, settings: SequenceSettings, person: Person, now: dt.datetime) -> bool:
         ones = [e for e in person.events if events.is_one(e, [settings.first], settings.first_where, now)]
         twos = [e for e in person.events if events.is_one(e, [settings.then], settings.then_where, now)]
-        return any(
-            (b.occurred_at, b.accepted) > (a.occurred_at, a.accepted) and b.occurred_at <= a.occurred_at + settings.apart
-            for a in ones
-            if settings.within is None or a.occurred_at > now - settings.within
-            for b in twos
-        )
+        if settings.never:
+            return any(
+                now >= a.occurred_at + settings.apart and (settings.within is None or a.occurred_at > now - settings.within) and not _follows(settings, a, twos)
+                for a in ones
+            )
+        return any(_follows(settings, a, twos) for a in ones if settings.within is None or a.occurred_at > now - settings.within)
 
     def reads(self, settings: SequenceSettings) -> Reads:
         return Reads(events=frozenset({settings.first, settings.then}))
@@ -55,7 +65,26 @@ class SequenceRule(Rule[SequenceSettings]):
     def sentence(self, settings: SequenceSettings) -> Sentence:
         slots = {"first": settings.first, "first_where": events.where_words(settings.first_where), "window": events.window_words(settings.within),
                  "then": settings.then, "then_where": events.where_words(settings.then_where), "apart": settings.apart}  # fmt: skip
+        if settings.never:
+            return Sentence(_l("did %(first)s%(window)s%(first_where)s, and then not %(then)s%(then_where)s within %(apart)s"), slots)
         return Sentence(_l("did %(first)s%(window)s%(first_where)s, then %(then)s%(then_where)s within %(apart)s"), slots)
+
+
+def _follows(settings: SequenceSettings, a: Seen, later: Sequence[Seen]) -> bool:
+    """Whether one of these comes after it and in time."""
+    return any((b.occurred_at, b.accepted) > (a.occurred_at, a.accepted) and b.occurred_at <= a.occurred_at + settings.apart for b in later)
+
+
+def _without(settings: SequenceSettings, query: Query, first: str, second: str) -> Clause:
+    """A first whose time is over without a second; one whose time still runs is looked at when it ends."""
+    over = f"a.occurred_at + {query.bind(settings.apart, 'interval')}"
+    now = query.bind(query.now, "timestamptz")
+    alias = query.join(
+        f"SELECT a.profile_id, max(a.occurred_at) FILTER (WHERE {over} <= {now}) AS latest, min({over}) FILTER (WHERE {over} > {now}) AS soon "
+        f"FROM events a WHERE {first} AND NOT EXISTS (SELECT FROM events b WHERE b.profile_id = a.profile_id AND {second}) GROUP BY 1"
+    )
+    lapses = f"LEAST({alias}.latest + {query.bind(settings.within, 'interval')}, {alias}.soon)" if settings.within is not None else f"{alias}.soon"
+    return Clause(f"{alias}.latest IS NOT NULL", lapses)
 
 
 plugin = SequenceRule()
