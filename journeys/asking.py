@@ -12,14 +12,16 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.clock import scaled
-from journeys.node import Coupon, Slot
+from crm.core.crypto import Keys
+from journeys import offers, surveys
+from journeys.node import Coupon, Recommend, Slot, Survey
 from journeys.passage import Moment, Passage
 
 EPOCH = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 AHEAD = 100_000  # stretches of time looked through for a free place
 
 
-def answers(session: Session, passages: Sequence[Passage], moment: Moment) -> dict[uuid.UUID, object]:
+def answers(session: Session, passages: Sequence[Passage], moment: Moment, keys: Keys) -> dict[uuid.UUID, object]:
     """run -> its answer, for every run that asks."""
     found: dict[uuid.UUID, object] = {}
     pools: dict[str, list[Passage]] = defaultdict(list)
@@ -29,6 +31,12 @@ def answers(session: Session, passages: Sequence[Passage], moment: Moment) -> di
             pools[passage.asking.pool].append(passage)
         elif isinstance(passage.asking, Slot):
             queues[passage.journey_id, passage.node, passage.asking].append(passage)
+    polled = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Survey)]
+    if polled:
+        found |= surveys.may_ask(session, polled, keys, moment.now)
+    wondering = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Recommend)]
+    if wondering:
+        found |= offers.answers(session, wondering, moment.now)
     for pool in sorted(pools):
         found |= _codes(session, pool, pools[pool], moment.now)
     for queue in sorted(queues, key=lambda each: each[:2]):

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 import journeys.moves  # noqa: F401  hears of joins wherever the engine runs
 from crm.core.config import Config
+from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
@@ -89,6 +90,7 @@ class Moving:
 
     def __init__(self, board: Board, now: dt.datetime, config: Config) -> None:
         self.board, self.now, self.moment = board, now, Moment(now, config.time_scale)
+        self.keys = Keys(config.secret_key)
         self.broken: dict[int, str] = {}
         self.refused: list[Refused] = []
 
@@ -237,7 +239,7 @@ class Moving:
             waiting = [each for each in passages if each.asking is not None and each.active and not each.held]
             if not waiting:
                 return
-            found = asking.answers(session, waiting, self.moment)
+            found = asking.answers(session, waiting, self.moment, self.keys)
             for each in waiting:
                 self._answered(each, known, found.get(each.id))
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
@@ -174,7 +174,24 @@ class Slot:
     period: dt.timedelta
 
 
-Question = Coupon | Slot
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Whether this person may be asked now: the answer is the time of the last asking where that was within `not_again`, else something true."""
+
+    name: str
+    not_again: dt.timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Recommend:
+    """Articles to offer, going on from the start's product, the cart, or what was looked at or bought last: the answer is a list of them."""
+
+    basis: Literal["start", "cart", "viewed", "bought"]
+    many: int
+    cheaper: bool = False
+
+
+Question = Coupon | Slot | Survey | Recommend
 
 
 @dataclass(frozen=True, slots=True)

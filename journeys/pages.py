@@ -15,7 +15,7 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from journeys import design, drawing, pages_designer, pages_webhooks, presets, publish, view
+from journeys import design, drawing, pages_designer, pages_surveys, pages_webhooks, presets, publish, view
 from journeys import why as reasons
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
@@ -26,6 +26,7 @@ bp = Blueprint("journeys", __name__, template_folder="templates")
 bp.register_blueprint(design.bp)
 bp.register_blueprint(pages_designer.bp)
 bp.register_blueprint(pages_webhooks.bp)
+bp.register_blueprint(pages_surveys.bp)
 STATES = {  # status -> (words, tone, icon)
     "live": (_l("Active"), "ok", ""),
     "paused": (_l("Paused"), "warn", ""),

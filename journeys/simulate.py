@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crm.commerce import cart as commerce
+from crm.commerce import product
 from crm.core.ids import new_id
 from crm.events.spec import Happened
 from journeys import entry
 from journeys.facts import CartLife, cart_of
 from journeys.graph import Graph
-from journeys.node import CartFact, Effect, SendMessage, Slot
+from journeys.node import CartFact, Coupon, Effect, Question, Recommend, SendMessage, Slot
+from journeys.offers import TRIED
 from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
 from journeys.zones import zone_of
 
@@ -129,11 +131,19 @@ def _collect(story: Story, run: Passage, past: Sequence[Happened], at: dt.dateti
     """Hand over what the run wants sent, as the outbox would: not for a cart that is closed; keep what it says to the log."""
     cart = cart_of(_carts(run.profile_id, past), run.start)
     for _, _, effect in run.effects:
+        if isinstance(effect, SendMessage) and _spent(run, past):
+            continue
         if isinstance(effect, SendMessage) and not (effect.while_cart_open and (cart is None or cart.status != "open")):
             story.sent.append(Sent(at, effect.channel, effect.template, run.key))
         elif not isinstance(effect, SendMessage):
             story.said.append((at, effect))
     run.effects.clear()
+
+
+def _spent(run: Passage, past: Sequence[Happened]) -> str | None:
+    """Why a message about a variant would not go any more, by what was told of it since the start."""
+    wanted = (run.graph.trigger.holds(run.graph.trigger_settings, run.start) or {}).get("product")
+    return product.over_by(wanted, run.start.properties, [event for event in past if event.order > run.start.order]) if wanted else None
 
 
 def _key(graph: Graph, past: Sequence[Happened], event: Happened) -> str | None:
@@ -149,10 +159,18 @@ def _facts(run: Passage, past: Sequence[Happened], who: Somebody) -> Facts:
 
 
 def _walk(run: Passage, facts: Facts, at: dt.datetime) -> None:
-    """As live; a question gets the kindest answer: there is a code, and a place is free."""
+    """As live; a question gets the kindest answer: there is a code, a place is free, nobody was asked lately."""
     walk(run, facts, Moment(at))
     while run.asking is not None and run.active:
-        walk(run, facts, Moment(at), answer=at if isinstance(run.asking, Slot) else f"TRY-{run.asking.pool.upper()}")
+        walk(run, facts, Moment(at), answer=_kindest(run.asking, at))
+
+
+def _kindest(question: Question, at: dt.datetime) -> object:
+    if isinstance(question, Slot):
+        return at
+    if isinstance(question, Recommend):
+        return [dict(TRIED)]
+    return f"TRY-{question.pool.upper()}" if isinstance(question, Coupon) else True
 
 
 def _carts(profile: uuid.UUID, past: Iterable[Happened]) -> list[CartLife]:

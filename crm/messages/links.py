@@ -11,6 +11,7 @@ from crm.core.config import Config
 from crm.core.crypto import Keys
 
 OPEN, CLICK, UNSUBSCRIBE, CART, MINE = "message.open", "message.click", "message.unsubscribe", "message.cart", "message.mine"
+SURVEY = "message.survey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,15 @@ class Links:
         """Shows whoever got the message what is known about them."""
         return f"{self.base_url}/mine/{self._token(MINE)}"
 
+    @property
+    def survey(self) -> str:
+        """Asks for a score; `?s=9` chooses one beforehand."""
+        return f"{self.base_url}/nps/{self._token(SURVEY)}"
+
     def tracked(self, target: str) -> str:
         """A link that counts the click and goes on to `target`; other schemes and our own pages stay as they are."""
-        if not target.startswith(("http://", "https://")) or target.startswith((f"{self.base_url}/u/", f"{self.base_url}/cart/", f"{self.base_url}/mine/")):
+        own = tuple(f"{self.base_url}/{page}/" for page in ("u", "cart", "mine", "nps"))
+        if not target.startswith(("http://", "https://")) or target.startswith(own):
             return target
         return f"{self.base_url}/c/{self._token(CLICK, u=target)}"
 

@@ -96,7 +96,7 @@ def context_for(  # noqa: PLR0913
         "profile": person.values(),
         "cart": dict(cart) if cart is not None else None,
         "data": dict(data),
-        "links": {"restore": links.restore, "unsubscribe": links.unsubscribe, "mine": links.mine, "pixel": links.pixel},
+        "links": {"restore": links.restore, "unsubscribe": links.unsubscribe, "mine": links.mine, "pixel": links.pixel, "survey": links.survey},
         "sender": {"name": name or address, "email": address, "postal": config.mail_postal},
         "language": language,
         "dir": direction(language),

@@ -46,7 +46,17 @@ ITEMS = (
             Item("imports", _l("Import"), "upload", "/imports", MAKERS),
         ),
     ),
-    Item("journeys", _l("Journeys"), "route", "/journeys"),
+    Item(
+        "journeys",
+        _l("Journeys"),
+        "route",
+        "/journeys",
+        under=(
+            Item("list", _l("All journeys"), "route", "/journeys"),
+            Item("surveys", _l("Recommendation score"), "message-2", "/surveys"),
+            Item("coupons", _l("Coupon codes"), "ticket", "/coupons"),
+        ),
+    ),
     Item(
         "messages",
         _l("Messages"),

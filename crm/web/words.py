@@ -43,6 +43,7 @@ EVENTS = {  # name -> (words, icon, tone)
     "Consent Granted": (_l("Consent given"), "circle-check-filled", "ok"),
     "Consent Refused": (_l("Consent refused"), "ban", ""),
     "Journey Ended": (_l("Run ended"), "route", ""),
+    "NPS Answered": (_l("Recommendation score given"), "message-2", ""),
     "Webhook Answered": (_l("Webhook answered"), "plug-connected", ""),
     "Journey Requested": (_l("Journey asked for"), "route", ""),
     "Date Reached": (_l("Date reached"), "calendar", ""),

@@ -24,6 +24,8 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "branch": [{"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]}],
     "coupon": [{"pool": "spring"}],
     "list": [{"list": "fair-visitors"}, {"list": "fair-visitors", "act": "remove"}],
+    "nps": [{"template": "nps_survey"}, {"survey": "delivery", "template": "nps_survey", "within": "2d", "not_again": "30d"}],
+    "recommend": [{}, {"basis": "cart", "many": 2, "cheaper": True}],
     "rate_limit": [{"limit": 10, "per": "1h"}],
     "send_event": [{"event": "Became Loyal", "properties": {"level": 2}}],
     "set_trait": [{"trait": "level", "value": "gold"}],
@@ -97,7 +99,7 @@ def test_every_kind_can_be_drawn_published_tried_and_shown(kind: str, plain: dic
     assert files.from_yaml(files.to_yaml(drawing)) == changes.plain(drawing)
     story = tell(whole, NOW, [(NOW, "Signed Up", {})], Somebody({"contract_end": "2027-05-01", "delivery": "2026-12-01"}))
     assert [run.status for run in story.runs] == ["done"]
-    assert not NODES[kind].effects or kind == "send" or story.said or kind == "coupon"
+    assert not NODES[kind].effects or kind == "send" or story.said or kind in {"coupon", "nps"}
 
 
 def test_time_scale_shortens_a_wait_and_nothing_else() -> None:
