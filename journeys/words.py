@@ -45,6 +45,11 @@ CARTS = {
 REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
     "add": _l("put on it"),
+    "first": _l("first come, first served"),
+    "value": _l("the most valuable first"),
+    "start": _l("the product of the start"),
+    "viewed": _l("what was looked at last"),
+    "bought": _l("what was bought last"),
     "remove": _l("taken off it"),
     "run": _l("an earlier step"),
     "after": _l("after"),

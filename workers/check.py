@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import crm.migrations
+from crm.commerce import products, requests
 from crm.commerce import rebuild as commerce_rebuild
 from crm.consent.ledger import broken_seal
 from crm.core import clock, partitions
@@ -161,9 +162,21 @@ def people_from_log(patient: Patient) -> Verdict:
     with Session(snapshot) as session:
         ids = list(session.scalars(text(_SAMPLE), {"some": SAMPLE}))
         told = rebuild.differences(session, ids) + commerce_rebuild.differences(session, ids, currency=patient.config.currency)
+        told += requests.differences(session, ids)
     if not told:
         return Verdict("people", "ok", f"{len(ids)} looked at are what the log says")
     return Verdict("people", "bad", f"{len(told)} differences from the log among {len(ids)} people, the first: {told[0]}")
+
+
+def products_from_log(patient: Patient) -> Verdict:
+    """The same for what is sold: variants that changed last, with their stock and prices, are what the log says."""
+    snapshot = patient.session.connection().engine.execution_options(isolation_level="REPEATABLE READ")
+    with Session(snapshot) as session:
+        ids = list(session.scalars(text("SELECT id FROM variants WHERE changed_at IS NOT NULL ORDER BY changed_at DESC LIMIT :some"), {"some": SAMPLE}))
+        told = products.differences(session, ids, currency=patient.config.currency)
+    if not told:
+        return Verdict("products", "ok", f"{len(ids)} looked at are what the log says")
+    return Verdict("products", "bad", f"{len(told)} differences from the log among {len(ids)} variants, the first: {told[0]}")
 
 
 _SAMPLE = """
@@ -174,5 +187,5 @@ SELECT id FROM (
 """
 CHECKS: Sequence[Check] = (
     broker, migrations, partitions_exist, clock_leads, inbox, outbox,
-    wakeups, quarantine, broken_plans, unknown_messages, consent_chain, people_from_log, erasures,
+    wakeups, quarantine, broken_plans, unknown_messages, consent_chain, people_from_log, products_from_log, erasures,
 )  # fmt: skip

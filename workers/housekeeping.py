@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.commerce import demand
 from crm.consent.ledger import seal
 from crm.messages.deliver import expire_leases
 from crm.profiles.suggest import queue
@@ -65,9 +66,22 @@ def measure_segments(session: Session, now: dt.datetime) -> int:
     return measure_sizes(session, now)
 
 
+def count_wants(session: Session, now: dt.datetime) -> int:
+    """How products were wanted, day by day."""
+    return demand.count_wants(session, now)
+
+
+def pair_products(session: Session, now: dt.datetime) -> int:
+    """What goes together."""
+    return demand.pair(session, now)
+
+
 _FORGET = """
 WITH gone AS (
     DELETE FROM event_keys WHERE key IN (SELECT key FROM event_keys WHERE seen_at < :before AND NOT forever LIMIT :limit) RETURNING 1
 ) SELECT count(*) FROM gone
 """
-CHORES: Sequence[Chore] = (make_partitions, settle_leases, seal_consents, forget_event_keys, drop_inbox_days, find_people_known_twice, measure_segments)
+CHORES: Sequence[Chore] = (
+    make_partitions, settle_leases, seal_consents, forget_event_keys,
+    drop_inbox_days, find_people_known_twice, measure_segments, count_wants, pair_products,
+)  # fmt: skip

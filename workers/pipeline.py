@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import journeys.engine
 import journeys.waves
-from crm.commerce import carts, computed, orders, products, requests
+from crm.commerce import carts, computed, demand, orders, products, requests
 from crm.consent import context, ledger
 from crm.core import clock, partitions
 from crm.core.config import Config
@@ -46,6 +46,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     carts.fold(session, events, known.people, currency=config.currency)
     requests.fold(session, events)
     changes = products.fold(session, goods, currency=config.currency)
+    demand.forget(session, events)
     ledger.record(session, context.changes(session, events), Keys(config.secret_key), now)
     accounts.fold(session, events)
     sales.fold(session, events, now)

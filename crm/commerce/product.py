@@ -144,3 +144,17 @@ def card(state: Any) -> dict[str, Any]:
         "image_url": next(iter(state.pictures), ""),
         "url": state.url,
     }
+
+
+def over_by(wanted: Mapping[str, Any], start: Mapping[str, Any], events: Iterable[Happened]) -> str | None:
+    """The same where only a story is known: what the start said of the variant, and the events told since."""
+    key = str(wanted["variant_id"])
+    state = VariantState(key, currency(start.get("currency"), "ILS"), price=amount(start.get("price")), stock=whole(start.get("stock")))
+    bought = False
+    for event in events:
+        if about(event) == key:
+            apply(state, event)
+        elif event.name == "Order Completed":
+            lines = event.properties.get("products")
+            bought = bought or any(isinstance(line, dict) and key_of(line) == key for line in (lines if isinstance(lines, list) else ()))
+    return over(wanted, Now(state.stock, state.price, state.currency, state.archived), bought=bought)
