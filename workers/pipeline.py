@@ -55,9 +55,9 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     computed.mark(session, {event.profile_id for event in events if computed.counts(event)})
     refresh(session, events, known.people, now, config)
     journeys.engine.on_events(session, events, now, config)
-
-
     journeys.waves.begin(session, changes, now)
+
+
 def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.datetime] = clock.now, limit: int = BATCH) -> int:
     """Claim a batch from the inbox and run it; returns how many rows that was, 0 when nothing can be claimed.
 
