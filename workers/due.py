@@ -7,7 +7,7 @@ import datetime as dt
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from journeys import waves, webhooks
+from journeys import backtest, waves, webhooks
 from workers.queue import NAMES, Name
 
 
@@ -28,7 +28,8 @@ SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        OR EXISTS (SELECT FROM profiles) AND NOT EXISTS (SELECT FROM computed_rounds WHERE after IS NULL AND began_at > :now - interval '1 hour'),
        EXISTS (SELECT FROM segment_lapses l JOIN segments s ON s.id = l.segment_id AND s.status = 'live' WHERE l.due_at <= :now)
        OR EXISTS (SELECT FROM segments WHERE status = 'filling'),
+       EXISTS (SELECT FROM large_joins),
        EXISTS (SELECT FROM leads WHERE check_at <= :now) OR EXISTS (SELECT FROM tasks WHERE check_at <= :now)
        OR EXISTS (SELECT FROM alerts a JOIN sellers s ON s.user_id = a.user_id WHERE a.mail),
 """
-_DUE += webhooks.DUE + waves.DUE
+_DUE += webhooks.DUE + waves.DUE + backtest.DUE

@@ -26,6 +26,7 @@ import crm.sales.deal_models
 import crm.sales.models
 import crm.segments.models
 import crm.web.models
+import journeys.backtest_models  # noqa: F401
 import journeys.draft_models  # noqa: F401
 import journeys.models
 import journeys.node_models

@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 
 from crm.core.config import Config
 
-Name = Literal["drain", "wake", "deliver", "erase", "import", "compute", "segments", "sales", "call", "waves"]
-NAMES: tuple[Name, ...] = ("drain", "wake", "deliver", "erase", "import", "compute", "segments", "sales", "call", "waves")
+Name = Literal["drain", "wake", "deliver", "erase", "import", "compute", "segments", "join", "sales", "call", "waves", "backtest"]
+NAMES: tuple[Name, ...] = ("drain", "wake", "deliver", "erase", "import", "compute", "segments", "join", "sales", "call", "waves", "backtest")
 PENDING_MS = 2000  # a hint that no worker took by then is sent again by whoever has one
 REST_S = 1.0  # after the broker failed, leave it alone this long: a web thread must not wait for it again and again
 
