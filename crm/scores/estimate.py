@@ -11,6 +11,7 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from crm.scores.measure import Floats
 
@@ -47,12 +48,20 @@ class Fitted:
         if self.algorithm == "logistic":
             design = _design(self.columns, self.prepared, matrix)
             return np.asarray(design @ self.estimator.coef_[0] + self.estimator.intercept_[0], float)
-        return np.asarray(self.estimator.decision_function(_ordered(self.prepared, matrix)), float)
+        with threadpool_limits(limits=1):
+            return np.asarray(self.estimator.decision_function(_ordered(self.prepared, matrix)), float)
 
 
 def fit(algorithm: str, columns: Sequence[Column], matrix: Matrix, y: Floats) -> Fitted:
-    """Learn from these rows; there must be both winners and losers among them."""
-    kept = tuple(columns)
+    """Learn from these rows; there must be both winners and losers among them.
+
+    On one thread: the live work keeps the other cores, and on a busy machine many threads that wait for each other are fifty times slower.
+    """
+    with threadpool_limits(limits=1):
+        return _fit(algorithm, tuple(columns), matrix, y)
+
+
+def _fit(algorithm: str, kept: tuple[Column, ...], matrix: Matrix, y: Floats) -> Fitted:
     if algorithm == "logistic":
         prepared = _prepare(kept, matrix)
         estimator: Any = LogisticRegression(C=0.5, max_iter=300)
@@ -128,7 +137,7 @@ def _prepare(columns: Sequence[Column], matrix: Matrix) -> dict[str, Any]:
     for place, column in enumerate(columns):
         if column.type == "number":
             known = matrix[:, place][~np.isnan(matrix[:, place])].astype(float)
-            low, high = (np.quantile(known, [0.01, 0.99]) if len(known) else (0.0, 0.0))
+            low, high = np.quantile(known, [0.01, 0.99]) if len(known) else (0.0, 0.0)
             clipped = np.clip(known, low, high)
             log = bool(len(known) and low >= 0 and clipped.mean() > 1.5 * np.median(clipped) and high > 3)
             shaped = np.log1p(clipped) if log else clipped

@@ -37,12 +37,14 @@ def _since(acts: str) -> str:
 
 _MASK = "bit_or(CAST(1 AS bigint) << least(CAST(floor(age) AS integer), 62)) FILTER (WHERE act > 0 AND act <> 10)"
 _DAYS = "bit_count(CAST(coalesce({mask}, 0) & {bits} AS bit(64)))"
+_AGENT = "coalesce(c#>>'{device,type}', c->>'userAgent')"
 _MONEY = "CASE WHEN jsonb_typeof(p->'revenue') IN ('number', 'string') AND p->>'revenue' ~ '^-?[0-9]{1,12}([.][0-9]+)?$' THEN CAST(p->>'revenue' AS float8) END"
 ACTS = """CASE WHEN e.source_id = 1 THEN CASE WHEN e.name LIKE '% Opened' AND coalesce(e.properties->>'machine', 'false') <> 'true' THEN 7
   WHEN e.name LIKE '% Clicked' AND coalesce(e.properties->>'machine', 'false') <> 'true' THEN 8 WHEN e.name LIKE '% Replied' THEN 9
   WHEN e.name LIKE '% Sent' THEN 10 ELSE 0 END
 WHEN e.name IN ('Page Viewed', 'Screen Viewed') THEN 1 WHEN e.name IN ('Product Viewed', 'Product Clicked', 'Product List Viewed') THEN 2
-WHEN e.name = 'Products Searched' THEN 3 WHEN e.name = 'Product Added' THEN 4 WHEN e.name IN ('Checkout Started', 'Checkout Step Viewed', 'Payment Info Entered') THEN 5
+WHEN e.name = 'Products Searched' THEN 3 WHEN e.name = 'Product Added' THEN 4
+WHEN e.name IN ('Checkout Started', 'Checkout Step Viewed', 'Payment Info Entered') THEN 5
 WHEN e.name = 'Order Completed' THEN 6 WHEN e.name LIKE '% Replied' OR e.name IN ('Message Received', 'Conversation Started') THEN 9
 WHEN e.name IN ('Form Submitted', 'Lead Created', 'Signed Up', 'Quote Requested') THEN 11 WHEN e.type IN ('identify', 'group', 'alias') THEN 0"""
 
@@ -77,9 +79,10 @@ BUILT_IN: tuple[Feature, ...] = (
     Feature("replies_90", _l("Replies in 90 days"), agg=_count("= 9", 90), raise_it=True),
     Feature("forms_365", _l("Forms and requests in a year"), agg=_count("= 11", 365), raise_it=True),
     Feature("evening", _l("Active in the evening"), "share", agg="avg(CASE WHEN hour >= 18 THEN 1.0 ELSE 0 END) FILTER (WHERE act BETWEEN 1 AND 6)"),
-    Feature("weekend", _l("Active on Friday and Saturday"), "share", agg="avg(CASE WHEN weekday IN (5, 6) THEN 1.0 ELSE 0 END) FILTER (WHERE act BETWEEN 1 AND 6)"),
+    Feature("weekend", _l("Active on Friday and Saturday"), "share",
+            agg="avg(CASE WHEN weekday IN (5, 6) THEN 1.0 ELSE 0 END) FILTER (WHERE act BETWEEN 1 AND 6)"),
     Feature("mobile", _l("On a phone"), "share",
-            agg="avg(CASE WHEN coalesce(c#>>'{device,type}', c->>'userAgent') ~* 'mobi|ios|android|iphone' THEN 1.0 ELSE 0 END) FILTER (WHERE act IN (1, 2) AND age < 90)"),
+            agg=f"avg(CASE WHEN {_AGENT} ~* 'mobi|ios|android|iphone' THEN 1.0 ELSE 0 END) FILTER (WHERE act IN (1, 2) AND age < 90)"),
     Feature("sentiment", _l("Tone of conversations"), "number",
             agg="avg(CASE WHEN jsonb_typeof(p->'sentiment') = 'number' THEN CAST(p->>'sentiment' AS float8) END) FILTER (WHERE act IN (9, 12) AND age < 90)"),
     Feature("members", _l("Colleagues in the account"), row="t.members"),

@@ -88,21 +88,26 @@ def named(names: Sequence[str], kinds: dict[str, str]) -> list[Feature]:
     return found
 
 
-def raw(people: People, features: Sequence[Feature], zone: str, events: Composable | None = None) -> Composable:
-    """The statement: n, profile_id, points, then a column per feature, numbers as float4, categories as text. `events` stands in for the log."""
+def raw(people: People, features: Sequence[Feature], zone: str, *, blind: bool = False) -> Composable:
+    """The statement: n, profile_id, points, then a column per feature, numbers as float4, categories as text.
+
+    `blind` puts a log in place of the log that ends at each person's cut-off, whatever a feature asks of it.
+    """
     own = [one.name.removeprefix("did:") for one in features if one.name.startswith("did:")]
     acts = SQL(ACTS + " {own} ELSE 12 END").format(
         own=SQL(" ").join(SQL("WHEN e.name = {} THEN {}").format(Literal(name), Literal(OWN_EVENT + at)) for at, name in enumerate(own))
     )
     aggs = [(one, _aggregate(one, own)) for one in features if one.agg or one.name.startswith("did:")]
     joined = [SQL("{} AS {}").format(_cast(one, SQL(sql)), Identifier(one.name)) for one, sql in aggs]
+    counted = {one.name for one, _sql in aggs}
     shown = [
-        SQL("a.{}").format(Identifier(one.name)) if (one.agg or one.name.startswith("did:")) else SQL("{} AS {}").format(_cast(one, SQL(one.row)), Identifier(one.name))
+        SQL("a.{}").format(Identifier(one.name)) if one.name in counted else SQL("{} AS {}").format(_cast(one, SQL(one.row)), Identifier(one.name))
         for one in features
-    ]  # fmt: skip
+    ]
     weights = SQL(" ").join(SQL("WHEN {} THEN {}").format(Literal(act), Literal(weight)) for act, weight in POINTS.items())
     return SQL(_RAW).format(
-        rows=people.relation, acts=acts, zone=Literal(zone), events=events or SQL("events"), range=_range(people), lowest=Literal(people.earliest - dt.timedelta(days=DAYS_BACK)),
+        rows=people.relation, acts=acts, zone=Literal(zone), blind=SQL(_BLIND).format(rows=people.relation) if blind else SQL(""),
+        range=_range(people), lowest=Literal(people.earliest - dt.timedelta(days=DAYS_BACK)),
         latest=Literal(people.latest), back=Literal(dt.timedelta(days=DAYS_BACK)), joined=SQL("".join([", "] if joined else [])) + SQL(", ").join(joined),
         weights=weights, half=Literal(HALF_LIFE), team=SQL(_TEAM) if any(one.name.startswith("members") for one in features) else SQL(_NO_TEAM),
         shown=SQL("".join([", "] if shown else [])) + SQL(", ").join(shown),
@@ -143,12 +148,7 @@ def leaks(session: Session, people: People, features: Sequence[Feature], zone: s
 
     `people` holds one row per person.
     """
-    hidden = SQL(
-        "(SELECT l.* FROM events l JOIN {rows} h ON h.profile_id = l.profile_id AND l.occurred_at < h.cutoff WHERE l.occurred_at >= {lowest} AND l.occurred_at < {latest})"
-    ).format(rows=people.relation, lowest=Literal(people.earliest - dt.timedelta(days=DAYS_BACK)), latest=Literal(people.latest))
-    one, other = (
-        SQL("SELECT to_jsonb(w.*) FROM ({}) w ORDER BY n").format(raw(people, features, zone, events)) for events in (None, hidden)
-    )  # fmt: skip
+    one, other = (SQL("SELECT to_jsonb(w.*) FROM ({}) w ORDER BY n").format(raw(people, features, zone, blind=blind)) for blind in (False, True))
     cursor = driver(session).cursor()
     seen: set[str] = set()
     for (now,), (then,) in zip(cursor.execute(one).fetchall(), cursor.execute(other).fetchall(), strict=True):
@@ -180,19 +180,20 @@ def _range(people: People) -> Composable:
 
 
 _KNOWN = (
-    "Page Viewed", "Screen Viewed", "Product Viewed", "Product Clicked", "Product List Viewed", "Products Searched", "Product Added", "Product Removed", "Cart Viewed",
-    "Checkout Started", "Checkout Step Viewed", "Payment Info Entered", "Order Completed", "Message Received", "Conversation Started", "Form Submitted", "Lead Created",
-    "Signed Up", "Quote Requested", "identify", "group", "alias",
+    "Page Viewed", "Screen Viewed", "Product Viewed", "Product Clicked", "Product List Viewed", "Products Searched", "Product Added", "Product Removed",
+    "Cart Viewed", "Checkout Started", "Checkout Step Viewed", "Payment Info Entered", "Order Completed", "Message Received", "Conversation Started",
+    "Form Submitted", "Lead Created", "Signed Up", "Quote Requested", "identify", "group", "alias",
 )  # fmt: skip
 _FREQUENT = """
 SELECT name, count(*) FROM events WHERE source_id <> 1 AND occurred_at >= :since AND occurred_at < :now GROUP BY name ORDER BY count(*) DESC, name LIMIT 60
 """
+_BLIND = "events AS (SELECT l.* FROM events l JOIN {rows} h ON h.profile_id = l.profile_id AND l.occurred_at < h.cutoff),"
 _RAW = """
-WITH r AS MATERIALIZED (SELECT n, profile_id, cutoff, known FROM {rows} q),
+WITH {blind} r AS MATERIALIZED (SELECT n, profile_id, cutoff, known FROM {rows} q),
 d AS (
   SELECT r.n, date_part('epoch', r.cutoff - e.occurred_at) / 86400 AS age, {acts} AS act, e.properties AS p, e.context AS c,
          date_part('hour', e.occurred_at AT TIME ZONE {zone}) AS hour, date_part('dow', e.occurred_at AT TIME ZONE {zone}) AS weekday
-  FROM r JOIN {events} e ON e.profile_id = r.profile_id AND e.occurred_at < r.cutoff AND e.occurred_at >= r.cutoff - {back}
+  FROM r JOIN events e ON e.profile_id = r.profile_id AND e.occurred_at < r.cutoff AND e.occurred_at >= r.cutoff - {back}
   WHERE e.occurred_at >= {lowest} AND e.occurred_at < {latest} {range}
 ),
 a AS (SELECT n, sum(CASE act {weights} ELSE 0 END * power(0.5, age / {half})) AS points {joined} FROM d GROUP BY n)

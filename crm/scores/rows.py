@@ -105,8 +105,8 @@ def _read(session: Session, looks: tuple[float, ...], now: dt.datetime) -> Rows:
 
 _TABLES = """
 DROP TABLE IF EXISTS score_rows, score_wins, score_raw;
-CREATE TEMP TABLE score_rows (n bigint GENERATED ALWAYS AS IDENTITY (START 0 MINVALUE 0), profile_id uuid NOT NULL, cutoff timestamptz NOT NULL, y float8 NOT NULL,
-  known jsonb NOT NULL DEFAULT '{}') ON COMMIT DROP;
+CREATE TEMP TABLE score_rows (n bigint GENERATED ALWAYS AS IDENTITY (START 0 MINVALUE 0), profile_id uuid NOT NULL, cutoff timestamptz NOT NULL,
+  y float8 NOT NULL, known jsonb NOT NULL DEFAULT '{}') ON COMMIT DROP;
 CREATE TEMP TABLE score_wins (profile_id uuid NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP
 """
 _BY_COLUMN = """
@@ -130,7 +130,8 @@ LEFT JOIN (SELECT DISTINCT s.profile_id, l.at FROM score_wins s JOIN unnest(CAST
 WHERE true {buyers} AND CAST(:days AS interval) IS NOT NULL
 ORDER BY look.at, p.id
 """
-_BUYERS = """AND EXISTS (SELECT FROM events o WHERE o.profile_id = p.id AND o.name = 'Order Completed' AND o.occurred_at < look.at AND o.occurred_at >= look.at - CAST(:days AS interval))"""
+_BUYERS = """AND EXISTS (SELECT FROM events o WHERE o.profile_id = p.id AND o.name = 'Order Completed'
+  AND o.occurred_at < look.at AND o.occurred_at >= look.at - CAST(:days AS interval))"""
 _SAID = """
 INSERT INTO score_rows (profile_id, cutoff, y)
 SELECT l.profile_id, l.at, CAST(l.positive = :happens AS integer) FROM score_labels l JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL
@@ -149,7 +150,8 @@ FROM profiles p WHERE p.id = r.profile_id
 _LEARNED = """
 WITH won AS (SELECT profile_id, min(at) AS at FROM score_wins GROUP BY profile_id),
 told AS (
-  SELECT e.profile_id, k.key, min(e.occurred_at) AS at FROM won w JOIN events e ON e.profile_id = w.profile_id AND e.name = 'identify', jsonb_object_keys(e.properties) k(key)
+  SELECT e.profile_id, k.key, min(e.occurred_at) AS at
+  FROM won w JOIN events e ON e.profile_id = w.profile_id AND e.name = 'identify', jsonb_object_keys(e.properties) k(key)
   WHERE k.key = ANY(CAST(:names AS text[])) GROUP BY e.profile_id, k.key
 ),
 moments AS (SELECT key, max(n) AS together FROM (SELECT key, at, count(*) AS n FROM told GROUP BY key, at) m GROUP BY key)

@@ -185,7 +185,9 @@ def _imported(session: Session, score: Asked) -> tuple[dict[str, str], list[dict
     return found, refused
 
 
-def _learning(session: Session, score: Asked, laid: Rows, kinds: dict[str, str], config: Config, now: dt.datetime) -> tuple[Learning, list[dict[str, Any]]]:
+def _learning(  # noqa: PLR0913, PLR0917
+    session: Session, score: Asked, laid: Rows, kinds: dict[str, str], config: Config, now: dt.datetime
+) -> tuple[Learning, list[dict[str, Any]]]:
     """`score_raw` once, columns from it, then the matrix."""
     without = score.label.events if score.label else ()
     own = [features.own_event(name) for name in features.frequent_events(session, now=now, without=without)]
@@ -308,7 +310,8 @@ def _slices(learning: Learning, judged: Judged) -> list[dict[str, Any]]:
             y, p = learning.y[judged.rows][here], judged.p[here]
             if len(y) >= LEAST_SLICE and 5 <= y.sum() <= len(y) - 5:
                 auc = measure.bootstrap(y, p, measure.auc, 100)
-                found.append({"by": column.name, "value": value, "rows": len(y), "wins": int(y.sum()), "promised": round(float(p.mean()), 5)} | {"auc": auc.as_dict()})
+                about = {"by": column.name, "value": value, "rows": len(y), "wins": int(y.sum())}
+                found.append(about | {"promised": round(float(p.mean()), 5), "auc": auc.as_dict()})
     return found
 
 
@@ -318,7 +321,7 @@ def _effects(learning: Learning, judged: Judged) -> list[dict[str, Any]]:
     matrix = learning.matrix[chosen]
     base, added = judged.fitted.added(matrix)
     p = estimate.sigmoid(judged.slope * (base + added.sum(axis=1)) + judged.shift)
-    found = []
+    found: list[dict[str, Any]] = []
     for place, column in enumerate(learning.columns):
         without = estimate.sigmoid(judged.slope * (base + added.sum(axis=1) - added[:, place]) + judged.shift)
         size = float(np.abs(p - without).mean())

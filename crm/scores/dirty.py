@@ -1,0 +1,42 @@
+"""Whose scores may have changed: marked by the pipeline, by joins and their undoing; taken by the worker that scores."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.profiles.move import on_move, on_part
+
+AT_ONCE = 2_000
+
+
+def mark(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
+    """These people's scores are to be looked at again."""
+    if profile_ids:
+        session.execute(text("INSERT INTO score_dirty (profile_id) SELECT unnest(CAST(:ids AS uuid[]))"), {"ids": sorted(profile_ids)})
+
+
+def claim(session: Session, limit: int = AT_ONCE) -> list[uuid.UUID]:
+    """Take some of them, each once."""
+    return sorted(set(session.scalars(text(_CLAIM), {"limit": limit})))
+
+
+def _moved(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
+    """A joined profile has no score of its own any more; the one it went into is looked at again."""
+    session.execute(text("DELETE FROM scores WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": [from_id for from_id, _into in pairs]})
+    mark(session, {into for _from, into in pairs})
+
+
+def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID], now: dt.datetime) -> None:
+    mark(session, {owner, to, *given})
+
+
+on_move.append(_moved)
+on_part.append(_parted)
+_CLAIM = """
+DELETE FROM score_dirty WHERE id IN (SELECT id FROM score_dirty ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING profile_id
+"""
