@@ -12,11 +12,13 @@ from crm.commerce import computed
 from crm.core import clock
 from crm.core.config import from_environment
 from crm.messages import deliver as delivery
+from crm.messages import joining
 from crm.sales import work as sales_work
 from crm.segments import refresh
+from journeys import backtest as backtests
 from journeys import engine, webhooks
-from workers import leaving, pipeline, uploads
 from journeys import waves as occasions
+from workers import leaving, pipeline, uploads
 from workers.due import due
 from workers.process import Tools, end_with_parent, tools
 from workers.queue import Name, app, connect
@@ -93,6 +95,13 @@ def compute() -> None:
     _repeat(ours, "compute", lambda: computed.work(ours.sessions, ours.config, clock.now))
 
 
+@app.task(name="kesher.join")  # type: ignore[untyped-decorator]
+def join() -> None:
+    """Make two people one where there was too much to move in passing."""
+    ours = _tools[0]
+    _repeat(ours, "join", lambda: joining.merge_later(ours.sessions, ours.config.currency, clock.now))
+
+
 @app.task(name="kesher.segments")  # type: ignore[untyped-decorator]
 def segments() -> None:
     """Find the members of new segments, and look again where a window has lapsed."""
@@ -123,23 +132,6 @@ def call() -> None:
     _repeat(ours, "call", step)
 
 
-@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]
-def sales() -> None:
-    """Find owners for leads, follow their ranks, send late tasks up, mail alerts."""
-    ours = _tools[0]
-
-    def step() -> int:
-        with ours.sessions() as session:
-            done = sales_work.step(session, ours.config, clock.now())
-            session.commit()
-        if done:
-            _hint_what_became_due(ours)
-        return done
-
-    _repeat(ours, "sales", step)
-
-
-def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
 @app.task(name="kesher.waves")  # type: ignore[untyped-decorator]
 def waves() -> None:
     """Tell the next people that a product is back, or cheaper."""
@@ -170,6 +162,30 @@ def sales() -> None:
     _repeat(ours, "sales", step)
 
 
+@app.task(name="kesher.backtest")  # type: ignore[untyped-decorator]
+def backtest() -> None:
+    """Go on with what journeys would have done."""
+    ours = _tools[0]
+    _repeat(ours, "backtest", lambda: backtests.work(ours.sessions, ours.config))
+
+
+@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]
+def sales() -> None:
+    """Find owners for leads, follow their ranks, send late tasks up, mail alerts."""
+    ours = _tools[0]
+
+    def step() -> int:
+        with ours.sessions() as session:
+            done = sales_work.step(session, ours.config, clock.now())
+            session.commit()
+        if done:
+            _hint_what_became_due(ours)
+        return done
+
+    _repeat(ours, "sales", step)
+
+
+def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
     ours.hints.taken(name)
     until = time.monotonic() + TURN_S
     while step():
