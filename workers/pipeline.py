@@ -52,7 +52,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     sales.fold(session, events, now)
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
-    computed.mark(session, {event.profile_id for event in events if computed.counts(event)})
+    computed.mark_changed(session, events)
     refresh(session, events, known.people, now, config)
     journeys.engine.on_events(session, events, now, config)
     journeys.waves.begin(session, changes, now)

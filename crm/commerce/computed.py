@@ -6,7 +6,8 @@ import datetime as dt
 import re
 import uuid
 import zoneinfo
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,7 +22,7 @@ from crm.core.config import Config
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.core.json import dumps
-from crm.events.models import SYSTEM_SOURCE
+from crm.events.models import HISTORY, SYSTEM_SOURCE
 from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
 from crm.profiles.tombstones import LOCK as ERASING
@@ -31,6 +32,8 @@ PAGE = 5_000  # profiles of one step of a round
 ROUND = dt.timedelta(hours=1)
 LEAST = 5  # buyers before quintiles mean anything
 BUILT_IN = (*sql.ORDERS, *sql.SEEN, *sql.HABITS, *sql.AFFINITY, *sql.STANDING)
+# Upper parts that read computed traits: which of them changed for whom, and for which of these people only history did it.
+on_change: list[Callable[[Session, Mapping[str, Collection[uuid.UUID]], Collection[uuid.UUID]], None]] = []
 _LOCK = 0x636F6D70  # one worker computes at a time, so that no older state overwrites a newer one
 
 
@@ -45,10 +48,19 @@ class Computed:
     computed_at: dt.datetime
 
 
-def mark(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
+def mark(session: Session, profile_ids: Collection[uuid.UUID], *, history: bool = False) -> None:
     """These profiles' computed traits may have changed; called by the pipeline in its transaction."""
     if profile_ids:
-        session.execute(text("INSERT INTO computed_dirty (profile_id) SELECT unnest(CAST(:ids AS uuid[]))"), {"ids": list(profile_ids)})
+        marked = text("INSERT INTO computed_dirty (profile_id, history) SELECT unnest(CAST(:ids AS uuid[])), :history")
+        session.execute(marked, {"ids": list(profile_ids), "history": history})
+
+
+def mark_changed(session: Session, events: Sequence[Happened]) -> None:
+    """Whoever did something; apart where only history tells of it."""
+    counted = [event for event in events if counts(event)]
+    live = {event.profile_id for event in counted if event.origin != HISTORY}
+    mark(session, live)
+    mark(session, {event.profile_id for event in counted} - live, history=True)
 
 
 def counts(event: Happened) -> bool:
@@ -62,17 +74,22 @@ def work(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.d
         if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock, 0)"), {"lock": _LOCK}):
             return 0
         session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock, 0)"), {"lock": ERASING})  # nobody is erased in between
-        ids = list(session.scalars(text(_CLAIM), {"limit": AT_ONCE}))
+        claimed = session.execute(text(_CLAIM), {"limit": AT_ONCE}).all()
+        ids = [row.profile_id for row in claimed]
         if ids:
-            recompute(session, sorted(set(ids)), config, now())
+            live = {row.profile_id for row in claimed if not row.history}
+            recompute(session, sorted(set(ids)), config, now(), past=set(ids) - live)
         elif not (ids := go_round(session, config, now())):
             return 0
         session.commit()
     return len(ids)
 
 
-def recompute(session: Session, ids: Sequence[uuid.UUID], config: Config, now: dt.datetime) -> int:
-    """All traits of these profiles from what is known now; those of profiles joined into others or erased go. Returns how many rows changed."""
+def recompute(session: Session, ids: Sequence[uuid.UUID], config: Config, now: dt.datetime, *, past: Collection[uuid.UUID] = ()) -> int:
+    """All traits of these profiles from what is known now; those of profiles joined into others or erased go. Returns how many rows changed.
+
+    `past` are those of whom only history told something.
+    """
     zones = _zones(session, ids, config.timezone)
     if gone := [one for one in ids if one not in zones]:
         session.execute(delete(ComputedTrait).where(ComputedTrait.profile_id.in_(gone)))
@@ -80,8 +97,10 @@ def recompute(session: Session, ids: Sequence[uuid.UUID], config: Config, now: d
         return 0
     common = {"ids": list(zones), "zones": list(zones.values()), "now": now, "currency": config.currency, "bounds": dumps(_bounds(session))}
     built_in = ((sql.ORDERS_SQL, sql.ORDERS), (sql.SEEN_SQL, sql.SEEN), (sql.HABITS_SQL, sql.HABITS), (sql.AFFINITY_SQL, sql.AFFINITY))
-    changed = sum(_apply(session, query, names, common) for query, names in (*built_in, (sql.STANDING_SQL, sql.STANDING)))
-    return changed + sum(_apply(session, *_own(each, common)) for each in definitions(session))
+    changed = [row for query, names in (*built_in, (sql.STANDING_SQL, sql.STANDING)) for row in _apply(session, query, names, common)]
+    changed += [row for each in definitions(session) for row in _apply(session, *_own(each, common))]
+    _tell(session, changed, past)
+    return len(changed)
 
 
 def go_round(session: Session, config: Config, now: dt.datetime) -> list[uuid.UUID]:
@@ -90,17 +109,18 @@ def go_round(session: Session, config: Config, now: dt.datetime) -> list[uuid.UU
     if row is not None and row.after is None and row.began_at > now - ROUND:
         return []
     if row is None:  # the very first: whoever was here before
-        session.execute(text("INSERT INTO computed_dirty (profile_id) SELECT id FROM profiles WHERE merged_into IS NULL"))
+        session.execute(text("INSERT INTO computed_dirty (profile_id, history) SELECT id, true FROM profiles WHERE merged_into IS NULL"))
     if row is None or row.after is None:
         bounds = session.scalar(text(sql.BOUNDS_SQL), {"currency": config.currency, "least": LEAST}) or {}
         row = session.merge(ComputedRun(name="rfm", began_at=now, after=uuid.UUID(int=0), bounds=bounds))
     ids = list(session.scalars(text(_NEXT), {"after": row.after, "limit": PAGE}))
     if ids:
         common = {"ids": ids, "now": now, "currency": config.currency, "bounds": dumps(row.bounds)}
-        _apply(session, sql.STANDING_SQL, sql.STANDING, common)
+        changed = _apply(session, sql.STANDING_SQL, sql.STANDING, common)
         for each in definitions(session):
             if each.days is not None:
-                _apply(session, *_own(each, common))
+                changed += _apply(session, *_own(each, common))
+        _tell(session, changed, ())
     row.after = ids[-1] if len(ids) == PAGE else None
     session.flush()
     return ids or [uuid.UUID(int=0)]
@@ -142,7 +162,8 @@ def define(  # noqa: PLR0913  each is a field of the form
     statement = upsert(ComputedDefinition).values(name=name, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
     session.execute(delete(ComputedTrait).where(ComputedTrait.name == name))
-    session.execute(text("INSERT INTO computed_dirty (profile_id) SELECT DISTINCT profile_id FROM events WHERE name = :event"), {"event": event.strip()[:200]})
+    whole = "INSERT INTO computed_dirty (profile_id, history) SELECT DISTINCT profile_id, true FROM events WHERE name = :event"
+    session.execute(text(whole), {"event": event.strip()[:200]})
 
 
 def drop(session: Session, name: str) -> bool:
@@ -153,8 +174,17 @@ def drop(session: Session, name: str) -> bool:
     return gone is not None
 
 
-def _apply(session: Session, query: str, names: Sequence[str], params: dict[str, Any]) -> int:
-    return int(session.scalar(text(sql.APPLY.format(query=query)), {**params, "names": list(names)}) or 0)
+def _apply(session: Session, query: str, names: Sequence[str], params: dict[str, Any]) -> list[tuple[uuid.UUID, str]]:
+    rows = session.execute(text(sql.APPLY.format(query=query)), {**params, "names": list(names)})
+    return [(row.profile_id, row.name) for row in rows]
+
+
+def _tell(session: Session, changed: Sequence[tuple[uuid.UUID, str]], past: Collection[uuid.UUID]) -> None:
+    by_name: dict[str, set[uuid.UUID]] = defaultdict(set)
+    for profile_id, name in changed:
+        by_name[name].add(profile_id)
+    for each in on_change if by_name else ():
+        each(session, by_name, past)
 
 
 def _own(each: ComputedDefinition, common: dict[str, Any]) -> tuple[str, Sequence[str], dict[str, Any]]:
@@ -192,7 +222,7 @@ def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection
 on_move.append(_moved)
 on_part.append(_parted)
 _CLAIM = """
-DELETE FROM computed_dirty WHERE id IN (SELECT id FROM computed_dirty ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING profile_id
+DELETE FROM computed_dirty WHERE id IN (SELECT id FROM computed_dirty ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING profile_id, history
 """
 _STANDING = "SELECT id, traits->>'timezone' FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) AND merged_into IS NULL"
 _NEXT = """

@@ -119,9 +119,9 @@ WITH fresh AS MATERIALIZED (SELECT * FROM ({query}) q WHERE value IS NOT NULL), 
     SELECT profile_id, name, value, since, events, :now FROM fresh
     ON CONFLICT (profile_id, name) DO UPDATE SET (value, since, events, computed_at) = (excluded.value, excluded.since, excluded.events, excluded.computed_at)
     WHERE (c.value, c.since, c.events) IS DISTINCT FROM (excluded.value, excluded.since, excluded.events)
-    RETURNING 1
+    RETURNING c.profile_id, c.name
 ), gone AS (
     DELETE FROM computed_traits c WHERE c.profile_id = ANY(:ids) AND c.name = ANY(:names)
-    AND NOT EXISTS (SELECT FROM fresh f WHERE f.profile_id = c.profile_id AND f.name = c.name) RETURNING 1
-) SELECT (SELECT count(*) FROM written) + (SELECT count(*) FROM gone)
+    AND NOT EXISTS (SELECT FROM fresh f WHERE f.profile_id = c.profile_id AND f.name = c.name) RETURNING c.profile_id, c.name
+) SELECT profile_id, name FROM written UNION ALL SELECT profile_id, name FROM gone
 """

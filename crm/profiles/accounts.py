@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.ids import new_id
 from crm.events import store
+from crm.events.models import LIVE
 from crm.events.spec import Happened
 from crm.profiles.account_models import ROLES, Account, AccountMember
 from crm.profiles.move import on_move, on_part
@@ -24,6 +25,8 @@ LONGEST = 200
 MAX_TRAITS = 300
 OWN = frozenset({"name", "domain", "website", "parent", "parent_id", "parentId", "role"})  # of a group call's traits: not kept as traits
 Stamp = list[int]
+# Upper parts that read companies: which accounts changed for all their members, which people's own part may have, and whether only history did it.
+on_change: list[Callable[[Session, Collection[uuid.UUID], Collection[uuid.UUID], bool], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Said:
     domain: str | None
     parent: str | None
     traits: Mapping[str, Any]
+    live: bool = True
 
     @property
     def stamp(self) -> Stamp:
@@ -52,14 +56,21 @@ def fold(session: Session, events: Sequence[Happened]) -> None:
     if not said:
         return
     accounts = _ensure(session, said)
+    changed: set[uuid.UUID] = set()
     for one in sorted(said, key=lambda each: each.stamp):
-        if one.trusted:
-            _learn(accounts[one.key], one)
+        if one.trusted and _learn(accounts[one.key], one):
+            changed.add(accounts[one.key].id)
     session.flush()
     for one in said:
         if one.trusted and one.parent:
             _put_under(session, accounts[one.key], accounts[one.parent])
-    _join_in(session, said, accounts)
+    changed |= _join_in(session, said, accounts)
+    _tell(session, changed, {one.profile_id for one in said}, past=not any(one.live for one in said))
+
+
+def _tell(session: Session, accounts: Collection[uuid.UUID], profiles: Collection[uuid.UUID], *, past: bool = False) -> None:
+    for each in on_change:
+        each(session, accounts, profiles, past)
 
 
 def _said(events: Sequence[Happened]) -> Iterator[Said]:
@@ -78,7 +89,7 @@ def _group(event: Happened) -> Iterator[Said]:
         kept = {name: value for name, value in traits.items() if name not in OWN and len(name) <= LONGEST}
         domain = _domain(traits.get("domain") or traits.get("website"))
         yield Said(key, event.profile_id, event.occurred_at, event.accepted, event.trusted, _role(traits.get("role"), "member"), _text(traits.get("name")),
-                   domain, parent if parent != key else None, kept)  # fmt: skip
+                   domain, parent if parent != key else None, kept, event.origin == LIVE)  # fmt: skip
 
 
 def _order(event: Happened) -> Iterator[Said]:
@@ -88,7 +99,9 @@ def _order(event: Happened) -> Iterator[Said]:
     if key:
         name = _text(said.get("name") or event.properties.get("company_name"))
         role = _role(event.properties.get("company_role"), "buyer")
-        yield Said(key, event.profile_id, event.occurred_at, event.accepted, event.trusted, role, name, _domain(said.get("domain")), None, {})
+        yield Said(
+            key, event.profile_id, event.occurred_at, event.accepted, event.trusted, role, name, _domain(said.get("domain")), None, {}, event.origin == LIVE
+        )
 
 
 def _ensure(session: Session, said: Sequence[Said]) -> dict[str, Account]:
@@ -99,7 +112,9 @@ def _ensure(session: Session, said: Sequence[Said]) -> dict[str, Account]:
     return {account.key: account for account in found}
 
 
-def _learn(account: Account, one: Said) -> None:
+def _learn(account: Account, one: Said) -> bool:
+    """Take over what is said later than what is known; whether anything changed."""
+    before = (account.traits, account.name, account.domain)
     traits, traits_at = dict(account.traits), dict(account.traits_at)
     for name, value in {"name": one.name, "domain": one.domain, **one.traits}.items():
         if (value is None and name in {"name", "domain"}) or traits_at.get(name, [-1]) >= one.stamp or (name not in traits_at and len(traits_at) >= MAX_TRAITS):
@@ -113,6 +128,7 @@ def _learn(account: Account, one: Said) -> None:
             traits[name] = value
     if traits_at != account.traits_at:
         account.traits, account.traits_at = traits, traits_at
+    return before != (account.traits, account.name, account.domain)
 
 
 def _put_under(session: Session, account: Account, parent: Account) -> bool:
@@ -131,8 +147,8 @@ def above(session: Session, account_id: uuid.UUID) -> list[uuid.UUID]:
     return list(session.scalars(text(_ABOVE), {"id": account_id}))
 
 
-def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Account]) -> None:
-    """Memberships: the role of the latest event, since the earliest; what was set by hand stays."""
+def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Account]) -> set[uuid.UUID]:
+    """Memberships: the role of the latest event, since the earliest; what was set by hand stays. Returns the accounts somebody is new in."""
     latest: dict[tuple[uuid.UUID, uuid.UUID], Said] = {}
     first: dict[tuple[uuid.UUID, uuid.UUID], dt.datetime] = {}
     for one in said:
@@ -142,7 +158,8 @@ def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Acco
             latest[key] = one
     rows = [(*key, one.role, first[key], one.at, one.accepted) for key, one in sorted(latest.items())]
     names = ("accounts", "profiles", "roles", "since", "at", "accepted")
-    session.execute(text(_MEMBERS), dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True)))
+    kept = session.execute(text(_MEMBERS), dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True)))
+    return {row.account_id for row in kept if row.fresh}
 
 
 def refold(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
@@ -162,8 +179,10 @@ def save(  # noqa: PLR0913  each is a field of the form
         raise InvalidError(_l("An account needs a key: what your systems call the company."))
     one = Said(_text(key) or "", uuid.UUID(int=0), now, 0, True, "member", _text(name), _domain(domain), _text(parent), traits)
     accounts = _ensure(session, [one])
-    _learn(accounts[one.key], one)
+    changed = _learn(accounts[one.key], one)
     session.flush()
+    if changed:
+        _tell(session, {accounts[one.key].id}, ())
     if one.parent and (one.parent == one.key or not _put_under(session, accounts[one.key], accounts[one.parent])):
         raise InvalidError(_l("This company stands above that one already; a circle has no top."))
     return accounts[one.key]
@@ -176,12 +195,16 @@ def set_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID
     if session.get(Account, account_id) is None:
         raise NotFoundError(_l("There is no such account."))
     session.execute(text(_BY_HAND), {"account": account_id, "profile": profile_id, "role": role, "now": now})
+    _tell(session, {account_id}, {profile_id})
 
 
 def remove_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID) -> bool:
     """Take a person out; a later event may bring them in again. False where they had no part."""
     gone = text("DELETE FROM account_members WHERE account_id = :account AND profile_id = :profile RETURNING 1")
-    return session.execute(gone, {"account": account_id, "profile": profile_id}).first() is not None
+    was_in = session.execute(gone, {"account": account_id, "profile": profile_id}).first() is not None
+    if was_in:
+        _tell(session, {account_id}, {profile_id})
+    return was_in
 
 
 def of_profile(session: Session, profile_id: uuid.UUID) -> list[tuple[Account, AccountMember]]:
@@ -215,11 +238,17 @@ def _moved(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: 
     session.execute(text(_HANDED_OVER), params)
     session.execute(text("DELETE FROM account_members WHERE profile_id = ANY(CAST(:from AS uuid[]))"), params)
     refold(session, {new for _, new in pairs})
+    _tell(session, _accounts_of(session, {new for _, new in pairs}), (), past=True)
 
 
 def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID], now: dt.datetime) -> None:
     if _any(session, {owner, to}):
         refold(session, {owner, to})
+        _tell(session, _accounts_of(session, {owner, to}), (), past=True)
+
+
+def _accounts_of(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    return list(session.scalars(select(AccountMember.account_id).where(AccountMember.profile_id.in_(list(ids))).distinct()))
 
 
 def _any(session: Session, ids: Collection[uuid.UUID]) -> bool:
@@ -247,6 +276,7 @@ ON CONFLICT (account_id, profile_id) DO UPDATE SET
     role = CASE WHEN NOT m.by_hand AND (excluded.said_at, excluded.said_accepted) > (m.said_at, m.said_accepted) THEN excluded.role ELSE m.role END,
     said_at = greatest(m.said_at, excluded.said_at),
     said_accepted = CASE WHEN (excluded.said_at, excluded.said_accepted) > (m.said_at, m.said_accepted) THEN excluded.said_accepted ELSE m.said_accepted END
+RETURNING account_id, xmax = 0 AS fresh
 """
 _BY_HAND = """
 INSERT INTO account_members (account_id, profile_id, role, by_hand, since, said_at, said_accepted)

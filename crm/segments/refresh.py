@@ -14,11 +14,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from crm.commerce import computed
+from crm.core.commit import hint
 from crm.core.config import Config
 from crm.core.crypto import Keys
 from crm.events import inbox
 from crm.events.models import HISTORY, LIVE, SYSTEM_SOURCE
 from crm.events.spec import Happened
+from crm.profiles import accounts
 from crm.profiles.move import on_move, on_part
 from crm.profiles.people import Person
 from crm.segments import store
@@ -82,12 +85,13 @@ def lapse_due(session: Session, now: dt.datetime, limit: int, config: Config) ->
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": store.LOCK})
     segments = store.load(session, "live")
     rows = session.execute(text(_DUE), {"now": now, "limit": limit, "segments": store.ids(segments)}).all()
+    past = {row.profile_id for row in rows if row.history} - {row.profile_id for row in rows if not row.history}
     locked = set(session.scalars(text(_LOCK), {"ids": sorted({row.profile_id for row in rows})})) if rows else set()
     due: dict[int, set[uuid.UUID]] = defaultdict(set)
     for row in rows:
         if row.profile_id in locked:
             due[row.segment_id].add(row.profile_id)
-    _evaluate(session, segments, due, lambda _: Why("time"), now, place_of(config))
+    _evaluate(session, segments, due, lambda profile_id: Why("time", origin=HISTORY if profile_id in past else LIVE), now, place_of(config))
     if len(locked) < len({row.profile_id for row in rows}):
         session.execute(text(_GONE), {"now": now})
     return sum(len(ids) for ids in due.values())
@@ -147,7 +151,42 @@ def part_members(session: Session, from_id: uuid.UUID, to_id: uuid.UUID, _rows: 
     session.execute(text(_MARK_ALL), {"ids": [from_id, to_id], "now": now})
 
 
+def mark_computed(session: Session, changed: Mapping[str, Collection[uuid.UUID]], past: Collection[uuid.UUID]) -> None:
+    """Computed traits changed: whoever's did is looked at in the segments that read them, in a moment and by themselves."""
+    for segment in store.load(session, "live", "filling"):
+        if ids := set[uuid.UUID]().union(*(changed[name] for name in segment.reads.computed & changed.keys())):
+            _mark_soon(session, segment.id, ids, past)
+
+
+def mark_accounts(session: Session, accounts: Collection[uuid.UUID], profiles: Collection[uuid.UUID], past: bool) -> None:  # noqa: FBT001  a hook's last word
+    """Companies changed: their members, and these people, are looked at in the segments that read companies."""
+    for segment in store.load(session, "live", "filling"):
+        if segment.reads.accounts:
+            ids = {*profiles, *session.scalars(text(_MEMBERS), {"accounts": list(accounts)})}
+            _mark_soon(session, segment.id, ids, ids if past else ())
+
+
+def _mark_colleagues(session: Session, segments: Sequence[Loaded], moves: Sequence[Move], why: Callable[[uuid.UUID], Why]) -> None:
+    """Who came into a segment or left it may change how it stands with the people of their companies."""
+    for segment in segments:
+        moved = {move.profile_id for move in moves if move.slug in segment.reads.colleagues}
+        live = {one for one in moved if why(one).origin != HISTORY}
+        for ids, past in ((live, False), (moved - live, True)):
+            others = set(session.scalars(text(_COLLEAGUES), {"ids": list(ids)})) if ids else set()
+            _mark_soon(session, segment.id, others, others if past else ())
+
+
+def _mark_soon(session: Session, segment_id: int, ids: Collection[uuid.UUID], past: Collection[uuid.UUID]) -> None:
+    """Have these people looked at; of `past` only history told something, so that what follows starts nothing."""
+    if ids:
+        ordered = sorted(ids)
+        session.execute(text(_MARK_SOON), {"ids": ordered, "past": [one in past for one in ordered], "segment": segment_id})
+        hint(session, "segments")
+
+
 on_move.append(move_members)
+computed.on_change.append(mark_computed)
+accounts.on_change.append(mark_accounts)
 on_part.append(part_members)
 
 
@@ -193,6 +232,7 @@ def _evaluate(  # noqa: PLR0913, PLR0917
             moves = _pass(session, segments, touched, now, place, careful=False)
     except (DataError, ProgrammingError):
         moves = _pass(session, segments, touched, now, place, careful=True)
+    _mark_colleagues(session, segments, moves, why)
     _tell(session, moves, why, now)
     return moves
 
@@ -264,8 +304,17 @@ _MARK_ALL = """
 INSERT INTO segment_lapses (profile_id, segment_id, due_at)
 SELECT i, s.id, :now FROM unnest(CAST(:ids AS uuid[])) i CROSS JOIN segments s WHERE s.status <> 'broken' ON CONFLICT DO NOTHING
 """
+_MARK_SOON = """
+INSERT INTO segment_lapses (profile_id, segment_id, due_at, history)
+SELECT id, :segment, CAST('2000-01-01' AS timestamptz), past FROM unnest(CAST(:ids AS uuid[]), CAST(:past AS boolean[])) u(id, past) ORDER BY id
+ON CONFLICT (profile_id, segment_id, due_at) DO UPDATE SET history = segment_lapses.history AND excluded.history
+"""
+_MEMBERS = "SELECT DISTINCT profile_id FROM account_members WHERE account_id = ANY(CAST(:accounts AS uuid[]))"
+_COLLEAGUES = """
+SELECT DISTINCT o.profile_id FROM account_members m JOIN account_members o ON o.account_id = m.account_id WHERE m.profile_id = ANY(CAST(:ids AS uuid[]))
+"""
 _DUE = """
-SELECT profile_id, segment_id FROM segment_lapses WHERE due_at <= :now AND segment_id = ANY(CAST(:segments AS integer[])) ORDER BY due_at LIMIT :limit
+SELECT profile_id, segment_id, history FROM segment_lapses WHERE due_at <= :now AND segment_id = ANY(CAST(:segments AS integer[])) ORDER BY due_at LIMIT :limit
 """
 _GONE = """
 DELETE FROM segment_lapses l WHERE l.due_at <= :now AND NOT EXISTS (SELECT FROM profiles p WHERE p.id = l.profile_id AND p.merged_into IS NULL)

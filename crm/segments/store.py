@@ -51,6 +51,7 @@ def save(session: Session, *, slug: str, name: str, rule: object, now: dt.dateti
     else:
         if segment.rule != written or segment.status == "broken":
             segment.rule, segment.status, segment.problem, segment.version = written, "filling", None, segment.version + 1
+            _fill_users(session, slug)
         segment.name, segment.changed_at = name.strip()[:200], now
     session.flush()
     return segment
@@ -116,6 +117,14 @@ def _refuse_cycles(session: Session, slug: str, rule: Mapping[str, Any]) -> None
             walk(inner, (*way, at))
 
     walk(slug, ())
+
+
+def _fill_users(session: Session, slug: str) -> None:
+    """Segments that name a changed one, and those that name these in turn, are found anew too."""
+    for one in used_by(session, slug):
+        if one.status == "live":
+            one.status = "filling"
+            _fill_users(session, one.slug)
 
 
 def _refuse_unknown_lists(session: Session, rule: Mapping[str, Any]) -> None:
