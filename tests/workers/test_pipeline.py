@@ -105,10 +105,10 @@ def test_a_name_without_end_says_what_to_do_with_it(sessions: sessionmaker[Sessi
 def test_one_poisonous_call_among_two_thousand_is_found_in_seconds(sessions: sessionmaker[Session], now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     orders = pipeline.orders.fold
 
-    def refuses(session: Session, events: Any, **more: Any) -> None:
+    def refuses(session: Session, events: Any, **more: Any) -> Any:
         if any(event.message_id == "m1234" for event in events):
             raise RuntimeError("this one")
-        orders(session, events, **more)
+        return orders(session, events, **more)
 
     monkeypatch.setattr(pipeline.orders, "fold", refuses)
     put(sessions, [makers.track("Page Viewed", at=now, anonymous_id=f"a{n % 300}") for n in range(2_000)], now)
