@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from crm.core.clock import scaled
 from crm.core.crypto import Keys
-from journeys import offers, surveys
-from journeys.node import Coupon, Recommend, Slot, Survey
+from journeys import experiments, offers, surveys
+from journeys.node import Coupon, Recommend, Slot, Survey, Winner
 from journeys.passage import Moment, Passage
 
 EPOCH = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -34,6 +34,10 @@ def answers(session: Session, passages: Sequence[Passage], moment: Moment, keys:
     polled = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Survey)]
     if polled:
         found |= surveys.may_ask(session, polled, keys, moment.now)
+    contested = [(passage, (passage.journey_id, passage.asking.salt)) for passage in passages if isinstance(passage.asking, Winner)]
+    if contested:
+        ways = experiments.won(session, {key for _, key in contested})
+        found |= {passage.id: ways.get(key) for passage, key in contested}
     wondering = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Recommend)]
     if wondering:
         found |= offers.answers(session, wondering, moment.now)

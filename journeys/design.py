@@ -17,13 +17,13 @@ from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 from crm.web.words import event_title
-from journeys import changes, drafts, files, palette, publish, tryout, view
+from journeys import changes, drafts, experiments, files, palette, publish, tryout, view
 from journeys.draft_models import Draft
 from journeys.graph import NodePart, Problem, read, read_spot
 from journeys.kinds import TRIGGERS
 from journeys.lint import review
 from journeys.models import Journey
-from journeys.words import named, problem, say
+from journeys.words import named, problem, result, say
 
 bp = Blueprint("design", __name__)
 Answer = Response | tuple[Response, int]
@@ -194,7 +194,13 @@ def counts(slug: str) -> Answer:
     edges = {f"{node}/{way}": count for (node, way), count in view.passed(db(), journey.id, version, since).items()}
     started = next((row.started for row in view.journeys(db(), now=clock.now(), slug=slug)), 0)
     said = {"since": since.isoformat(), "version": version, "status": journey.status, "started": started}
-    return jsonify(said | {"nodes": view.standing(db(), journey.id), "edges": edges})
+    return jsonify(said | {"nodes": view.standing(db(), journey.id), "edges": edges, "results": _results(journey)})
+
+
+def _results(journey: Journey) -> dict[str, str]:
+    """What experiments have shown, by node."""
+    graph = read(drafts.published(db(), journey) or {})[0]
+    return {each.node: result(each) for each in experiments.standing(db(), journey.id, graph) if each.evidence} if graph else {}
 
 
 @bp.post("/journeys/simulate")

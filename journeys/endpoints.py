@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,7 +71,7 @@ def save(  # noqa: PLR0913
     return found
 
 
-def _headers(lines: str) -> Mapping[str, str]:
+def _headers(lines: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in filter(None, (line.strip() for line in lines.splitlines())):
         fits = HEADER.fullmatch(line)

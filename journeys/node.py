@@ -156,7 +156,15 @@ class ChangeList:
     add: bool
 
 
-Effect = SendMessage | SetTraits | SendEvent | CallWebhook | ChangeList
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """The profile took this way of an experiment; the first time counts."""
+
+    salt: str
+    arm: str
+
+
+Effect = SendMessage | SetTraits | SendEvent | CallWebhook | ChangeList | Exposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +199,14 @@ class Recommend:
     cheaper: bool = False
 
 
-Question = Coupon | Slot | Survey | Recommend
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """Whether a way of this experiment has won: the answer is its name, else something that is none."""
+
+    salt: str
+
+
+Question = Coupon | Slot | Survey | Recommend | Winner
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from journeys import design, drawing, pages_designer, pages_surveys, pages_webhooks, presets, publish, view
+from journeys import design, drawing, experiments, pages_designer, pages_surveys, pages_webhooks, presets, publish, view
 from journeys import why as reasons
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
 from journeys.view import JourneyRow, RunFilters, RunView
-from journeys.words import REFUSED, duration, ending, events_in_words, label, named, say, way, why
+from journeys.words import CHOICES, REFUSED, duration, ending, events_in_words, label, named, result, say, way, why
 
 bp = Blueprint("journeys", __name__, template_folder="templates")
 bp.register_blueprint(design.bp)
@@ -58,6 +58,7 @@ def journey(slug: str) -> str:
     row = _row(slug)
     graph = _graph(row.id, row.version)
     counts = view.passed(db(), row.id, row.version or 0, row.since)
+    contests = experiments.standing(db(), row.id, graph) if graph else []
     return _page(
         "journey.html",
         row=row,
@@ -70,6 +71,8 @@ def journey(slug: str) -> str:
         counts=counts,
         page=view.runs(db(), RunFilters(journey=slug), limit=10),
         refused=view.refusals(db(), journey_id=row.id, since=row.since),
+        contests=contests,
+        results={each.node: result(each) for each in contests if each.evidence},
     )
 
 
@@ -181,5 +184,10 @@ def _row(slug: str) -> JourneyRow:
 
 def _page(template: str, **values: Any) -> str:
     words: dict[str, Any] = {"say": say, "named": named, "label": label, "way": way, "why_of": why, "ending": ending}
-    words |= {"graph_for": graph_for, "events_in_words": events_in_words, "duration": duration}
+    words |= {
+        "choices": {name: str(_(said)) for name, said in CHOICES.items()},
+        "graph_for": graph_for,
+        "events_in_words": events_in_words,
+        "duration": duration,
+    }
     return render_template(f"journeys/{template}", states=STATES, run_states=RUN_STATES, refused_words=REFUSED, triggers=TRIGGERS, **words, **values)

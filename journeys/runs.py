@@ -17,9 +17,10 @@ from crm.events.inbox import NewRow, append, system_event
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import Call, Happened
 from crm.messages import outbox
-from journeys import asking, listing, webhooks
+from crm.segments.rules.journey import STARTED
+from journeys import asking, experiments, listing, webhooks
 from journeys.board import Board
-from journeys.node import ENDED, CallWebhook, ChangeList, Effect, RunEvent, SendEvent, SendMessage, SetTraits
+from journeys.node import ENDED, CallWebhook, ChangeList, Effect, Exposed, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import Passage, names_another_cart, seen
 
 WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version", "dropped")  # endings that take back what was not yet sent
@@ -97,8 +98,10 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
     _messages(session, written, now)
     webhooks.queue(session, [(p, *where, each) for p in written for *where, each in p.effects if isinstance(each, CallWebhook)], now)  # type: ignore[misc]
     break_journeys(session, listing.change(session, written, now))
+    experiments.expose(session, written, now)
     said = [row for passage in written for each in passage.effects if (row := _said(passage, *each))]
-    append(session, said + [_ended(passage) for passage in written if not passage.active], now)
+    started = [_started(passage) for passage in new if passage.id not in taken]
+    append(session, started + said + [_ended(passage) for passage in written if not passage.active], now)
 
 
 def take_back(session: Session, board: Board, events: Sequence[Happened], now: dt.datetime) -> None:
@@ -233,7 +236,7 @@ def _said(passage: Passage, node: str, round_: int, effect: Effect) -> NewRow | 
     """What a node tells the log; under one number for ever, so that a doubled task says it once."""
     number, cause = f"run:{passage.id}:{node}:{round_}", f"run:{passage.id}"
     match effect:
-        case SendMessage() | CallWebhook() | ChangeList():
+        case SendMessage() | CallWebhook() | ChangeList() | Exposed():
             return None
         case SendEvent(name, properties):
             return system_event(name, passage.profile_id, dict(properties), cause=cause, hops=passage.hops + 1, message_id=number)
@@ -244,14 +247,31 @@ def _said(passage: Passage, node: str, round_: int, effect: Effect) -> NewRow | 
             assert_never(effect)
 
 
+def tell(session: Session, ids: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """Say how it stands with runs that were changed elsewhere than on their way: over by a join, or going on again."""
+    said = []
+    for row in session.execute(_STANDING, {"ids": list(ids)}) if ids else ():
+        about = {"journey": row.slug, "version": row.version, "run_id": str(row.id)}
+        about |= {} if row.status == "active" else {"reason": row.end_reason, "how": str(row.end_reason).partition(":")[0]}
+        said.append(system_event(STARTED if row.status == "active" else ENDED, row.profile_id, about, cause=f"run:{row.id}", hops=row.hops + 1))
+    append(session, said, now)
+
+
 def cart_ref(event: RunEvent) -> dict[str, Any]:
     """How a run names its cart: stays true when a join renames nameless carts."""
     return {"source_id": event.source_id, "key": cart_id(dict(event.properties)), "at": event.occurred_at.isoformat()}
 
 
+def _started(passage: Passage) -> NewRow:
+    """The event that tells the log a run began."""
+    said = {"journey": passage.slug, "version": passage.version, "run_id": str(passage.id)}
+    return system_event(STARTED, passage.profile_id, said, cause=f"run:{passage.id}", hops=passage.hops + 1, message_id=f"run:{passage.id}:started")
+
+
 def _ended(passage: Passage) -> Any:
-    """The event that tells the log a run is over."""
-    said = {"journey": passage.slug, "version": passage.version, "run_id": str(passage.id), "reason": passage.end_reason}
+    """The event that tells the log a run is over; `how` is the reason without what it was."""
+    reason = passage.end_reason or ""
+    said = {"journey": passage.slug, "version": passage.version, "run_id": str(passage.id), "reason": reason, "how": reason.partition(":")[0]}
     return system_event(ENDED, passage.profile_id, said, cause=f"run:{passage.id}", hops=passage.hops + 1, message_id=f"run:{passage.id}:ended")
 
 
@@ -259,6 +279,10 @@ _ACTIVE = text("""
     SELECT id, profile_id, journey_id, version, key, node, round, started_at, entered_at, due_at, steps, start, hops, error, data
     FROM runs WHERE status = 'active' AND profile_id = ANY(:profiles)
     ORDER BY started_at, id
+""")
+_STANDING = text("""
+    SELECT r.id, r.profile_id, r.version, r.status, r.end_reason, r.hops, j.slug FROM runs r JOIN journeys j ON j.id = r.journey_id
+    WHERE r.id = ANY(CAST(:ids AS uuid[])) ORDER BY r.id
 """)
 _PENDING = text("""
     SELECT DISTINCT m.run_id, m.profile_id, r.journey_id, r.version, r.start

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from crm.core.i18n import _l
 from crm.web.i18n import language, region
 from crm.web.words import event_title
+from journeys.experiments import Standing
 from journeys.graph import Graph, Problem
 from journeys.node import Sentence, write_duration
 from journeys.view import StepRow
@@ -44,6 +45,9 @@ CARTS = {
 }
 REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
+    "opened": _l("opened a message"),
+    "clicked": _l("followed a link"),
+    "ordered": _l("ordered"),
     "add": _l("put on it"),
     "first": _l("first come, first served"),
     "value": _l("the most valuable first"),
@@ -159,6 +163,11 @@ def ending(reason: str | None) -> str:
     if head == "goal":
         return str(_("%(event)s, the goal, was reached", event=event_title(event)))
     return str(_("%(event)s ended it", event=event_title(event)) if head == "exit" else _(ENDINGS.get(head, head)))
+
+
+def result(found: Standing) -> str:
+    """What an experiment has shown."""
+    return str(_("“%(way)s” has won", way=found.winner) if found.winner else _("no way was better"))
 
 
 def problem(found: Problem) -> dict[str, str | None]:

@@ -14,6 +14,7 @@ from crm.consent.ledger import seal
 from crm.messages.deliver import expire_leases
 from crm.profiles.suggest import queue
 from crm.segments.refresh import measure_sizes
+from journeys import experiments
 from workers.migrate import ensure_partitions
 
 DEDUPE_WINDOW = dt.timedelta(days=30)
@@ -76,6 +77,11 @@ def pair_products(session: Session, now: dt.datetime) -> int:
     return demand.pair(session, now)
 
 
+def decide_splits(session: Session, now: dt.datetime) -> int:
+    """Let the better way of a split win once enough people were watched."""
+    return experiments.decide(session, now)
+
+
 _FORGET = """
 WITH gone AS (
     DELETE FROM event_keys WHERE key IN (SELECT key FROM event_keys WHERE seen_at < :before AND NOT forever LIMIT :limit) RETURNING 1
@@ -83,5 +89,5 @@ WITH gone AS (
 """
 CHORES: Sequence[Chore] = (
     make_partitions, settle_leases, seal_consents, forget_event_keys,
-    drop_inbox_days, find_people_known_twice, measure_segments, count_wants, pair_products,
+    drop_inbox_days, find_people_known_twice, measure_segments, count_wants, pair_products, decide_splits,
 )  # fmt: skip

@@ -18,6 +18,11 @@ from journeys.node import Advance, Ask, Finish, Park, Run, RunEvent
 from journeys.simulate import Somebody, tell
 
 NOW = dt.datetime(2026, 11, 23, 10, tzinfo=dt.UTC)
+CONTEST = {
+    "salt": "half",
+    "shares": [{"exit": "a", "percent": 50}, {"exit": "b", "percent": 50}],
+    "winner": {"by": "clicked", "within": "2d", "people": 500},
+}
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "wait": [{"for": "1h"}, {"for": "2d", "until": ["Order Completed"]}, {"for": "5m", "counting_from": "cart"}],
     "send": [{"template": "hello"}, {"channel": "sms", "template": "hello", "while_cart_open": True}],
@@ -29,7 +34,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "rate_limit": [{"limit": 10, "per": "1h"}],
     "send_event": [{"event": "Became Loyal", "properties": {"level": 2}}],
     "set_trait": [{"trait": "level", "value": "gold"}],
-    "split": [{"salt": "half", "shares": [{"exit": "a", "percent": 50}, {"exit": "b", "percent": 50}]}],
+    "split": [{"salt": "half", "shares": [{"exit": "a", "percent": 50}, {"exit": "b", "percent": 50}]}, CONTEST],
     "start_journey": [{"journey": "welcome"}],
     "switch": [{"name": "city", "cases": [{"exit": "south", "value": "Eilat"}]}, {"of": "language", "cases": [{"exit": "hebrew", "value": "he"}]}],
     "wait_date": [{"trait": "contract_end", "days": -30}, {"trait": "contract_end", "days": 2}, {"trait": "delivery"}],

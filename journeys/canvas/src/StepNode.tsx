@@ -48,9 +48,10 @@ export function Card({ id, current, className = "" }: { id: string; current: boo
   const kind = use((s) => (id === START ? "trig" : (s.graph.nodes[id]?.kind ?? "")));
   const ends = use((s) => id !== START && (s.look.nodes[id]?.exits.length ?? 1) === 0);
   const here = use((s) => (s.counts ? (id === START ? s.counts.started : (s.counts.nodes[id] ?? 0)) : 0));
+  const result = use((s) => s.counts?.results[id] ?? "");
   const passed = use((s) => (s.counts && id !== START ? throughOf(s.counts, id) : 0));
   const trouble = errors ? t("problems_n", { n: num(errors) }) : advice ? t("advice_n", { n: num(advice) }) : "";
-  const spoken = [label, summary, trouble, here ? `${num(here)} ${id === START ? t("started") : t("here_now")}` : ""].filter(Boolean).join(", ");
+  const spoken = [label, summary, trouble, result, here ? `${num(here)} ${id === START ? t("started") : t("here_now")}` : ""].filter(Boolean).join(", ");
   return (
     <div
       className={`k-node ${kind}${ends ? " exit" : ""}${errors ? " is-bad" : ""}${className}`}
@@ -86,6 +87,11 @@ export function Card({ id, current, className = "" }: { id: string; current: boo
             <small>{t("passed")}</small>
           </span>
         )
+      )}
+      {result && (
+        <span className="flag">
+          <span className="k-badge ok">{result}</span>
+        </span>
       )}
       {trouble && (
         <span className="flag">

@@ -122,6 +122,7 @@ export interface Counts {
   status: string;
   since: string;
   started: number;
+  results: Record<string, string>; // what experiments have shown, by step
   nodes: Record<string, number>; // who stands there now
   edges: Record<string, number>; // "node/way" -> how often taken
 }
