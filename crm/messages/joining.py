@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from crm.commerce import carts, orders
+from crm.core.errors import InvalidError, NotFoundError
+from crm.profiles import guards, large, undo
 from crm.profiles import people as rows
-from crm.profiles import undo
-from crm.profiles.identify import StaleError
-from crm.profiles.move import moved, on_part
+from crm.profiles.identify import StaleError, older_known
+from crm.profiles.move import Join, moved, on_part
+from crm.profiles.people import Person
 from crm.profiles.search import refresh_search
 
 TRIES = 5
@@ -25,8 +27,49 @@ log = structlog.get_logger()
 
 
 def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: str, now: dt.datetime, currency: str, reason: str = undo.BY_HAND) -> uuid.UUID:  # noqa: PLR0913, E501
-    """Make two profiles one, everything of theirs with them; returns who they are now. The caller commits."""
-    join, person = undo.merge(session, one, other, by=by, said=said, now=now, reason=reason)
+    """Make two profiles one, everything of theirs with them; returns who they are now, or will be where `large.waits` says so. The caller commits."""
+    people = undo.both(session, one, other)
+    detail = {"by": by, "said": said}
+    if large.among(session, people):
+        keep, gone = older_known(*people.values())
+        large.postpone(session, [Join(gone.id, keep.id, reason, None, detail)], now)
+        return keep.id
+    return _merge(session, people, reason=reason, accepted=None, detail=detail, now=now, currency=currency)
+
+
+def merge_later(sessions: sessionmaker[Session], currency: str, now: Callable[[], dt.datetime]) -> int:
+    """Do the oldest of the joins that had too much to move, in one transaction; 0 where there is none, or others hold the people."""
+    with sessions() as session:
+        row = session.execute(text(_NEXT)).one_or_none()
+        if row is None:
+            return 0
+        try:
+            _merge_noted(session, row, currency, now())
+        except (NotFoundError, InvalidError):
+            log.info("join_needed_no_more", reason=row.reason)  # one of them was erased, or they are one by another way
+        except StaleError:
+            return 0
+        session.execute(text("DELETE FROM large_joins WHERE (one_id, other_id) = (:one, :other)"), {"one": row.one_id, "other": row.other_id})
+        session.commit()
+    return 1
+
+
+def _merge_noted(session: Session, row: Any, currency: str, now: dt.datetime) -> None:
+    """What a call showed is asked again whether it may be: much may have happened since."""
+    people = undo.both(session, row.one_id, row.other_id)
+    limits = guards.load(session, [])
+    if row.accepted is not None and (refused := guards.refusal(limits, *people.values())):
+        keep, gone = older_known(*people.values())
+        limits.report(refused, keep, row.detail.get("kind", ""), row.detail.get("value", ""), gone)
+        guards.write(session, limits, now)
+        return
+    _merge(session, people, reason=row.reason, accepted=row.accepted, detail=row.detail, now=now, currency=currency)
+
+
+def _merge(  # noqa: PLR0913
+    session: Session, people: Mapping[uuid.UUID, Person], *, reason: str, accepted: int | None, detail: dict[str, str], now: dt.datetime, currency: str
+) -> uuid.UUID:
+    join, person = undo.merge_locked(session, people, reason=reason, accepted=accepted, detail=detail, now=now)
     carts.fold(session, [], {person.id: person}, currency=currency)
     refresh_search(session, rows.save(session, [person]))
     moved(session, [join], now)
@@ -69,4 +112,5 @@ def _is_deadlock(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}
 
 
+_NEXT = "SELECT * FROM large_joins ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED"
 _FOLLOW = "UPDATE {table} t SET profile_id = m.profile_id FROM messages m WHERE m.id = t.message_id AND t.profile_id = :owner AND m.profile_id = :to"

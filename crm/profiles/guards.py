@@ -61,6 +61,15 @@ class Guards:
         self.reports[key] = Report(value, other.id if other else None, count)
 
 
+def refusal(guards: Guards, one: Person, other: Person) -> str | None:
+    """Why two people are not joined by themselves, whoever says so; None where they may be."""
+    if one.ids.get("user_id") and other.ids.get("user_id"):
+        return "two_users"
+    if taken_apart(one, other):
+        return "apart"
+    return "limit" if guards.too_many(one, other) else None
+
+
 def taken_apart(one: Person, other: Person) -> bool:
     """Somebody undid a join of these two."""
     return bool(one.apart and other.apart and set(one.apart) & set(other.apart))

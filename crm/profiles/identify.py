@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.events.models import SYSTEM_SOURCE
 from crm.events.spec import Accepted, Happened, Ident, event_name
-from crm.profiles import guards, identities
+from crm.profiles import guards, identities, large
 from crm.profiles import people as rows
 from crm.profiles.guards import SHARED_FROM, Guards, Key, taken_apart
 from crm.profiles.move import Join, join
@@ -35,6 +35,8 @@ class Known:
     guards: Guards
     into: dict[uuid.UUID, uuid.UUID] = field(default_factory=dict)
     joins: list[Join] = field(default_factory=list)
+    large: set[uuid.UUID] = field(default_factory=set)  # profiles with too much to be moved in passing
+    later: list[Join] = field(default_factory=list)
     fresh: dict[Key, dt.datetime] = field(default_factory=dict)  # identities to insert, first seen then
     changed: set[Key] = field(default_factory=set)
 
@@ -84,10 +86,16 @@ def _load(session: Session, batch: Sequence[Accepted]) -> Known:
         raise StaleError
     meeting = {(i.kind, i.value) for call in batch if len(call.identities) > 1 for i in call.identities}  # one alone joins and adds nothing
     rows.load_ids(session, people, {again[key].owner for key in meeting & again.keys()})
-    known = Known(people, again, guards.load(session, keys))
+    known = Known(people, again, guards.load(session, keys), large=large.among(session, _meeting(batch, again)))
     nearly_shared = {each for device in again.values() if len(device.people) >= SHARED_FROM - 1 for each in device.people}
     known.into = {old: new for old, new in (named | _led(session, nearly_shared - people.keys())).items() if old != new}
     return known
+
+
+def _meeting(batch: Sequence[Accepted], owned: Mapping[Key, Owned]) -> set[uuid.UUID]:
+    """Profiles that a call of this batch may join with another."""
+    led = ({owned[key].owner for i in call.identities if (key := (i.kind, i.value)) in owned} for call in batch if len(call.identities) > 1)
+    return {each for owners in led if len(owners) > 1 for each in owners}
 
 
 def _named(session: Session, batch: Sequence[Accepted]) -> dict[uuid.UUID, uuid.UUID]:
@@ -188,7 +196,8 @@ def _attach(known: Known, placed: Placed, ident: Ident) -> None:
         if refused := _refusal(known, owner, person, trusted=placed.call.trusted):
             _leave(known, placed, key, refused, owner)
             return
-        _join(known, owner, placed, key)
+        if not _join(known, owner, placed, key):
+            return
     if not placed.person.known:
         placed.person.known = placed.person.changed = True
     placed.person.vouched |= ident.verified
@@ -201,11 +210,7 @@ def _refusal(known: Known, owner: Person, person: Person, *, trusted: bool) -> s
     """Why two persons are not joined by themselves though one call names both; None where they may be."""
     if not trusted:
         return "unproven"  # a public key joins no two known persons
-    if owner.ids.get("user_id") and person.ids.get("user_id"):
-        return "two_users"
-    if taken_apart(owner, person):
-        return "apart"
-    return "limit" if known.guards.too_many(owner, person) else None
+    return guards.refusal(known.guards, owner, person)
 
 
 def _carry(known: Known, placed: Placed, ident: Ident, *, identified: bool) -> None:
@@ -288,15 +293,21 @@ def _leave(known: Known, placed: Placed, key: Key, reason: str, other: Person | 
     known.guards.report(reason, placed.person, key[0], key[1], other)
 
 
-def _join(known: Known, owner: Person, placed: Placed, key: Key) -> None:
-    """The anonymous goes into the known; of two alike the younger into the older."""
+def _join(known: Known, owner: Person, placed: Placed, key: Key) -> bool:
+    """The anonymous goes into the known; of two alike the younger into the older. False where that is for later, since there is too much to move."""
     keep, gone = older_known(owner, placed.person)
-    keep.absorb(gone)
-    known.into[gone.id] = keep.id
     call = placed.call
     reason = "alias" if call.call.type == "alias" else "identified"
-    known.joins.append(Join(gone.id, keep.id, reason, call.id, {"kind": key[0], "value": key[1], "message_id": call.call.message_id}))
+    join = Join(gone.id, keep.id, reason, call.id, {"kind": key[0], "value": key[1], "message_id": call.call.message_id})
+    if gone.id in known.large:
+        known.later.append(join)
+        placed.left.add(key)
+        return False
+    keep.absorb(gone)
+    known.into[gone.id] = keep.id
+    known.joins.append(join)
     placed.person = keep
+    return True
 
 
 def older_known(one: Person, other: Person) -> tuple[Person, Person]:
@@ -310,6 +321,7 @@ def _write(session: Session, known: Known, now: dt.datetime) -> None:
         raise StaleError
     guards.write(session, known.guards, now)
     join(session, known.joins, now)
+    large.postpone(session, known.later, now)
     for gone in known.into:
         known.people.pop(gone, None)
 

@@ -76,6 +76,19 @@ class Link(Base):
     at: Mapped[Time] = mapped_column(server_default=func.now())
 
 
+class LargeJoin(Base):
+    """Two profiles that become one as soon as a worker comes to it: one of them has too many rows to move while others wait."""
+
+    __tablename__ = "large_joins"
+    __table_args__ = (CheckConstraint("one_id < other_id", name="ordered"),)
+    one_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"subject": "profile"})
+    other_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, index=True, info={"subject": "profile"})
+    reason: Mapped[str] = mapped_column(Text)
+    accepted: Mapped[int | None] = mapped_column(BigInteger)
+    detail: Mapped[Json] = mapped_column(info={"personal": "profile"})  # as the link will say it
+    asked_at: Mapped[Time] = mapped_column(index=True)
+
+
 class BlockedIdentity(Base):
     """An identifier that leads to nobody: a shop's own phone, `test@*`. A `*` stands for anything."""
 

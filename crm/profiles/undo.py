@@ -35,6 +35,12 @@ class Parted:
 
 def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: str, now: dt.datetime, reason: str = BY_HAND) -> tuple[Join, Person]:  # noqa: PLR0913
     """Make two profiles one; returns the join and who both are now, still to be saved. InvalidError where they are one already."""
+    people = both(session, one, other)
+    return merge_locked(session, people, reason=reason, accepted=None, detail={"by": by, "said": said}, now=now)
+
+
+def both(session: Session, one: uuid.UUID, other: uuid.UUID) -> dict[uuid.UUID, Person]:
+    """Who these two are now, locked."""
     first, second = (follow(session, profile_id) for profile_id in (one, other))
     if first is None or second is None:
         raise NotFoundError(_l("There is no such profile. It may have been erased."))
@@ -42,9 +48,16 @@ def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: 
         raise InvalidError(_l("Both are one profile already."))
     people = _locked(session, {first, second})
     rows.load_ids(session, people, people.keys())
-    keep, gone = older_known(people[first], people[second])
+    return people
+
+
+def merge_locked(  # noqa: PLR0913
+    session: Session, people: Mapping[uuid.UUID, Person], *, reason: str, accepted: int | None, detail: dict[str, str], now: dt.datetime
+) -> tuple[Join, Person]:
+    """Make two locked people one, whatever guards would say."""
+    keep, gone = older_known(*people.values())
     keep.absorb(gone)
-    made = Join(gone.id, keep.id, reason, None, {"by": by, "said": said})
+    made = Join(gone.id, keep.id, reason, accepted, detail)
     join(session, [made], now)
     return made, keep
 

@@ -8,6 +8,12 @@ down_revision = "0001"
 SCHEMA = """
 ALTER TABLE orders
   ADD COLUMN version_trust smallint NOT NULL DEFAULT 2, ADD COLUMN ordered_trust smallint NOT NULL DEFAULT 2, ADD COLUMN vouched boolean NOT NULL DEFAULT true;
+CREATE TABLE large_joins (
+  one_id uuid NOT NULL, other_id uuid NOT NULL, reason text NOT NULL, accepted bigint, detail jsonb NOT NULL, asked_at timestamptz NOT NULL,
+  CONSTRAINT pk_large_joins PRIMARY KEY (one_id, other_id), CONSTRAINT ck_large_joins_ordered CHECK (one_id < other_id)
+);
+CREATE INDEX ix_large_joins_other_id ON large_joins (other_id);
+CREATE INDEX ix_large_joins_asked_at ON large_joins (asked_at);
 ALTER TABLE journey_arms ADD COLUMN drawn jsonb NOT NULL DEFAULT '{}';
 UPDATE journey_arms SET drawn = jsonb_build_object(profile_id, jsonb_build_array(arm, share, at));
 """

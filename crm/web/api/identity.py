@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import NotFoundError
 from crm.messages import joining
+from crm.profiles import large
 from crm.profiles.graph import Graph, graph
 from crm.web.api.operation import Wanted, blueprint, operation
 from crm.web.auth import MAKERS
@@ -31,9 +32,10 @@ class Undo(Wanted):
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Who both are now."""
+    """Who both are now; with `waits`, who they will be within minutes, since there is much to move."""
 
     id: uuid.UUID
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def joins(session: Session, *, profile_id: uuid.UUID, now: dt.datetime) -> Graph
 @operation(bp, "/profiles/<uuid:profile_id>/joins", answer=Joined, body=NewJoin, roles=MAKERS, summary="Join two profiles because a person says so")
 def join(session: Session, *, profile_id: uuid.UUID, body: NewJoin, now: dt.datetime) -> Joined:
     by, currency = f"API: {g.token.name}", settings().currency
-    return Joined(joining.again_if_stale(session, lambda: joining.merge(session, profile_id, body.other, by=by, said=body.reason, now=now, currency=currency)))
+    kept = joining.again_if_stale(session, lambda: joining.merge(session, profile_id, body.other, by=by, said=body.reason, now=now, currency=currency))
+    return Joined(kept, large.waits(session, kept))
 
 
 @operation(bp, "/links/<link_id>/undo", answer=PartedView, body=Undo, roles=MAKERS, summary="Take a join back; each side keeps what was and came for it")

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
 from crm.messages import joining
+from crm.profiles import large
 from crm.profiles import settings as identity_settings
 from crm.profiles.compare import Comparison, compare
 from crm.profiles.find import find
@@ -67,7 +68,7 @@ def join(profile_id: uuid.UUID) -> Response:
     kept = joining.again_if_stale(db(), lambda: joining.merge(db(), profile_id, other, by=by, said=said, now=now, currency=settings().currency))
     users.audit(db(), user_id=auth.me().user_id, action="people.joined", subject=str(kept), detail={"from": [str(profile_id), str(other)], "said": said})
     db().commit()
-    flash(_("They are one profile now. It can be taken back under “Identity”."), "ok")
+    flash(_joined(kept), "ok")
     return redirect(f"/people/{kept}")
 
 
@@ -108,7 +109,7 @@ def decide() -> Response:
     if kept is None:
         flash(_("Somebody has decided about this pair already."), "bad")
     elif state == "confirmed":
-        flash(_("They are one profile now. It can be taken back under “Identity”."), "ok")
+        flash(_joined(kept), "ok")
     else:
         flash(_("Remembered: they are two people."), "ok")
     db().commit()
@@ -176,6 +177,16 @@ def block() -> Response:
     except InvalidError as error:
         flash(_(str(error)), "bad")
     return redirect("/settings/identity")
+
+
+def _joined(kept: uuid.UUID) -> str:
+    waits = large.waits(db(), kept)
+    said: str = (
+        _("They have very many events: they become one profile within minutes.")
+        if waits
+        else _("They are one profile now. It can be taken back under “Identity”.")
+    )
+    return said
 
 
 def _note(action: str, subject: str, detail: dict[str, object]) -> None:

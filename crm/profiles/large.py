@@ -1,0 +1,48 @@
+"""Joins of profiles with very many rows: noted here, done by a worker in a transaction of their own, so that no batch waits for them.
+
+Until then both are two people for everybody, afterwards one: there is no state in between, and a worker killed on the way has done nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.json import dumps
+from crm.profiles.move import Join
+
+MOST = 10_000  # events of a profile that is joined at once; the log is what grows without bound
+
+
+def among(session: Session, profile_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these profiles that are too large to be moved in passing."""
+    if not profile_ids:
+        return set()
+    return set(session.scalars(text(_LARGE), {"ids": list(profile_ids), "most": MOST}))
+
+
+def postpone(session: Session, joins: Sequence[Join], now: dt.datetime) -> None:
+    """Note joins to be done soon; one that is noted already stays as it is."""
+    for join in joins:
+        one, other = sorted((join.from_id, join.into_id))
+        said = {"one": one, "other": other, "reason": join.reason, "accepted": join.accepted, "detail": dumps(join.detail), "now": now}
+        session.execute(text(_NOTE), said)
+
+
+def waits(session: Session, profile_id: uuid.UUID) -> bool:
+    """Whether a join of this profile is still to be done."""
+    return bool(session.scalar(text("SELECT EXISTS (SELECT FROM large_joins WHERE :id IN (one_id, other_id))"), {"id": profile_id}))
+
+
+_LARGE = """
+SELECT i FROM unnest(CAST(:ids AS uuid[])) i
+WHERE (SELECT count(*) FROM (SELECT FROM events e WHERE e.profile_id = i LIMIT :most + 1) x) > :most
+"""
+_NOTE = """
+INSERT INTO large_joins (one_id, other_id, reason, accepted, detail, asked_at)
+VALUES (:one, :other, :reason, :accepted, CAST(:detail AS jsonb), :now) ON CONFLICT DO NOTHING
+"""

@@ -1,0 +1,130 @@
+"""A join with very much to move does not hold up a batch: it is done soon, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.commerce import rebuild as commerce_rebuild
+from crm.core.db import engine_for, sessions
+from crm.messages import joining
+from crm.profiles import large, move, rebuild
+from tests import makers
+from tests.makers import accepted, identify, product, track
+from tests.profiles.test_undo import World
+from workers import pipeline
+from workers.due import due
+
+
+@pytest.fixture
+def made(fresh_url):
+    engine = engine_for(fresh_url)
+    yield sessions(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def world(made, now, monkeypatch):
+    """A visitor with more than the limit's few events, whose cart a known person will claim."""
+    monkeypatch.setattr(large, "MOST", 3)
+    with made() as session:
+        world = World(session, now)
+        world.process(identify({"name": "Dana"}, at=world.ago(90), user_id="1"))
+        world.process(*(track("Product Added", product("mug"), at=world.ago(60 - n), anonymous_id="kiosk") for n in range(5)))
+        world.process(identify({}, at=world.ago(9), user_id="1", anonymous_id="kiosk"))
+        session.commit()
+        yield world
+
+
+def later(made, now):
+    return joining.merge_later(made, "ILS", lambda: now)
+
+
+def people(made):
+    with made() as session:
+        return len(makers.profiles(session))
+
+
+def all_is_well(made):
+    with made() as session:
+        ids = [row.id for row in makers.profiles(session)]
+        return rebuild.differences(session) + commerce_rebuild.differences(session, ids, currency="ILS") == []
+
+
+def test_both_stay_two_until_a_worker_comes_then_they_are_one(made, world, now):
+    assert people(made) == 2
+    assert all_is_well(made)
+    with made() as session:
+        assert "join" in due(session, now)
+    assert later(made, now) == 1
+    assert people(made) == 1
+    assert all_is_well(made)
+    with made() as session:
+        link = session.execute(text("SELECT reason, accepted IS NOT NULL AS by_a_call, detail->>'value' AS showed FROM links")).one()
+        assert tuple(link) == ("identified", True, "kiosk")
+        assert session.scalar(text("SELECT count(*) FROM carts")) == 1
+        assert "join" not in due(session, now)
+    assert later(made, now) == 0
+
+
+def test_what_comes_meanwhile_goes_where_it_went_before(made, world, now):
+    world.process(track("Page", at=world.ago(5), anonymous_id="kiosk"), identify({}, at=world.ago(4), user_id="1", anonymous_id="kiosk"))
+    world.session.commit()
+    assert people(made) == 2
+    assert later(made, now) == 1
+    assert later(made, now) == 0, "claimed twice, noted once"
+    world.process(track("Page", at=world.ago(1), anonymous_id="kiosk"))
+    world.session.commit()
+    assert people(made) == 1
+    assert all_is_well(made)
+
+
+def test_a_worker_killed_on_the_way_has_done_nothing(made, world, now, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(move, "settle", killed)
+    with pytest.raises(KeyboardInterrupt):
+        later(made, now)
+    monkeypatch.undo()
+    assert people(made) == 2
+    assert all_is_well(made)
+    assert later(made, now) == 1
+    assert people(made) == 1
+    assert all_is_well(made)
+
+
+def test_what_a_guard_says_meanwhile_counts(made, world, now):
+    world.process(track("Order Completed", {"order_id": "1"}, at=world.ago(8), user_id="2", anonymous_id="kiosk"))
+    world.session.commit()
+    while later(made, now):
+        pass
+    assert people(made) == 2
+    assert all_is_well(made)
+
+
+def test_by_hand_too_and_only_once_they_are_two(made, world, now):
+    world.session.execute(text("DELETE FROM large_joins"))
+    one, other = world.owner("user_id", "1"), world.owner("anonymous_id", "kiosk")
+    assert world.merge(one, other) == one
+    assert large.waits(world.session, other)
+    world.session.commit()
+    assert later(made, now) == 1
+    with made() as session:
+        assert session.scalar(text("SELECT detail->>'by' FROM links")) == "Dana"
+        assert not large.waits(session, one)
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not os.environ.get("KESHER_TEST_FULL"), reason="50,000 events: set KESHER_TEST_FULL=1")
+def test_fifty_thousand_events_of_one_device_are_moved_in_one_go(session: Session, now):
+    world = World(session, now)
+    for start in range(0, 50_000, 2_000):
+        pipeline.run(session, [accepted(track("Page", at=world.ago(50), anonymous_id="a"), now) for _ in range(start, start + 2_000)], now, makers.config())
+    world.process(identify({}, at=world.ago(9), user_id="1"), identify({}, at=world.ago(8), user_id="1", anonymous_id="a"))
+    assert len(makers.profiles(session)) == 2
+    world.process(identify({}, at=world.ago(7), user_id="1", anonymous_id="a"))
+    assert session.scalar(text("SELECT count(*) FROM large_joins")) == 1
