@@ -15,7 +15,7 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from journeys import design, drawing, experiments, pages_designer, pages_surveys, pages_webhooks, presets, publish, view
+from journeys import design, drawing, experiments, pages_backtest, pages_designer, pages_surveys, pages_waves, pages_webhooks, presets, publish, view
 from journeys import why as reasons
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
@@ -25,8 +25,10 @@ from journeys.words import CHOICES, REFUSED, duration, ending, events_in_words, 
 bp = Blueprint("journeys", __name__, template_folder="templates")
 bp.register_blueprint(design.bp)
 bp.register_blueprint(pages_designer.bp)
+bp.register_blueprint(pages_backtest.bp)
 bp.register_blueprint(pages_webhooks.bp)
 bp.register_blueprint(pages_surveys.bp)
+bp.register_blueprint(pages_waves.bp)
 STATES = {  # status -> (words, tone, icon)
     "live": (_l("Active"), "ok", ""),
     "paused": (_l("Paused"), "warn", ""),

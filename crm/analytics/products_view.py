@@ -1,0 +1,201 @@
+"""Products on a page: the list, one variant with its histories, who waits for it, what was lost while there was none."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from crm.core.paging import Page
+
+DAYS = 90
+RECENT = 30  # days of views in the list
+ENOUGH = 30  # people who looked while there was some, before their rate of buying means anything
+SHOWN = 50  # waiting people on a page
+State = Literal["all", "out", "wanted", "archived"]
+Sort = Literal["wanted", "name", "stock"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRow:
+    """A variant in the list. `views` of 30 days, `lost_people`: who looked while there was none, counted by the day."""
+
+    id: str
+    name: str
+    variety: str
+    pictures: list[str]
+    price: Decimal | None
+    currency: str
+    stock: int | None
+    waiting: int
+    views: int
+    lost_people: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Somebody who asked to be told, in their order."""
+
+    profile_id: uuid.UUID
+    name: str
+    email: str | None
+    asked_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What was wanted while there was none, since `since`. `rate`: of who looks while there is some, so many buy; None where that is not known."""
+
+    since: dt.date
+    views: int
+    people: int
+    searches: int
+    asked: int
+    days_out: float
+    rate: float | None
+    price: Decimal | None
+
+    @property
+    def looked_worth(self) -> Decimal | None:
+        """What those who looked would usually have brought."""
+        return None if self.rate is None or self.price is None else self.people * Decimal(str(self.rate)) * self.price
+
+    @property
+    def asked_worth(self) -> Decimal | None:
+        """What it would bring if everybody who asked bought one."""
+        return None if self.price is None else self.asked * self.price
+
+
+@dataclass(frozen=True, slots=True)
+class ProductView:
+    """One variant whole. `stocks` and `prices`: (since when, value), with the one that held at the beginning first; `days`: the last 90."""
+
+    row: Any
+    since: dt.datetime
+    now: dt.datetime
+    stocks: Sequence[tuple[dt.datetime, float | None]]
+    prices: Sequence[tuple[dt.datetime, float | None]]
+    days: Sequence[Row[Any]]
+    lost: Lost
+    waiting: Sequence[Waiting]
+    waiting_total: int
+    told: int
+    siblings: Sequence[Row[Any]]
+    together: Sequence[Row[Any]]
+
+
+def products(  # noqa: PLR0913  each is a choice of the page
+    session: Session, words: str = "", state: State = "all", sort: Sort = "wanted", *, now: dt.datetime, after: str | None = None, limit: int = 50
+) -> Page[ProductRow]:
+    """A page of variants; `after` is the `next` of the page before."""
+    place = _place(after)
+    params = {"words": words.lower(), "state": state, "since": (now - dt.timedelta(days=RECENT)).date(), "limit": limit + 1}
+    params |= {"after": place is not None, "rank": place[0] if place else "0", "text": place[0] if place else "", "id": place[1] if place else ""}
+    rows = session.execute(text(_LIST.format(**_ORDERS[sort])), params).all()
+    shown = [ProductRow(r.id, r.name, r.variety, r.pictures, r.price, r.currency, r.stock, r.waiting, r.views, r.lost) for r in rows[:limit]]
+    return Page(shown, f"{rows[limit - 1].place}\x1f{shown[-1].id}" if len(rows) > limit else None)
+
+
+def product(session: Session, variant_id: str, now: dt.datetime) -> ProductView | None:
+    """One variant, or None."""
+    row = session.execute(text("SELECT * FROM variants WHERE id = :id"), {"id": variant_id}).one_or_none()
+    if row is None:
+        return None
+    since = now - dt.timedelta(days=DAYS)
+    asked = {"id": variant_id, "since": since, "day": since.date(), "now": now, "shown": SHOWN}
+    stocks = [(at, value) for at, value in session.execute(text(_STOCKS), asked)]
+    prices = [(at, None if value is None else float(value)) for at, value in session.execute(text(_PRICES), asked)]
+    days = session.execute(text(_DAYS), asked).all()
+    sums = session.execute(text(_REQUESTS), asked).one()
+    waiting = [Waiting(*each) for each in session.execute(text(_WAITING), asked)]
+    lost = Lost(
+        since.date(),
+        sum(day.out_views for day in days),
+        sum(day.out_viewers for day in days),
+        sum(day.out_searches for day in days),
+        sums.asked,
+        _days_out(stocks, since, now),
+        _rate(session, row, since.date()),
+        row.price,
+    )
+    siblings = session.execute(text(_SIBLINGS), {"id": variant_id, "product": row.product_id}).all()
+    together = session.execute(text(_TOGETHER), asked).all()
+    return ProductView(row, since, now, stocks, prices, days, lost, waiting, sums.waiting, sums.told, siblings, together)
+
+
+def _days_out(stocks: Sequence[tuple[dt.datetime, float | None]], since: dt.datetime, now: dt.datetime) -> float:
+    """For how many days there was none."""
+    ends = [at for at, _ in stocks[1:]] + [now]
+    spent = (end - max(begin, since) for (begin, value), end in zip(stocks, ends, strict=False) if value == 0)
+    return sum(each.total_seconds() for each in spent) / 86_400
+
+
+def _rate(session: Session, row: Any, since: dt.date) -> float | None:
+    """Of people who look while there is some, how many buy: of this one, else of its category, else of everything."""
+    own, category, everything = session.execute(text(_RATES), {"id": row.id, "category": row.category, "since": since}).all()
+    for each in (own, category, everything):
+        if each.viewers >= ENOUGH:
+            return min(1.0, float(each.buyers) / float(each.viewers))
+    return None
+
+
+def _place(after: str | None) -> tuple[str, str] | None:
+    rank, separator, identifier = (after or "").replace("\x00", "").partition("\x1f")
+    return (rank, identifier) if separator else None
+
+
+_ORDERS = {
+    "wanted": {"place": "CAST(-coalesce(w.waiting, 0) AS text)", "order": "-coalesce(w.waiting, 0), v.id", "beyond": "(-coalesce(w.waiting, 0), v.id) > (CAST(:rank AS bigint), :id)"},
+    "name": {"place": "lower(v.name)", "order": "lower(v.name), v.id", "beyond": "(lower(v.name), v.id) > (:text, :id)"},
+    "stock": {"place": "CAST(coalesce(v.stock, 2147483647) AS text)", "order": "coalesce(v.stock, 2147483647), v.id",
+              "beyond": "(coalesce(v.stock, 2147483647), v.id) > (CAST(:rank AS bigint), :id)"},
+}  # fmt: skip
+_LIST = """
+WITH shown AS (
+  SELECT v.*, coalesce(w.waiting, 0) AS waiting, {place} AS place, row_number() OVER (ORDER BY {order}) AS turn
+  FROM variants v LEFT JOIN (SELECT variant_id, count(*) AS waiting FROM stock_requests WHERE ended IS NULL GROUP BY variant_id) w ON w.variant_id = v.id
+  WHERE v.archived = (:state = 'archived') AND (:state <> 'out' OR v.stock = 0) AND (:state <> 'wanted' OR w.waiting > 0)
+    AND (:words = '' OR strpos(lower(v.name || ' ' || v.variety || ' ' || v.brand), :words) > 0 OR starts_with(lower(v.id), :words)
+         OR lower(v.product_id) = :words)
+    AND (NOT :after OR {beyond})
+  ORDER BY {order} LIMIT :limit
+)
+SELECT s.*, coalesce(d.views, 0) AS views, coalesce(d.lost, 0) AS lost FROM shown s
+LEFT JOIN LATERAL (SELECT sum(views) AS views, sum(out_viewers) AS lost FROM variant_days WHERE variant_id = s.id AND day >= :since) d ON true ORDER BY turn
+"""
+_BEFORE = """
+(SELECT CAST(:since AS timestamptz) AS at, {what} FROM {table} WHERE variant_id = :id AND at <= :since ORDER BY {table}.at DESC, accepted DESC LIMIT 1)
+UNION ALL (SELECT at, {what} FROM {table} WHERE variant_id = :id AND at > :since ORDER BY at, accepted)
+"""
+_STOCKS = _BEFORE.format(what="stock", table="stock_history")
+_PRICES = _BEFORE.format(what="price", table="price_history")
+_DAYS = "SELECT * FROM variant_days WHERE variant_id = :id AND day >= :day ORDER BY day"
+_REQUESTS = """
+SELECT count(*) FILTER (WHERE ended IS NULL) AS waiting, count(*) FILTER (WHERE ended = 'notified' AND ended_at >= :since) AS told,
+       count(*) FILTER (WHERE asked_at >= :since) AS asked
+FROM stock_requests WHERE variant_id = :id AND asked_at IS NOT NULL
+"""
+_WAITING = """
+SELECT r.profile_id, p.name, (SELECT value FROM identities i WHERE i.profile_id = p.id AND i.kind = 'email' ORDER BY verified DESC, first_seen LIMIT 1),
+       r.asked_at
+FROM stock_requests r JOIN profiles p ON p.id = r.profile_id WHERE r.variant_id = :id AND r.ended IS NULL ORDER BY r.asked_at, r.profile_id LIMIT :shown
+"""
+_RATES = """
+SELECT coalesce(sum(d.buyers), 0) AS buyers, coalesce(sum(d.viewers - d.out_viewers), 0) AS viewers
+FROM (VALUES (1), (2), (3)) AS w(wide) LEFT JOIN (variant_days d JOIN variants v ON v.id = d.variant_id AND d.day >= :since)
+  ON w.wide = 3 OR w.wide = 2 AND v.category = :category OR w.wide = 1 AND v.id = :id
+GROUP BY w.wide ORDER BY w.wide
+"""
+_SIBLINGS = (
+    "SELECT id, name, variety, stock, price, currency FROM variants WHERE product_id = :product AND id <> :id AND NOT archived ORDER BY variety, id LIMIT 20"
+)
+_TOGETHER = """
+SELECT v.id, v.name, v.pictures, v.stock, v.price, v.currency, p.bought, p.viewed FROM variant_pairs p JOIN variants v ON v.id = p.other_id
+WHERE p.variant_id = :id AND NOT v.archived ORDER BY 5 * p.bought + p.viewed DESC, v.id LIMIT 6
+"""
