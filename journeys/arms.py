@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.events.inbox import NewRow, append, system_event
 from crm.profiles.move import on_move, on_part
+from crm.segments.rules.journey import HELD_OUT
 from journeys.entry import Holdout, held_out
 
 Pair = tuple[uuid.UUID, int]  # profile and journey
@@ -32,7 +34,15 @@ def draw(session: Session, wanted: Mapping[Pair, tuple[Holdout, str]], now: dt.d
             if left:
                 out[pair] = True
     _keep(session, drawn, now)
+    left_out = [(profile, journey) for profile, journey, arm, _share in drawn if arm == "out"]
+    append(session, [_told(profile, journey, wanted[profile, journey][1]) for profile, journey in left_out], now)
     return out
+
+
+def _told(profile_id: uuid.UUID, journey_id: int, slug: str) -> NewRow:
+    """The log learns it once for life."""
+    number = f"arm:{journey_id}:{profile_id}"
+    return system_event(HELD_OUT, profile_id, {"journey": slug}, cause=None, hops=0, message_id=number)
 
 
 def _keep(session: Session, drawn: Sequence[tuple[uuid.UUID, int, str, int]], now: dt.datetime) -> None:

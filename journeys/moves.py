@@ -44,7 +44,9 @@ def move_runs(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], no
     known = facts.read(session, set(into.values()), {"cart"}, "")
     changes = decide(rows, into, known)
     _write(session, changes, now)
-    outbox.withdraw(session, [each.run_id for each in changes if each.merged], "merged", now)
+    merged = [each.run_id for each in changes if each.merged]
+    outbox.withdraw(session, merged, "merged", now)
+    runs.tell(session, merged, now)
 
 
 def part_runs(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collection[uuid.UUID], now: dt.datetime) -> None:
@@ -56,7 +58,9 @@ def part_runs(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collect
     rows = session.execute(_RUNS, {"profiles": sorted({rest, alone})}).all()
     changes = decide(rows, {}, facts.read(session, {rest, alone}, {"cart"}, ""))
     _write(session, changes, now)
-    outbox.withdraw(session, [each.run_id for each in changes if each.merged], "merged", now)
+    merged = [each.run_id for each in changes if each.merged]
+    outbox.withdraw(session, merged, "merged", now)
+    runs.tell(session, merged, now)
     _revive(session, [each.run_id for each in changes if not each.double], now)
     for beside in _BESIDE:
         session.execute(beside, both)

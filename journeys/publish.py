@@ -17,6 +17,7 @@ from journeys import board
 from journeys.changes import node_change
 from journeys.graph import parse
 from journeys.models import Journey, RunRow, Version
+from journeys.runs import tell
 
 
 def publish(session: Session, slug: str, graph: object, *, now: dt.datetime, by: str | None = None) -> int:
@@ -104,6 +105,7 @@ def _end(session: Session, runs: Sequence[uuid.UUID], reason: str, now: dt.datet
     session.execute(update(RunRow).where(RunRow.id.in_(runs)).values(status="done", ended_at=now, end_reason=reason, due_at=None))
     session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(runs)})
     outbox.withdraw(session, runs, reason, now)
+    tell(session, runs, now)
 
 
 def pause(session: Session, slug: str, *, now: dt.datetime) -> None:
@@ -153,10 +155,11 @@ def retry(session: Session, slug: str, *, now: dt.datetime) -> int:
     """Let every failed run of a journey go on from where it stands; returns how many."""
     _alone(session)
     journey = _journey(session, slug)
-    runs = list(session.scalars(_RETRY, {"id": journey.id, "now": now}))
+    again = list(session.scalars(_RETRY, {"id": journey.id, "now": now}))
+    tell(session, again, now)
     if journey.status == "live":
-        _wake(session, runs)
-    return len(runs)
+        _wake(session, again)
+    return len(again)
 
 
 def _wake(session: Session, runs: Sequence[uuid.UUID]) -> None:

@@ -79,12 +79,12 @@ def settle(session: Session, verdicts: Sequence[Verdict], now: dt.datetime) -> N
         "tries": [int(v.stage == "channel" and v.answer != "released") for v in kept],
         "now": now,
     }
-    session.execute(text(_SETTLE), params)
+    journeys = {row.id: row.journey for row in session.execute(text(_SETTLE), params)}
     waiting = [v for v in kept if v.due_at is not None]
     session.execute(text(_WAIT), {"ids": [v.draft.id for v in waiting], "due": [v.due_at for v in waiting]})
     session.execute(text("DELETE FROM outbox WHERE message_id = ANY(CAST(:ids AS uuid[]))"), {"ids": [v.draft.id for v in kept if v.due_at is None]})
     session.execute(insert(Decision), [_decision(v, now) for v in kept])
-    append(session, [_event(v) for v in kept if v.answer in EVENTS] + [_told(v) for v in kept if _was_waited_for(v)], now)
+    append(session, [_event(v, journeys.get(v.draft.id)) for v in kept if v.answer in EVENTS] + [_told(v) for v in kept if _was_waited_for(v)], now)
 
 
 def _still_ours(session: Session, verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -105,14 +105,14 @@ def _decision(verdict: Verdict, now: dt.datetime) -> dict[str, Any]:
     return about | {"stage": verdict.stage, "answer": verdict.answer, "reason": verdict.reason, "detail": verdict.detail, "at": now}
 
 
-def _event(verdict: Verdict) -> NewRow:
+def _event(verdict: Verdict, journey: str | None) -> NewRow:
     draft = verdict.draft
     channel = registry().get(draft.channel)
     prefix = channel.event_prefix if channel else draft.channel.title()
     return system_event(
         f"{prefix} {EVENTS[verdict.answer]}",
         draft.profile_id,
-        {"message_id": str(draft.id), "template": draft.template, "topic": draft.topic, "reason": verdict.reason},
+        {"message_id": str(draft.id), "template": draft.template, "topic": draft.topic, "journey": journey, "reason": verdict.reason},
         email=verdict.address if prefix == "Email" else None,
         cause=cause_of(draft.id),
         hops=draft.hops + 1,
@@ -149,6 +149,7 @@ UPDATE messages m SET status = u.status, reason = CASE u.status WHEN 'sent' THEN
   provider_id = coalesce(u.provider, m.provider_id), sent_at = CASE u.status WHEN 'sent' THEN :now ELSE m.sent_at END
 FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:providers AS text[]), CAST(:tries AS smallint[]))
   u(id, status, reason, provider, tries) WHERE m.id = u.id
+RETURNING m.id, m.journey
 """
 _WAIT = """
 UPDATE outbox o SET due_at = u.due, lease_until = NULL FROM unnest(CAST(:ids AS uuid[]), CAST(:due AS timestamptz[])) u(id, due) WHERE o.message_id = u.id

@@ -322,9 +322,10 @@ def test_time_scale_is_applied_when_the_due_time_is_written(session: Session, no
     assert session.scalar(text("SELECT entered_at FROM runs")) == now
 
 
-def test_the_end_of_a_run_is_an_event(session: Session, now: dt.datetime) -> None:
+def test_the_beginning_and_the_end_of_a_run_are_events(session: Session, now: dt.datetime) -> None:
     go(session, now, added(now))
     go(session, now, ordered(now + minutes(0)))
-    body = session.scalar(text("SELECT body FROM event_inbox WHERE cause LIKE 'run:%'")) or ""
-    assert "Journey Ended" in body
-    assert "exit:Order Completed" in body
+    begun, ended = session.scalars(text("SELECT body FROM event_inbox WHERE cause LIKE 'run:%' ORDER BY id")).all()
+    assert "Journey Started" in begun
+    assert "Journey Ended" in ended
+    assert "exit:Order Completed" in ended

@@ -171,8 +171,8 @@ def test_what_a_node_says_comes_back_through_the_log_once(session: Session, now:
     go(session, now, signed(now))
     rows = inbox.claim(session, 100)
     said = [read(row) for row in rows]
-    assert [(each.call.type, each.hops) for each in said] == [("identify", 1), ("track", 1), ("track", 1)]
-    assert len({each.call.message_id for each in said}) == 3
+    assert [(each.call.type, each.hops) for each in said] == [("track", 1), ("identify", 1), ("track", 1), ("track", 1)]
+    assert len({each.call.message_id for each in said}) == 4
     pipeline.run(session, said, now, CONFIG)
     assert session.scalar(text("SELECT traits->>'level' FROM profiles")) == "gold"
     assert session.scalar(text("SELECT properties->>'by' FROM events WHERE name = 'Became Gold'")) == "journey"

@@ -15,6 +15,7 @@ from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Sett
 
 ENDINGS = {"received": "Sent", "opened": "Opened", "clicked": "Link Clicked", "bounced": "Bounced"}
 CHANNELS = {"email": "Email", "sms": "SMS", "whatsapp": "WhatsApp", "push": "Push"}
+MEANS = {"email": _l("e-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"), "push": _l("push")}
 WORDS = {
     "received": _l("received a message %(times)s%(window)s%(where)s"),
     "opened": _l("opened a message %(times)s%(window)s%(where)s"),
@@ -30,13 +31,14 @@ class MessageSettings(Settings):
     within: values.Duration | None = Field(default=None, title=_l("In the last"))
     template: str | None = Field(default=None, max_length=200, title=_l("Template"))
     journey: str | None = Field(default=None, max_length=200, title=_l("Journey"))
+    channel: Literal["email", "sms", "whatsapp", "push"] | None = Field(default=None, title=_l("Channel"))
 
     @property
     def wanted(self) -> events.Wanted:
         where = [PropertyFilter(name=name, value=said) for name, said in (("template", self.template), ("journey", self.journey)) if said]
         if self.did in {"opened", "clicked"}:
             where.append(PropertyFilter(name="machine", op="is_not", value=True))
-        names = [f"{channel} {ENDINGS[self.did]}" for channel in CHANNELS.values()]
+        names = [f"{CHANNELS[name]} {ENDINGS[self.did]}" for name in ([self.channel] if self.channel else CHANNELS)]
         return events.Wanted(names, where, "count", None, self.op, Decimal(self.value), self.within)
 
 
@@ -57,7 +59,10 @@ class Message(Rule[MessageSettings]):
     def sentence(self, settings: MessageSettings) -> Sentence:
         times = Sentence(events.TIMES[settings.op], {"n": settings.value})
         about = [one for one in settings.wanted.where if one.name != "machine"]
-        return Sentence(WORDS[settings.did], {"times": times, "window": events.window_words(settings.within), "where": events.where_words(about)})
+        window = events.window_words(settings.within)
+        if settings.channel:
+            window = Sentence(_l("%(window)s by %(channel)s"), {"window": window, "channel": Sentence(MEANS[settings.channel])})
+        return Sentence(WORDS[settings.did], {"times": times, "window": window, "where": events.where_words(about)})
 
 
 plugin = Message()
