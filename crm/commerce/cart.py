@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -71,6 +71,27 @@ def fold(profile_id: uuid.UUID, events: Iterable[Happened], default_currency: st
         if event.profile_id == profile_id:
             apply(carts, event, default_currency)
     return carts
+
+
+def state_of(row: Any) -> CartState:
+    """A cart out of its row."""
+    return CartState(row.profile_id, row.source_id, row.key, row.currency, row.opened_at, row.changed_at, {line_key(i): i for i in row.items},
+                     row.status, row.closed_at, row.order_id, row.recovered)  # fmt: skip
+
+
+def anew_from(carts: Sequence[CartState], at: dt.datetime) -> dt.datetime:
+    """From when on a person's events are folded again if one more happened `at`: what stood before then stands as it is. Items are not looked at."""
+    since = at
+    while (earlier := min((c.opened_at for c in carts if c.opened_at < since and _reaches(c, since, carts)), default=since)) < since:
+        since = earlier
+    return since
+
+
+def _reaches(cart: CartState, since: dt.datetime, carts: Sequence[CartState]) -> bool:
+    """Whether something from `since` on made it what it is. What ended an expired one was there when the next without an id was opened."""
+    if cart.status == "expired" and cart.closed_at is not None:
+        return not any(not other.named and cart.closed_at < other.opened_at < since for other in carts)
+    return max(cart.changed_at, cart.closed_at or cart.changed_at) >= since
 
 
 def find(carts: Iterable[CartState], source_id: int, key: str | None, at: dt.datetime) -> CartState | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.commerce import cart
+from crm.commerce import cart, late_carts
 from crm.commerce.cart import CartState
 from crm.core.clock import parse_time
 from crm.core.json import dumps
@@ -23,16 +24,19 @@ Carts = dict[uuid.UUID, list[CartState]]
 def fold(session: Session, events: Sequence[Happened], people: Mapping[uuid.UUID, Person], *, currency: str) -> None:
     """Bring the carts of a batch's people up to date; events are in the log already, people are locked.
 
-    An event later than all folded before is applied to what is there; an earlier one, or a join, folds that person anew from the log.
+    An event later than all folded before is applied to what is there; an earlier one folds that person anew from where the carts of then
+    began, a join from the beginning.
     """
     by_person: dict[uuid.UUID, list[Happened]] = {}
     for event in events:
         if event.name in cart.EVENTS:
             by_person.setdefault(event.profile_id, []).append(event)
-    anew = {p.id for p in people.values() if p.refold or _late(p, by_person.get(p.id, ()))}
+    anew = {p.id for p in people.values() if p.refold}
+    late = {p.id: min(e.occurred_at for e in by_person[p.id]) for p in people.values() if p.id not in anew and _late(p, by_person.get(p.id, ()))}
     _refold(session, anew, people, currency)
-    onward = {person: sorted(mine, key=lambda e: e.order) for person, mine in by_person.items() if person not in anew}
-    carts = of_people(session, onward.keys())
+    _refold_late(session, late, people, currency)
+    onward = {person: sorted(mine, key=lambda e: e.order) for person, mine in by_person.items() if person not in anew | late.keys()}
+    carts = late_carts.touchable(session, onward)
     for person, mine in onward.items():
         for event in mine:
             cart.apply(carts.setdefault(person, []), event, currency)
@@ -45,9 +49,7 @@ def of_people(session: Session, profile_ids: Collection[uuid.UUID]) -> Carts:
     found: Carts = {}
     if profile_ids:
         for row in session.execute(text(_LOAD), {"ids": list(profile_ids)}):
-            state = CartState(row.profile_id, row.source_id, row.key, row.currency, row.opened_at, row.changed_at, {cart.line_key(i): i for i in row.items},
-                              row.status, row.closed_at, row.order_id, row.recovered)  # fmt: skip
-            found.setdefault(row.profile_id, []).append(state)
+            found.setdefault(row.profile_id, []).append(cart.state_of(row))
     return found
 
 
@@ -88,6 +90,12 @@ def _refold(session: Session, anew: set[uuid.UUID], people: Mapping[uuid.UUID, P
         _remember(people[person], max(mine, key=lambda e: e.order))
     session.execute(text("DELETE FROM carts WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(anew)})
     _save(session, [c for person, mine in by_person.items() for c in cart.fold(person, mine, currency)])
+
+
+def _refold_late(session: Session, late: Mapping[uuid.UUID, dt.datetime], people: Mapping[uuid.UUID, Person], currency: str) -> None:
+    for person, (carts, last) in late_carts.refold(session, late, currency).items():
+        _remember(people[person], last)
+        _save(session, carts)
 
 
 def _save(session: Session, carts: Sequence[CartState]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -46,6 +46,13 @@ def of_people(session: Session, profile_ids: Sequence[uuid.UUID], names: Sequenc
     return _happened(session.execute(text(select), {"ids": list(profile_ids), "names": list(names)}))
 
 
+def since(session: Session, people: Mapping[uuid.UUID, dt.datetime], names: Sequence[str]) -> list[Happened]:
+    """Every event of these names of each of these people from their moment on, in each person's order."""
+    select = _OF.format(condition=_SINCE, order=_THEIRS)
+    said = {"ids": list(people), "since": list(people.values()), "earliest": min(people.values(), default=None), "names": list(names)}
+    return _happened(session.execute(text(select), said))
+
+
 def of_orders(session: Session, numbers: Sequence[str], names: Sequence[str]) -> list[Happened]:
     """Every event of these names that names one of these orders, whosever it is, as we acted; reads all events of these names."""
     select = _OF.format(condition="coalesce(properties->>'order_id', properties->>'orderId') = ANY(CAST(:numbers AS text[]))", order="position")
@@ -73,5 +80,10 @@ _OF = """
 SELECT profile_id, occurred_at, accepted, source_id, type, name, origin, trusted, properties, context, received_at, message_id, hops, cause
 FROM events WHERE {condition} AND name = ANY(CAST(:names AS text[]))
 ORDER BY {order}
+"""
+_SINCE = """
+occurred_at >= :earliest AND EXISTS (
+  SELECT FROM unnest(CAST(:ids AS uuid[]), CAST(:since AS timestamptz[])) AS l(id, since) WHERE l.id = profile_id AND occurred_at >= l.since
+) AND profile_id = ANY(CAST(:ids AS uuid[]))
 """
 _THEIRS = "profile_id, occurred_at, accepted"
