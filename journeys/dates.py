@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from crm.core.config import Config
 from crm.core.crypto import Keys
 from crm.events.inbox import append, system_event
+from crm.segments.anniversaries import turns
 from journeys import board
 from journeys.board import Standing
 from journeys.node import DATE_REACHED
-from journeys.triggers.date import DateSettings, DateTrigger
+from journeys.triggers.date import DateSettings, DateTrigger, days_near
 from journeys.zones import day_in, zone_of
 
-AROUND = 2  # days before and after today that may be today somewhere, or were yesterday
 Came = tuple[uuid.UUID, bytes, str]  # profile, who it is, occasion
 
 
@@ -55,17 +55,20 @@ def _look(session: Session, journey: Standing, settings: DateSettings, now: dt.d
 
 def _came(session: Session, settings: DateSettings, now: dt.datetime, config: Config) -> Iterator[Came]:
     keys = Keys(config.secret_key)
-    for row in session.execute(_PEOPLE, {"trait": settings.trait, "days": _days(settings, now), "start": 6 if settings.yearly else 1}):
+    start = 6 if settings.yearly and not settings.by_hebrew else 1
+    for row in session.execute(_PEOPLE, {"trait": settings.trait, "days": _days(session, settings, now), "start": start}):
         day = day_in(row.traits.get(settings.trait))
         occasion = DATE.due(settings, day, zone_of(row.traits, config.timezone), now) if day else None
         if occasion:
             yield row.id, keys.address_hash("email", row.email) if row.email else row.id.bytes, occasion
 
 
-def _days(settings: DateSettings, now: dt.datetime) -> Sequence[str]:
-    """How the dates in question begin or end as they are written: `03-14`, or `1985-03-14` where they come once."""
-    middle = now.date() - dt.timedelta(days=settings.days)
-    around = [middle + dt.timedelta(days=n) for n in range(-AROUND, AROUND + 1)]
+def _days(session: Session, settings: DateSettings, now: dt.datetime) -> Sequence[str]:
+    """How the dates in question begin or end as they are written: `03-14`, or `1985-03-14` where they come once or by the Hebrew calendar."""
+    around = days_near(now, settings.days)
+    if settings.by_hebrew:
+        keys = {key for target in around for key, turn in turns(settings.kept, target).items() if turn.day == target}
+        return list(session.scalars(text("SELECT CAST(day AS text) FROM hebrew_days WHERE key = ANY(:keys)"), {"keys": sorted(keys)}))
     found = [day.isoformat()[5 if settings.yearly else 0 :] for day in around]
     return [*found, "02-29"] if {"02-28", "03-01"} & set(found) else found
 

@@ -17,12 +17,13 @@ from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 from crm.web.words import event_title
-from journeys import changes, drafts, experiments, files, palette, publish, tryout, view
+from journeys import audiences, changes, drafts, experiments, files, palette, publish, tryout, view
 from journeys.draft_models import Draft
 from journeys.graph import NodePart, Problem, read, read_spot
 from journeys.kinds import TRIGGERS
 from journeys.lint import review
 from journeys.models import Journey
+from journeys.triggers.segment import SegmentSettings
 from journeys.words import named, problem, result, say
 
 bp = Blueprint("design", __name__)
@@ -55,6 +56,7 @@ class Publishing(Asked):
     revision: int
     move: Literal["old", "same", "chosen", "exit"] = "old"
     to: dict[str, str] = {}
+    include: bool = False  # also who is in the segment already
 
 
 class Said(Asked):
@@ -161,6 +163,7 @@ def publishing(slug: str) -> Answer:
         "people": people,
         "diff": changes.diff(drafts.published(db(), journey) or {}, graph),
         "choices": list(publish.CHOICES),
+        "members": audiences.members(db(), segment) if (segment := _segment(graph)) else None,
     }
     return jsonify(said)
 
@@ -179,9 +182,18 @@ def do_publish(slug: str) -> Answer:
         return jsonify({"error": _("The journey is not whole yet; mend what is marked."), "problems": [problem(each) for each in problems]}), 400
     choice = publish.Choice(asked.move, asked.to)
     done = publish.publish_moving(db(), slug, kept.graph, choice=choice, now=clock.now(), by=me().email)
+    if asked.include and (segment := _segment(kept.graph)):
+        audiences.include(db(), journey.id, f"version {done.version}", segment, clock.now())
     users.audit(db(), user_id=me().user_id, action="journey.publish", subject=f"{slug} {done.version}")
     db().commit()
     return jsonify({"version": done.version, "moved": done.moved, "ended": done.ended})
+
+
+def _segment(drawn: object) -> str | None:
+    """The segment whose present members a journey may include."""
+    graph = read(drawn)[0]
+    settings = graph.trigger_settings if graph else None
+    return settings.segment if isinstance(settings, SegmentSettings) and settings.way == "entered" else None
 
 
 @bp.get("/journeys/<slug>/counts")

@@ -255,6 +255,7 @@ class Sentence:
 
 ENDED = "Journey Ended"
 DATE_REACHED = "Date Reached"  # said by journeys/dates.py for one journey
+AUDIENCE = "Audience Reached"  # said by journeys/audiences.py, for one journey and occasion
 REQUESTED = "Journey Requested"  # with the property `journey`: begin that one for this profile
 S = TypeVar("S", bound=Settings)
 

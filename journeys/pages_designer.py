@@ -15,6 +15,7 @@ from crm.web.db import db, settings
 from crm.web.i18n import is_rtl, language, region
 from crm.web.show import MIRRORED, asset
 from journeys import drafts, files, view
+from journeys.pages_backtest import PANEL
 from journeys.words import named
 
 bp = Blueprint("designer", __name__, template_folder="templates")
@@ -56,6 +57,7 @@ WORDS = {  # what the designer's script says, by key; slots as everywhere
     "goes_on": _l("something happens next"),
     "here_now": _l("here now"),
     "holdout": _l("Left out, to measure"),
+    "include_members": _l("Also begin for those who are in the segment already; now %(n)s"),
     "it_happens": _l("It happens"),
     "journey_name": _l("Name of the journey"),
     "jump_day": _l("A day on"),
@@ -139,7 +141,7 @@ WORDS = {  # what the designer's script says, by key; slots as everywhere
     "would_send": _l("Would send “%(template)s”"),
     "zoom_in": _l("Zoom in"),
     "zoom_out": _l("Zoom out"),
-}
+} | PANEL
 
 
 @bp.get("/journeys/<slug>/edit")

@@ -14,7 +14,7 @@ from journeys.entry import ExitRule, Holdout, Reentry
 from journeys.kinds import NODES, TRIGGERS
 from journeys.node import Node, Settings
 from journeys.trigger import Trigger
-from journeys.words import CHOICES
+from journeys.words import CHOICES, RULES
 
 MANY = 200
 
@@ -25,7 +25,7 @@ def palette(session: Session, translate: Callable[[str], str]) -> dict[str, Any]
         "nodes": [_kind(node, translate) | _first(node, translate) for node in NODES.values()],
         "triggers": [_kind(trigger, translate) for trigger in TRIGGERS.values()],
         "graph": {"reentry": form(Reentry, translate), "holdout": form(Holdout, translate), "exit": form(ExitRule, translate)},
-        "suggest": _suggest(session),
+        "suggest": _suggest(session) | {"rrules": [{"name": rule, "title": translate(said)} for rule, said in RULES.items()]},
     }
 
 

@@ -14,7 +14,7 @@ from crm.web.i18n import language, region
 from crm.web.words import event_title
 from journeys.experiments import Standing
 from journeys.graph import Graph, Problem
-from journeys.node import Sentence, write_duration
+from journeys.node import AUDIENCE, Sentence, write_duration
 from journeys.view import StepRow
 
 ENDINGS = {
@@ -60,11 +60,15 @@ CHOICES = {  # the values one chooses from in a form
     "any": _l("any way"),
     "entered": _l("comes in"),
     "exit": _l("by an event that ends it"),
-    "feb28": _l("on 28 February"),
+    "feb28": _l("the day before"),
     "finished": _l("at its end"),
     "goal": _l("by reaching the goal"),
     "left": _l("leaves"),
-    "mar1": _l("on 1 March"),
+    "mar1": _l("the day after"),
+    "gregorian": _l("Gregorian"),
+    "hebrew": _l("Hebrew"),
+    "adar1": _l("the first Adar"),
+    "adar2": _l("the second Adar"),
     "after_exit": _l("after the last run is over"),
     "after_interval": _l("after some time"),
     "at_least": _l("at least"),
@@ -97,6 +101,19 @@ CHOICES = {  # the values one chooses from in a form
     "unlimited": _l("as many as come"),
     "wednesday": _l("Wednesday"),
 }
+RULES = {  # what schedules mostly say
+    "FREQ=DAILY": _l("every day"),
+    "FREQ=WEEKLY;BYDAY=SU": _l("every Sunday"),
+    "FREQ=WEEKLY;BYDAY=MO": _l("every Monday"),
+    "FREQ=WEEKLY;BYDAY=TU": _l("every Tuesday"),
+    "FREQ=WEEKLY;BYDAY=WE": _l("every Wednesday"),
+    "FREQ=WEEKLY;BYDAY=TH": _l("every Thursday"),
+    "FREQ=WEEKLY;BYDAY=FR": _l("every Friday"),
+    "FREQ=WEEKLY;BYDAY=SU,MO,TU,WE,TH": _l("Sunday to Thursday"),
+    "FREQ=MONTHLY;BYMONTHDAY=1": _l("on the first of each month"),
+    "FREQ=MONTHLY;BYMONTHDAY=-1": _l("on the last day of each month"),
+    "FREQ=MONTHLY;BYDAY=1SU": _l("on the first Sunday of each month"),
+}
 UNITS = {"w": "duration-week", "d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
 
 
@@ -115,6 +132,8 @@ def duration(value: dt.timedelta) -> str:
 def _value(name: str, value: object) -> object:
     if isinstance(value, dt.timedelta):
         return duration(value)
+    if name == "rrule":
+        return _(RULES[str(value)]) if value in RULES else str(value)
     if name == "op":
         return _(CHOICES.get(str(value).replace(" ", "_"), str(value)))
     if name == "weekdays" and isinstance(value, list):
@@ -126,7 +145,8 @@ def _value(name: str, value: object) -> object:
 
 def events_in_words(names: Sequence[str]) -> str:
     """`Order placed or Cart emptied`."""
-    return format_list([event_title(name) for name in names], style="or", locale=region())
+    said = [name for name in names if name != AUDIENCE] or names
+    return format_list([event_title(name) for name in said], style="or", locale=region())
 
 
 def named(names: Mapping[str, str], otherwise: str) -> str:

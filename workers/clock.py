@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from crm.core import clock
 from crm.core.config import Config
 from crm.events.importing import uploads
-from journeys import dates
+from crm.scores import jobs
+from journeys import audiences, dates
 from workers.due import due
 from workers.housekeeping import CHORES
 from workers.process import Tools, tools
@@ -66,6 +67,30 @@ def reach_dates(ours: Tools) -> None:
         ours.hints.hint("drain")
 
 
+def plan_scores(ours: Tools) -> None:
+    """Ask for the trainings whose hour has come."""
+    try:
+        with ours.sessions() as session:
+            jobs.schedule(session, clock.now(), ours.config.timezone)
+            session.commit()
+    except SQLAlchemyError as error:
+        log.warning("scores_not_planned", error=str(error))
+
+
+def reach_audiences(ours: Tools) -> None:
+    """Schedules whose time has come, and people who were in a segment before: chunk by chunk, as far as the inbox has room."""
+    try:
+        with ours.sessions() as session:
+            audiences.begin(session, clock.now(), ours.config)
+            session.commit()
+            while audiences.advance(session, clock.now()):
+                session.commit()
+                ours.hints.hint("drain")
+            session.commit()
+    except SQLAlchemyError as error:
+        log.warning("audiences_failed", error=str(error))
+
+
 def tidy_files(ours: Tools) -> None:
     """Remove uploaded files whose month is over."""
     with ours.sessions() as session:
@@ -112,6 +137,8 @@ def begin(ours: Tools) -> Callable[[], None]:
     scheduler.add_job(sweep, "interval", seconds=1, args=[ours])
     scheduler.add_job(keep_house, "interval", minutes=1, args=[ours], next_run_time=clock.now())
     scheduler.add_job(reach_dates, "cron", minute="*/15", args=[ours], next_run_time=clock.now())
+    scheduler.add_job(plan_scores, "interval", minutes=1, args=[ours], next_run_time=clock.now())
+    scheduler.add_job(reach_audiences, "interval", seconds=10, args=[ours])
     scheduler.add_job(tidy_files, "interval", hours=1, args=[ours], next_run_time=clock.now())
     scheduler.start()
     return lambda: scheduler.shutdown(wait=False)

@@ -10,7 +10,7 @@ from pydantic import Field
 from crm.core.i18n import _l
 from crm.events.spec import Happened
 from crm.segments.refresh import ENTERED, LEFT
-from journeys.node import Sentence, Settings
+from journeys.node import AUDIENCE, Sentence, Settings
 from journeys.trigger import Trigger
 
 FRESH = dt.timedelta(hours=24)
@@ -32,11 +32,13 @@ class SegmentTrigger(Trigger[SegmentSettings]):
     settings_type = SegmentSettings
 
     def names(self, settings: SegmentSettings) -> frozenset[str]:
-        """Kesher's own event."""
-        return frozenset({ENTERED if settings.way == "entered" else LEFT})
+        """Kesher's own events; `Audience Reached` for who was in it before, where that was chosen when publishing."""
+        return frozenset({ENTERED, AUDIENCE}) if settings.way == "entered" else frozenset({LEFT})
 
     def matches(self, settings: SegmentSettings, event: Happened, journey: str = "") -> bool:
-        """That segment."""
+        """That segment; who was in it before, only for the journey that asked."""
+        if event.name == AUDIENCE and journey not in {"", event.properties.get("journey")}:
+            return False
         return event.name in self.names(settings) and event.trusted and event.properties.get("segment") == settings.segment
 
     def keyed_by(self, settings: SegmentSettings) -> str:

@@ -17,6 +17,7 @@ export function Publish({ onClose }: { onClose: () => void }) {
   const [move, setMove] = useState("old");
   const [to, setTo] = useState<Record<string, string>>({});
   const [trouble, setTrouble] = useState("");
+  const [include, setInclude] = useState(false);
   const [busy, setBusy] = useState(false);
 
   const load = async () => {
@@ -36,7 +37,7 @@ export function Publish({ onClose }: { onClose: () => void }) {
   const go = async () => {
     setBusy(true);
     try {
-      await ask("POST", own("publish"), { revision: get().revision, move, to: move === "chosen" ? to : {} });
+      await ask("POST", own("publish"), { revision: get().revision, move, to: move === "chosen" ? to : {}, include });
       location.assign(`/journeys/${page.slug}`);
     } catch (problem) {
       setBusy(false);
@@ -83,6 +84,12 @@ export function Publish({ onClose }: { onClose: () => void }) {
                 ))}
                 {move === "chosen" && standing.map((each) => <Target key={each.node} node={each.node} label={label(each.node)} to={to} onChoose={setTo} />)}
               </fieldset>
+            )}
+            {!errors.length && plan.members !== null && (
+              <label className="form-check d-part">
+                <input className="form-check-input" type="checkbox" checked={include} onChange={(event) => setInclude(event.target.checked)} />
+                <span className="form-check-label">{t("include_members", { n: num(plan.members) })}</span>
+              </label>
             )}
             <Differences plan={plan} />
           </>

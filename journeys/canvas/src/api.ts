@@ -62,6 +62,7 @@ interface Suggested {
   journeys: string[];
   endpoints: string[];
   lists: { name: string; title: string }[];
+  rrules: { name: string; title: string }[];
 }
 
 /** Everything that can be drawn. */
@@ -83,6 +84,7 @@ export async function loadPalette(): Promise<Palette> {
       journey: plain(suggest.journeys),
       endpoint: plain(suggest.endpoints),
       list: titled(suggest.lists),
+      rrule: titled(suggest.rrules),
     },
   };
 }

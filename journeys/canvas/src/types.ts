@@ -127,6 +127,25 @@ export interface Counts {
   edges: Record<string, number>; // "node/way" -> how often taken
 }
 
+export interface Lived {
+  id: number;
+  status: string;
+  error: string;
+  from: string;
+  done: number;
+  total: number;
+  report: {
+    entrants: number;
+    started: number;
+    sent: number;
+    edges: Record<string, number>;
+    days: Record<string, Record<string, number>>; // day -> channel -> messages
+    held: Record<string, number>;
+    collisions: { too_many: number; people?: number };
+  };
+  words: { held: Record<string, string> };
+}
+
 export interface Plan {
   number: number;
   problems: Problem[];
@@ -134,6 +153,7 @@ export interface Plan {
   people: number;
   diff: string[];
   choices: string[];
+  members: number | null; // in the segment it begins with, where those may be included
 }
 
 export interface Happening {
