@@ -7,6 +7,7 @@ import datetime as dt
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.scores import jobs
 from journeys import backtest, waves, webhooks
 from workers.queue import NAMES, Name
 
@@ -32,4 +33,4 @@ SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        EXISTS (SELECT FROM leads WHERE check_at <= :now) OR EXISTS (SELECT FROM tasks WHERE check_at <= :now)
        OR EXISTS (SELECT FROM alerts a JOIN sellers s ON s.user_id = a.user_id WHERE a.mail),
 """
-_DUE += webhooks.DUE + waves.DUE + backtest.DUE
+_DUE += webhooks.DUE + waves.DUE + backtest.DUE + jobs.DUE

@@ -27,7 +27,9 @@ from crm.profiles.identify import StaleError, identify
 from crm.profiles.move import moved
 from crm.profiles.search import refresh_search
 from crm.sales import fold as sales
+from crm.scores import dirty
 from crm.segments.refresh import refresh
+from workers.batches import uncollected
 
 BATCH = 2_000
 TRIES = 5  # of a batch whose identities somebody else keeps taking
@@ -53,6 +55,7 @@ def run(session: Session, batch: Sequence[Accepted], now: dt.datetime, config: C
     refresh_search(session, people.save(session, known.people.values()))
     moved(session, known.joins, now)
     computed.mark_changed(session, events)
+    dirty.mark_changed(session, events)
     refresh(session, events, known.people, now, config)
     journeys.engine.on_events(session, events, now, config)
     journeys.waves.begin(session, changes, now)
@@ -64,7 +67,7 @@ def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.
     What cannot be read or makes the pipeline fail ends in quarantine, alone. A database that is away or a deadlock is raised: nothing was done.
     People whom others keep taking are left for the next turn: halving would lock them out of order, and no call is to blame.
     """
-    with sessions() as session:
+    with uncollected(), sessions() as session:
         rows = inbox.claim(session, limit)
         if not rows:
             return 0
@@ -136,7 +139,7 @@ def _holding(row: Waiting, reason: str, detail: str) -> Holding:
 
 def _ensure_months(sessions: sessionmaker[Session], accepted: Sequence[Accepted]) -> None:
     """The months of the log this batch needs, made in a transaction of their own so that no lock on the log is held over the batch."""
-    months = {partitions.month_bounds(call.occurred_at) for call in accepted}
+    moments = {(call.occurred_at.year, call.occurred_at.month): call.occurred_at for call in accepted}
     with sessions() as session:
-        if partitions.ensure(session, "events", sorted(months)):
+        if partitions.ensure(session, "events", sorted(map(partitions.month_bounds, moments.values()))):
             session.commit()

@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 
 from crm.core.config import Config
 
-Name = Literal["drain", "wake", "deliver", "erase", "import", "compute", "segments", "join", "sales", "call", "waves", "backtest"]
-NAMES: tuple[Name, ...] = ("drain", "wake", "deliver", "erase", "import", "compute", "segments", "join", "sales", "call", "waves", "backtest")
+Name = Literal["drain", "wake", "deliver", "erase", "import", "compute", "segments", "join", "sales", "call", "waves", "backtest", "score"]
+NAMES: tuple[Name, ...] = ("drain", "wake", "deliver", "erase", "import", "compute", "segments", "join", "sales", "call", "waves", "backtest", "score")
 PENDING_MS = 2000  # a hint that no worker took by then is sent again by whoever has one
 REST_S = 1.0  # after the broker failed, leave it alone this long: a web thread must not wait for it again and again
 
@@ -26,6 +26,7 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     task_publish_retry=False,
     worker_prefetch_multiplier=1,
+    task_routes={"kesher.score": {"queue": "scores"}},  # for the process that alone loads what training needs
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,

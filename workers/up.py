@@ -26,7 +26,7 @@ from workers.servers import Postgres, ServerError, Valkey, die_with_parent
 
 FIRST_LOGIN = "first-login"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-ORDER = ("web", "clock", "tasks", "mailbox")  # of stopping: first nothing new comes in, then nothing new begins
+ORDER = ("web", "clock", "tasks", "scoring", "mailbox")  # of stopping: first nothing new comes in, then nothing new begins
 DEMO = "demo.run"
 PATIENCE_S = 60.0
 PREPARE_S = 3600.0  # a migration of much data takes its time

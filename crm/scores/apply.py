@@ -96,12 +96,12 @@ def everybody(session: Session, *, after: uuid.UUID, limit: int, now: dt.datetim
     if bounds.last is None:
         return None
     where = SQL("p.id >= {} AND p.id <= {}").format(Literal(bounds.first), Literal(bounds.last))
-    return People(_relation(where, now), now, now, (bounds.first, bounds.last))
+    return People(relation(where, now), now, now, (bounds.first, bounds.last))
 
 
 def these(profile_ids: Sequence[uuid.UUID], *, now: dt.datetime) -> People:
     """Some people; those who are not known, or were joined into others, fall out."""
-    return People(_relation(SQL("p.id = ANY(CAST({} AS uuid[]))").format(Literal(list(profile_ids))), now), now, now)
+    return People(relation(SQL("p.id = ANY(CAST({} AS uuid[]))").format(Literal(list(profile_ids))), now), now, now)
 
 
 def apply(  # noqa: PLR0913
@@ -238,7 +238,8 @@ def _announce(session: Session, score: Asked, moves: Sequence[Any], now: dt.date
     inbox.append(session, rows, now)
 
 
-def _relation(where: Composable, now: dt.datetime) -> Composable:
+def relation(where: Composable, now: dt.datetime) -> Composable:
+    """Known people for whom `where` (over profiles p) holds, as they are now."""
     return SQL(
         "(SELECT row_number() OVER () AS n, p.id AS profile_id, CAST({} AS timestamptz) AS cutoff, p.traits AS known"
         " FROM profiles p WHERE {} AND p.merged_into IS NULL AND p.known)"

@@ -9,6 +9,8 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.commerce.computed import counts
+from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
 
 AT_ONCE = 2_000
@@ -18,6 +20,11 @@ def mark(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
     """These people's scores are to be looked at again."""
     if profile_ids:
         session.execute(text("INSERT INTO score_dirty (profile_id) SELECT unnest(CAST(:ids AS uuid[]))"), {"ids": sorted(profile_ids)})
+
+
+def mark_changed(session: Session, events: Sequence[Happened]) -> None:
+    """Whoever did something, by these events; what Kesher itself says about somebody moves no score, or it would never end."""
+    mark(session, {event.profile_id for event in events if counts(event)})
 
 
 def claim(session: Session, limit: int = AT_ONCE) -> list[uuid.UUID]:

@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ("DATABASE_URL", "REDIS_URL", "SMTP_URL", "KESHER_HOME", "KESHER_SECRET_KEY", "KESHER_BASE_URL", "KESHER_TIME_SCALE")
-STATIONS = ("web", "clock", "tasks", "mailbox")
+STATIONS = ("web", "clock", "tasks", "scoring", "mailbox")
 
 
 class Up:

@@ -1,0 +1,151 @@
+"""One step of the scoring process: a training that was asked for, people whose events changed, a page of everybody, the weekly comparison."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from crm.core.config import Config
+from crm.core.errors import KesherError
+from crm.events import inbox
+from crm.scores import apply, check, dirty, jobs, train
+from crm.scores.score import Asked, asked, find
+from crm.scores.score_models import ScoreCheck, ScoreJob, ScoreKind
+
+LOCK = 0x73636F72  # one worker at a time, so that no older score overwrites a newer one
+PAGE = 20_000
+ROOM = 20_000  # calls that may wait in the inbox before a round goes on
+
+log = structlog.get_logger()
+Now = Callable[[], dt.datetime]
+Refresh = Callable[[Session, list[uuid.UUID], dt.datetime], None]
+
+
+def step(sessions: sessionmaker[Session], config: Config, now: Now, after: Refresh = lambda _session, _ids, _now: None) -> int:
+    """What is most urgent, committed; 0 where nothing is left or another worker is at it. `after` hears whose scores were written."""
+    with sessions() as guard:
+        if not guard.scalar(text("SELECT pg_try_advisory_xact_lock(:lock, 0)"), {"lock": LOCK}):
+            return 0
+        done = changed(sessions, config, now, after) or training(sessions, config, now) or comparing(sessions, config, now) or everybody(sessions, config, now)
+        guard.commit()
+    return done
+
+
+def changed(sessions: sessionmaker[Session], config: Config, now: Now, after: Refresh) -> int:
+    """People whose events, joins or columns changed."""
+    with sessions() as session:
+        ids = dirty.claim(session)
+        if not ids:
+            return 0
+        moment = now()
+        for score in asked(session).values():
+            apply.apply(session, score, apply.serving_model(session, score), apply.these(ids, now=moment), config=config, now=moment, asked=ids)
+        after(session, ids, moment)
+        session.commit()
+    return len(ids)
+
+
+def training(sessions: sessionmaker[Session], config: Config, now: Now) -> int:
+    """The oldest training that was asked for; one that a dead worker left begins anew."""
+    with sessions() as session:
+        job = session.scalar(select(ScoreJob).where(ScoreJob.status.in_(("waiting", "running"))).order_by(ScoreJob.id).limit(1))
+        if job is None:
+            return 0
+        job.status, job.started_at = "running", now()
+        session.commit()
+    said, failed = _train(sessions, config, job, now)
+    with sessions() as session:
+        session.execute(update(ScoreJob).where(ScoreJob.id == job.id).values(status="failed" if failed else "done", said=said, stage="", ended_at=now()))
+        session.commit()
+    return 1
+
+
+def train_now(session: Session, score: Asked, *, config: Config, now: dt.datetime, report: train.Report = lambda _stage: None) -> dict[str, object]:
+    """Train, and let what came of it take effect: a new champion serves everybody at once and ends what the comparison had said."""
+    row = jobs.row_of(session, score.kind, now)
+    try:
+        version = train.train(session, score, config=config, now=now, report=report)
+    except train.NotEnoughError as error:
+        row.notice = row.notice if row.rules_only else error.said
+        return error.said
+    row.train_at = jobs.next_week(now, config.timezone)
+    if version.state == "champion":
+        by_hand = row.rules_only and (row.notice or {}).get("code") == "by_hand"
+        row.rules_only, row.notice, row.apply_at = by_hand, row.notice if by_hand else None, now
+    elif version.state == "refused":
+        row.notice = {"code": "refused", "version": version.number}
+    return {"code": version.state, "version": version.number}
+
+
+def comparing(sessions: sessionmaker[Session], config: Config, now: Now) -> int:
+    """The weekly comparison of one score; broken promises put the rules in the model's place until a new one is trained."""
+    with sessions() as session:
+        moment = now()
+        row = session.scalar(select(ScoreKind).where(ScoreKind.check_at <= moment).order_by(ScoreKind.kind).limit(1).with_for_update())
+        if row is None:
+            return 0
+        row.check_at = jobs.next_week(moment, config.timezone)
+        if (score := asked(session).get(row.kind)) is not None:
+            react(session, row, check.compare(session, score, config=config, now=moment), moment)
+        session.commit()
+    return 1
+
+
+def react(session: Session, row: ScoreKind, made: ScoreCheck | None, now: dt.datetime) -> None:
+    """What an alarm sets off."""
+    if made is None or made.alarm is None:
+        return
+    if made.alarm == "promises":
+        broken = next(each for each in made.bands if each["broken"])
+        row.rules_only, row.apply_at = True, now
+        row.notice = {"code": "fallback", "band": broken["band"], "promised": broken["promised"], "actual": broken["actual"]}
+    elif not row.rules_only:
+        row.notice = {"code": "drift", **made.drift[0]}
+    jobs.ask(session, row.kind, user_id=None, now=now)
+
+
+def everybody(sessions: sessionmaker[Session], config: Config, now: Now) -> int:
+    """A page of a round over the whole base: each night, and after a new champion."""
+    with sessions() as session:
+        moment = now()
+        going = select(ScoreKind).where((ScoreKind.after.is_not(None)) | (ScoreKind.apply_at <= moment))
+        row = session.scalar(going.order_by(ScoreKind.after.is_(None), ScoreKind.kind).limit(1))
+        score = asked(session).get(row.kind) if row else None
+        if row is None or score is None or inbox.waiting(session, ROOM + 1) > ROOM:
+            return 0
+        if row.after is None or (row.apply_at and row.apply_at <= moment):  # a new champion begins the round anew
+            row.after, row.apply_at = uuid.UUID(int=0), None
+        people = apply.everybody(session, after=row.after, limit=PAGE, now=moment)
+        if people is None:
+            row.after, row.applied_at, row.apply_at = None, moment, row.apply_at or jobs.next_night(moment, config.timezone)
+        else:
+            apply.apply(session, score, apply.serving_model(session, score), people, config=config, now=moment)
+            row.after = people.between[1] if people.between else None
+        session.commit()
+    return 1
+
+
+def _train(sessions: sessionmaker[Session], config: Config, job: ScoreJob, now: Now) -> tuple[dict[str, object], bool]:
+    def report(stage: str) -> None:
+        with sessions() as other:
+            other.execute(update(ScoreJob).where(ScoreJob.id == job.id).values(stage=stage))
+            other.commit()
+
+    try:
+        with sessions() as session:
+            said = train_now(session, find(session, job.kind), config=config, now=now(), report=report)
+            session.commit()
+            return said, False
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: the job stays, and begins anew
+    except KesherError as error:
+        return {"code": "error", "text": str(error)}, True
+    except Exception:  # noqa: BLE001  one score that cannot be trained must not stop the others; the log says more
+        log.warning("training_failed", kind=job.kind, exc_info=True)
+        return {"code": "broken"}, True

@@ -1,0 +1,115 @@
+"""The scoring process's steps: trainings that are asked for, rounds, comparisons, and falling back to rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from crm.scores import check, dirty, jobs, work
+from crm.scores.score import find
+from crm.scores.score_models import Score, ScoreCheck, ScoreJob, ScoreKind, ScoreVersion
+from tests import makers
+from tests.scores.makers import happened, people, shop
+
+
+class Sessions:
+    """Sessions within the test's own transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self.connection = session.connection()
+
+    def __call__(self) -> Session:
+        return Session(self.connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+
+
+def settle(session: Session, now: dt.datetime) -> int:
+    """Steps until nothing is left."""
+    steps = 0
+    while work.step(Sessions(session), makers.config(), lambda: now):  # type: ignore[arg-type]
+        steps += 1
+        assert steps < 50
+    session.expire_all()
+    return steps
+
+
+def test_asked_for_once_trained_and_everybody_scored(session: Session, now: dt.datetime) -> None:
+    shop(session, people_count=300, now=now)
+    jobs.schedule(session, now, "Asia/Jerusalem")
+    assert jobs.ask(session, "lead", user_id=None, now=now)
+    assert not jobs.ask(session, "lead", user_id=None, now=now), "one is enough"
+    settle(session, now)
+    job = session.scalars(select(ScoreJob)).one()
+    assert (job.status, job.said) == ("done", {"code": "champion", "version": 1})
+    assert session.scalar(text("SELECT count(*) FROM scores WHERE kind = 'lead' AND version_id IS NOT NULL")) == 300
+    assert session.scalar(text("SELECT count(*) FROM scores WHERE kind = 'engagement'")) == 300
+    assert session.get_one(ScoreKind, "lead").apply_at == jobs.next_night(now, "Asia/Jerusalem")
+
+
+def test_too_little_is_said_and_rules_stand_in(session: Session, now: dt.datetime) -> None:
+    shop(session, people_count=20, now=now)
+    jobs.ask(session, "lead", user_id=None, now=now)
+    settle(session, now)
+    assert session.get_one(ScoreKind, "lead").notice["code"] == "not_enough"
+    assert set(session.scalars(text("SELECT version_id FROM scores WHERE kind = 'lead'"))) == {None}
+
+
+def test_an_event_is_answered_by_the_next_step(session: Session, now: dt.datetime) -> None:
+    (dana,) = people(session, [{}], at=now - dt.timedelta(days=9))
+    happened(session, [(dana, "Checkout Started", now - dt.timedelta(seconds=n), {}) for n in range(1, 7)])
+    dirty.mark(session, {dana})
+    settle(session, now)
+    assert session.get_one(Score, (dana, "engagement")).band == "hot"
+    assert session.scalar(text("SELECT count(*) FROM score_dirty")) == 0
+
+
+def test_broken_promises_put_the_rules_in_place_until_a_new_version_is_trained(session: Session, now: dt.datetime) -> None:
+    shop(session, people_count=300, now=now)
+    jobs.ask(session, "lead", user_id=None, now=now)
+    settle(session, now)
+    then = now - dt.timedelta(days=31)
+    session.execute(update(ScoreVersion).values(trained_at=then))
+    session.execute(text("UPDATE score_history SET at = :then, probability = 0.9, band = 'hot' WHERE kind = 'lead'"), {"then": then})
+    row = jobs.row_of(session, "lead", now)
+    made = check.compare(session, find(session, "lead"), config=makers.config(), now=now)
+    assert made is not None
+    assert made.alarm == "promises"
+    assert made.bands[0]["people"] == 300
+    work.react(session, row, made, now)
+    assert row.rules_only
+    assert row.notice["code"] == "fallback"
+    settle(session, now)
+    row = session.get_one(ScoreKind, "lead")
+    assert not row.rules_only, "the training it asked for made a champion again"
+    assert row.notice is None
+
+
+def test_people_who_are_not_as_they_were_raise_the_alarm(session: Session, now: dt.datetime) -> None:
+    ids = shop(session, people_count=300, now=now)
+    jobs.ask(session, "lead", user_id=None, now=now)
+    settle(session, now)
+    assert session.scalars(select(ScoreCheck)).all() == []
+    later = now + dt.timedelta(days=7)
+    happened(session, [(one, "Product Viewed", later - dt.timedelta(hours=n), {"category": "tea"}) for one in ids for n in range(1, 13)])
+    made = check.compare(session, find(session, "lead"), config=makers.config(), now=later)
+    assert made is not None
+    assert made.alarm == "drift"
+    assert made.drift[0]["psi"] > 0.25
+
+
+def test_a_person_takes_the_model_out_of_use_and_training_does_not_bring_it_back(session: Session, now: dt.datetime) -> None:
+    shop(session, people_count=300, now=now)
+    jobs.use_rules(session, "lead", rules=True, now=now)
+    jobs.ask(session, "lead", user_id=None, now=now)
+    settle(session, now)
+    assert session.get_one(ScoreKind, "lead").rules_only
+    assert set(session.scalars(text("SELECT version_id FROM scores WHERE kind = 'lead'"))) == {None}
+
+
+def test_only_the_scoring_process_loads_scikit_learn_and_only_with_its_first_task() -> None:
+    script = "import sys, workers.web, workers.tasks, workers.clock, workers.scoring; print('sklearn' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
