@@ -150,12 +150,11 @@ def _place(after: str | None) -> tuple[str, str] | None:
     return (rank, identifier) if separator else None
 
 
+_WANTED, _LEAST = "-coalesce(w.waiting, 0)", "coalesce(v.stock, 2147483647)"
 _ORDERS = {
-    "wanted": {"place": "CAST(-coalesce(w.waiting, 0) AS text)", "order": "-coalesce(w.waiting, 0), v.id", "beyond": "(-coalesce(w.waiting, 0), v.id) > (CAST(:rank AS bigint), :id)"},
-    "name": {"place": "lower(v.name)", "order": "lower(v.name), v.id", "beyond": "(lower(v.name), v.id) > (:text, :id)"},
-    "stock": {"place": "CAST(coalesce(v.stock, 2147483647) AS text)", "order": "coalesce(v.stock, 2147483647), v.id",
-              "beyond": "(coalesce(v.stock, 2147483647), v.id) > (CAST(:rank AS bigint), :id)"},
-}  # fmt: skip
+    sort: {"place": f"CAST({what} AS text)", "order": f"{what}, v.id", "beyond": f"({what}, v.id) > ({place}, :id)"}
+    for sort, what, place in (("wanted", _WANTED, "CAST(:rank AS bigint)"), ("name", "lower(v.name)", ":text"), ("stock", _LEAST, "CAST(:rank AS bigint)"))
+}
 _LIST = """
 WITH shown AS (
   SELECT v.*, coalesce(w.waiting, 0) AS waiting, {place} AS place, row_number() OVER (ORDER BY {order}) AS turn

@@ -18,8 +18,9 @@ from crm.messages import deliver
 from crm.messages.gate import REASONS
 from crm.messages.templates import About, Source
 from crm.messages.templates import publish as publish_words
-from journeys import publish, waves
+from journeys import graph, publish, waves
 from journeys.engine import wake_due
+from journeys.simulate import simulate
 from tests.makers import accepted, config, identify, track
 from workers import pipeline
 
@@ -326,3 +327,28 @@ def test_nobody_is_told_twice_whatever_runs_twice(shop: Shop) -> None:
     shop.session.execute(text("UPDATE waves SET next_at = opened_at, ended = NULL"))
     shop.waves()
     assert shop.deliver() == ["p0"]
+
+
+def test_a_trial_knows_that_it_was_sold_out_before_the_second_message(now: dt.datetime) -> None:
+    nodes = {"wait": {"kind": "wait", "settings": {"for": "2h"}, "exits": {"next": "mail"}}}
+    drawn = graph.parse({**BACK, "entry": "wait", "nodes": {**BACK["nodes"], **nodes}})
+    vase = {"variant_id": "vase", "name": "Vase", "price": "90", "currency": "ILS", "stock": 3}
+    start = (now, "Product Back In Stock", vase)
+    gone = (now + minutes(60), "Product Stock Changed", {"variant_id": "vase", "stock": 0})
+    assert len(simulate(drawn, now, [start])) == 1
+    assert simulate(drawn, now, [start, gone]) == []
+
+
+def test_the_last_word_about_a_cart_shows_what_costs_less(shop: Shop) -> None:
+    nodes = {
+        "cheaper": {"kind": "recommend", "settings": {"basis": "cart", "cheaper": True}, "exits": {"next": "mail", "none": "end"}},
+        **BACK["nodes"],
+    }
+    trigger = {"kind": "event", "settings": {"event": "Product Added", "key": "cart"}}
+    publish.publish(shop.session, "cart", {"name": {"en": "Cart"}, "trigger": trigger, "entry": "cheaper", "nodes": nodes}, now=shop.now)
+    for sku, price, stock in (("vase", "90", 3), ("jug", "60", 3), ("pot", "40", 0), ("urn", "120", 3)):
+        said = {"sku": sku, "name": sku.title(), "price": price, "stock": stock, "category": "Home", "currency": "ILS"}
+        shop.tell(Call(type="track", event="Product Updated", timestamp=shop.now.isoformat(), properties=said))
+    shop.tell(track("Product Added", {"sku": "vase", "product_id": "vase", "price": "90"}, at=shop.now, user_id="p1"))
+    found = shop.session.scalar(text("SELECT data->'run'->'cheaper'->'products' FROM messages"))
+    assert [(each["name"], each["price"]) for each in found] == [("Jug", "60")]
