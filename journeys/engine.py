@@ -51,7 +51,7 @@ def on_events(session: Session, events: Sequence[Happened], now: dt.datetime, co
     candidates = list(moving.candidates(concerning))
     active = runs.active_of(session, board, {event.profile_id for event in concerning})
     known = facts.read(session, _asked(active, candidates, concerning), _reads(active, candidates), config.locale, config.timezone)
-    facts.count_visits(session, active)
+    facts.count_visits(session, active, now)
     moving.react(active, concerning, known)
     new = moving.start(session, candidates, known, active)
     moving.answer(session, (*active, *new), known)
@@ -75,7 +75,7 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
     if gone := due - {passage.id for passage in active}:
         session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(gone)})
     known = facts.read(session, profiles, _reads(active, ()), config.locale, config.timezone)
-    facts.count_visits(session, active)
+    facts.count_visits(session, active, now)
     moving = Moving(board, now, config)
     for passage in active:
         passage.changed = True  # its wake-up is spent: a new time or none is written

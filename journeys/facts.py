@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.commerce.cart import cart_id
 from journeys.node import CartFact, RunEvent
-from journeys.passage import Facts, Passage
+from journeys.passage import MINUTE, Facts, Passage
 from journeys.zones import zone_of
 
 
@@ -63,14 +63,15 @@ def read(session: Session, profiles: Collection[uuid.UUID], reads: Collection[st
     return Known(carts, traits, language, timezone, {profile: bucket for profile, (_, bucket) in people.items()})
 
 
-def count_visits(session: Session, passages: Collection[Passage]) -> None:
-    """Fill in how often each run passed its nodes, for graphs that loop."""
+def count_visits(session: Session, passages: Collection[Passage], now: dt.datetime) -> None:
+    """Fill in how often each run passed its nodes, and how many it passed lately, for graphs that loop."""
     looping = {passage.id: passage for passage in passages if passage.graph.loops}
     if not looping:
         return
-    statement = text("SELECT run_id, node, count(*) FROM run_steps WHERE profile_id = ANY(:profiles) AND run_id = ANY(:runs) GROUP BY run_id, node")
-    for run_id, node, count in session.execute(statement, {"profiles": list({p.profile_id for p in looping.values()}), "runs": list(looping)}):
+    asked = {"profiles": list({p.profile_id for p in looping.values()}), "runs": list(looping), "since": now - MINUTE}
+    for run_id, node, count, lately in session.execute(_VISITS, asked):
         looping[run_id].visits[node] = count
+        looping[run_id].lately += lately
 
 
 def since_start(session: Session, passages: Collection[Passage]) -> dict[uuid.UUID, list[tuple[RunEvent, bool]]]:
@@ -88,6 +89,10 @@ def since_start(session: Session, passages: Collection[Passage]) -> dict[uuid.UU
     return found
 
 
+_VISITS = text("""
+    SELECT run_id, node, count(*), count(*) FILTER (WHERE at > :since) FROM run_steps
+    WHERE profile_id = ANY(:profiles) AND run_id = ANY(:runs) GROUP BY run_id, node
+""")
 _LOG = text("""
     SELECT e.profile_id, e.name, e.occurred_at, e.accepted, e.source_id, e.origin, e.properties
     FROM unnest(CAST(:profiles AS uuid[]), CAST(:since AS timestamptz[])) AS s(profile_id, since)

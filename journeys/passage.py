@@ -13,7 +13,9 @@ from crm.events.spec import Happened
 from journeys.graph import Graph, Spot
 from journeys.node import Advance, Ask, CartFact, Effect, Finish, Park, Question, Run, RunEvent, Step
 
-MAX_STEPS = 1000  # of one run in its life
+MAX_STEPS = 20_000  # of one run in its life
+MAX_A_MINUTE = 100  # of one run: more is a loop whose waits are too short
+MINUTE = dt.timedelta(minutes=1)
 MAX_AT_ONCE = 100  # without a wait
 
 
@@ -77,6 +79,7 @@ class Passage:
     end_reason: str | None = None
     error: str | None = None
     held: bool = False  # its journey is paused or broken: it may come to a node, not pass one
+    lately: int = 0  # steps of the last minute, before this batch; kept only where the graph loops
     visits: dict[str, int] = field(default_factory=dict)  # node -> times passed; kept only where the graph loops
     passed: list[Passed] = field(default_factory=list)
     effects: list[tuple[str, int, Effect]] = field(default_factory=list)
@@ -157,10 +160,16 @@ def walk(passage: Passage, facts: Facts, moment: Moment, *, woken_by: RunEvent |
                 _enter(passage, exit_name, now)
             case _:
                 assert_never(step)
-        if passage.steps >= MAX_STEPS:
+        if passage.steps >= MAX_STEPS or _runs_away(passage, moment):
             break
-    passage.error = f"stopped after {passage.steps} steps: its way does not come to an end"
+    passage.error = f"stopped after {passage.steps} steps, too many at once or within a minute: make the waits of its loop longer, then let it go on"
     passage.end("too_many_steps", now, status="failed")
+
+
+def _runs_away(passage: Passage, moment: Moment) -> bool:
+    """Whether it took too many steps within a minute; where durations are shortened, as many more are allowed."""
+    left = int(MAX_A_MINUTE * moment.time_scale) - passage.lately
+    return left <= 0 or len(passage.passed) >= left and passage.passed[-left].at > moment.now - MINUTE
 
 
 def _decide(passage: Passage, facts: Facts, moment: Moment, woken_by: RunEvent | None, answer: object) -> Step:

@@ -1,0 +1,66 @@
+"""A run that goes round too fast is stopped, visibly, and can go on once its waits are longer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import text
+
+from journeys import graph, passage, publish
+from journeys.engine import wake_due
+from journeys.simulate import tell
+from tests.makers import accepted, config, track
+from workers import pipeline
+
+CONFIG = config()
+
+
+def round_and_round(wait: str) -> dict[str, Any]:
+    rest = {"kind": "wait", "settings": {"for": wait}, "exits": {"next": "say"}}
+    say = {"kind": "set_trait", "settings": {"trait": "rounds", "value": 1}, "exits": {"next": "rest"}}
+    trigger = {"kind": "event", "settings": {"event": "Signed Up", "key": "event"}}
+    return {"name": {"en": "R"}, "trigger": trigger, "entry": "rest", "nodes": {"rest": rest, "say": say}, "exit_on": ["Gone"]}
+
+
+def spin(session: Any, now: dt.datetime, seconds: float, rounds: int) -> Any:
+    pipeline.run(session, [accepted(track("Signed Up", at=now, user_id="dana"), now)], now, CONFIG)
+    for number in range(1, rounds + 1):
+        wake_due(session, now + dt.timedelta(seconds=seconds * number), 10, CONFIG)
+    return session.execute(text("SELECT status, end_reason, error, steps FROM runs")).one()
+
+
+def test_a_run_away_is_parked_with_its_reason(session, now):
+    publish.publish(session, "round", round_and_round("1s"), now=now)
+    row = spin(session, now, 1, 60)
+    assert (row.status, row.end_reason) == ("failed", "too_many_steps")
+    assert passage.MAX_A_MINUTE <= row.steps <= passage.MAX_A_MINUTE + 1
+    assert "within a minute" in row.error
+    assert publish.retry(session, "round", now=now + dt.timedelta(minutes=5)) == 1
+    wake_due(session, now + dt.timedelta(minutes=5), 10, CONFIG)
+    assert session.scalar(text("SELECT status FROM runs")) == "active"
+
+
+def test_a_slow_loop_goes_on(session, now):
+    publish.publish(session, "round", round_and_round("30s"), now=now)
+    assert spin(session, now, 30, 60).status == "active"
+
+
+def test_shortened_waits_do_not_count_as_running_away(session, now):
+    graph_of = graph.parse(round_and_round("2s"))
+    story = tell(graph_of, now, [(now, "Signed Up", {}), (now + dt.timedelta(minutes=2), "Gone", {})])
+    assert story.runs[0].end_reason == "exit:Gone"
+
+
+def test_a_loop_without_a_wait_cannot_be_published():
+    drawn = round_and_round("1s")
+    drawn["nodes"]["rest"] = {"kind": "set_trait", "settings": {"trait": "a", "value": 1}, "exits": {"next": "say"}}
+    assert any("without a wait" in each for each in graph.check(drawn))
+
+
+def test_a_webhook_or_a_survey_is_no_wait_since_it_may_end_at_once():
+    for kind, settings in (("webhook", {"endpoint": "x"}), ("nps", {"template": "x"})):
+        drawn = round_and_round("1s")
+        ways = ("answered", "failed", "timed_out") if kind == "webhook" else ("promoter", "passive", "detractor", "no_answer")
+        drawn["nodes"]["rest"] = {"kind": kind, "settings": settings, "exits": dict.fromkeys(ways, "say")}
+        assert any("without a wait" in each for each in graph.check(drawn))
