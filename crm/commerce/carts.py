@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from crm.commerce import cart, late_carts
 from crm.commerce.cart import CartState
 from crm.core.clock import parse_time
-from crm.core.json import dumps
+from crm.core.json import array, dumps
 from crm.events import store
 from crm.events.spec import Happened
 from crm.profiles.people import Person
@@ -48,7 +48,7 @@ def of_people(session: Session, profile_ids: Collection[uuid.UUID]) -> Carts:
     """All carts of these people, oldest first."""
     found: Carts = {}
     if profile_ids:
-        for row in session.execute(text(_LOAD), {"ids": list(profile_ids)}):
+        for row in session.execute(text(_LOAD), {"ids": array(list(profile_ids))}).all():
             found.setdefault(row.profile_id, []).append(cart.state_of(row))
     return found
 
@@ -104,18 +104,18 @@ def _save(session: Session, carts: Sequence[CartState]) -> None:
     session.execute(
         text(_SAVE),
         {
-            "profiles": [c.profile_id for c in carts],
-            "sources": [c.source_id for c in carts],
-            "keys": [c.key for c in carts],
-            "statuses": [c.status for c in carts],
-            "items": [dumps(list(c.items.values())) for c in carts],
-            "values": [c.value for c in carts],
-            "currencies": [c.currency for c in carts],
-            "opened": [c.opened_at for c in carts],
-            "changed": [c.changed_at for c in carts],
-            "closed": [c.closed_at for c in carts],
-            "orders": [c.order_id for c in carts],
-            "recovered": [c.recovered for c in carts],
+            "profiles": array([c.profile_id for c in carts]),
+            "sources": array([c.source_id for c in carts]),
+            "keys": array([c.key for c in carts]),
+            "statuses": array([c.status for c in carts]),
+            "items": array([dumps(list(c.items.values())) for c in carts]),
+            "values": array([c.value for c in carts]),
+            "currencies": array([c.currency for c in carts]),
+            "opened": array([c.opened_at for c in carts]),
+            "changed": array([c.changed_at for c in carts]),
+            "closed": array([c.closed_at for c in carts]),
+            "orders": array([c.order_id for c in carts]),
+            "recovered": array([c.recovered for c in carts]),
         },
     )
 

@@ -21,7 +21,7 @@ from crm.commerce.computed_models import AGGREGATES, ComputedDefinition, Compute
 from crm.core.config import Config
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
-from crm.core.json import dumps
+from crm.core.json import array, dumps
 from crm.events.models import HISTORY, SYSTEM_SOURCE
 from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
@@ -52,7 +52,7 @@ def mark(session: Session, profile_ids: Collection[uuid.UUID], *, history: bool 
     """These profiles' computed traits may have changed; called by the pipeline in its transaction."""
     if profile_ids:
         marked = text("INSERT INTO computed_dirty (profile_id, history) SELECT unnest(CAST(:ids AS uuid[])), :history")
-        session.execute(marked, {"ids": list(profile_ids), "history": history})
+        session.execute(marked, {"ids": array(list(profile_ids)), "history": history})
 
 
 def mark_changed(session: Session, events: Sequence[Happened]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from crm.commerce import order
 from crm.commerce.cart import order_id
 from crm.commerce.order import OrderState
-from crm.core.json import dumps
+from crm.core.json import array, dumps
 from crm.events import inbox, store
 from crm.events.models import HISTORY
 from crm.events.spec import BROWSER, Happened
@@ -71,7 +71,7 @@ def _hand_over(session: Session, owners: Mapping[tuple[int, str], uuid.UUID], fo
 
 def _load(session: Session, keys: Collection[tuple[int, str]]) -> Keys:
     ordered = sorted(keys)
-    rows = session.execute(text(_LOAD), {"sources": [s for s, _ in ordered], "numbers": [n for _, n in ordered]})
+    rows = session.execute(text(_LOAD), {"sources": array([s for s, _ in ordered]), "numbers": array([n for _, n in ordered])}).all()
     return {
         (row.source_id, row.order_id): OrderState(
             row.source_id, row.order_id, row.profile_id, row.currency, (row.version_trust, row.version_at, row.version_accepted),
@@ -86,23 +86,23 @@ def _save(session: Session, orders: Sequence[OrderState]) -> None:
     written = session.execute(
         text(_SAVE),
         {
-            "sources": [o.source_id for o in orders],
-            "numbers": [o.order_id for o in orders],
-            "profiles": [o.profile_id for o in orders],
-            "currencies": [o.currency for o in orders],
-            "revenues": [o.revenue for o in orders],
-            "totals": [o.total for o in orders],
-            "refunded": [o.refunded for o in orders],
-            "refunds": [dumps(o.refunds) for o in orders],
-            "items": [dumps(o.items) for o in orders],
-            "ordered": [o.ordered_at for o in orders],
-            "cancelled": [o.cancelled_at for o in orders],
-            "reported": [o.reported for o in orders],
-            "versions": [o.version[1] for o in orders],
-            "accepted": [o.version[2] for o in orders],
-            "trusts": [o.version[0] for o in orders],
-            "ordered_trusts": [o.ordered_trust for o in orders],
-            "vouched": [o.vouched for o in orders],
+            "sources": array([o.source_id for o in orders]),
+            "numbers": array([o.order_id for o in orders]),
+            "profiles": array([o.profile_id for o in orders]),
+            "currencies": array([o.currency for o in orders]),
+            "revenues": array([o.revenue for o in orders]),
+            "totals": array([o.total for o in orders]),
+            "refunded": array([o.refunded for o in orders]),
+            "refunds": array([dumps(o.refunds) for o in orders]),
+            "items": array([dumps(o.items) for o in orders]),
+            "ordered": array([o.ordered_at for o in orders]),
+            "cancelled": array([o.cancelled_at for o in orders]),
+            "reported": array([o.reported for o in orders]),
+            "versions": array([o.version[1] for o in orders]),
+            "accepted": array([o.version[2] for o in orders]),
+            "trusts": array([o.version[0] for o in orders]),
+            "ordered_trusts": array([o.ordered_trust for o in orders]),
+            "vouched": array([o.vouched for o in orders]),
         },
     )
     if len(written.all()) < len(orders):

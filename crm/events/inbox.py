@@ -7,6 +7,7 @@ import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -16,11 +17,12 @@ from sqlalchemy.orm import Session
 
 from crm.core import partitions
 from crm.core.commit import hint
-from crm.core.json import dumps
+from crm.core.json import array, dumps
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import LANES, Call, lane_of
 
 MAX_HOPS = 8
+DEEP = 2  # times as many are claimed at once where at least a batch waits: latency is lost already, and a larger batch costs less for each
 LANE_LOCK = 0x6C616E65  # first half of the advisory lock of a lane
 COLUMNS = ("received_at", "source_id", "trusted", "origin", "lane", "sent_at", "hops", "cause", "body")
 
@@ -114,15 +116,17 @@ def claim(session: Session, limit: int) -> list[Waiting]:
 
     Empty where nothing waits or other workers hold every lane that has work. The locks end with the transaction.
     """
-    busy = list(session.scalars(text(_BUSY_LANES), {"lanes": list(range(LANES))}))
-    random.shuffle(busy)
-    few = waiting(session, limit) < limit // 2  # are taken at once: what a batch costs, it costs once; of many another worker gets half
+    lanes = list(session.execute(text(_BUSY_LANES), {"lanes": array(range(LANES)), "each": limit // 32}).all())
+    random.shuffle(lanes)
+    busy, waits = [lane for lane, _ in lanes], sum(count for _, count in lanes)
+    few = waits < limit // 2  # are taken at once: what a batch costs, it costs once; of many another worker gets half
     share = len(busy) if few else (len(busy) + 1) // 2
     mine = _lock_lanes(session, busy[:share]) or _lock_lanes(session, busy[share:])
     if not mine:
         return []
-    rows = session.execute(text(_CLAIM), {"lanes": mine, "limit": max(1, limit // len(mine)) + 1})
-    return sorted((Waiting(*row) for row in rows), key=lambda row: row.id)
+    limit = limit if waits < limit else limit * DEEP
+    rows = session.execute(text(_CLAIM), {"lanes": mine, "limit": max(1, limit // len(mine)) + 1}).all()
+    return [Waiting(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
 def _lock_lanes(session: Session, lanes: Sequence[int]) -> list[int]:
@@ -137,7 +141,7 @@ def mark(session: Session, rows: Sequence[Waiting], now: dt.datetime) -> None:
     for row in rows:
         days.setdefault(partitions.day_bounds(row.received_at), []).append(row.id)
     for (start, end), ids in days.items():
-        session.execute(text(_MARK), {"now": now, "start": start, "end": end, "ids": ids})
+        session.execute(text(_MARK), {"now": now, "start": start, "end": end, "ids": array(ids)})
 
 
 def waiting(session: Session, at_most: int = 1_000_001) -> int:
@@ -146,8 +150,9 @@ def waiting(session: Session, at_most: int = 1_000_001) -> int:
 
 
 _BUSY_LANES = """
-SELECT l.lane FROM unnest(CAST(:lanes AS smallint[])) AS l(lane)
-WHERE EXISTS (SELECT FROM event_inbox i WHERE i.lane = l.lane AND i.processed_at IS NULL)
+SELECT l.lane, w.count FROM unnest(CAST(:lanes AS smallint[])) AS l(lane)
+CROSS JOIN LATERAL (SELECT count(*) FROM (SELECT FROM event_inbox i WHERE i.lane = l.lane AND i.processed_at IS NULL LIMIT :each) e) w
+WHERE w.count > 0
 """
 _CLAIM = """
 SELECT r.id, r.received_at, r.source_id, r.trusted, r.origin, r.sent_at, r.hops, r.cause, r.body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -69,11 +70,13 @@ def occurred_at(call: Call, row: Waiting) -> tuple[dt.datetime, dt.datetime | No
 
 def identities_of(call: Call, *, trusted: bool) -> Iterator[Ident]:
     """Every identifier the call carries, persons' before devices'. Verified means: a server key says so."""
-    traits = call.traits if call.type == "identify" and call.traits else {}
-    said = (call.context or {}).get("traits")
-    hints = {**(said if isinstance(said, dict) else {}), **traits}
-    pairs = [("user_id", call.user_id), ("email", hints.get("email")), ("phone", hints.get("phone"))]
-    pairs += [(f"external:{kind}", item.get("id")) for item in call.external_ids or () if (kind := _external(item.get("type")))]
+    pairs: list[tuple[str, Any]] = [("user_id", call.user_id)]
+    said = call.context.get("traits") if call.context else None
+    if (traits := call.traits if call.type == "identify" else None) or said:
+        hints = {**(said if isinstance(said, dict) else {}), **(traits or {})}
+        pairs += (("email", hints.get("email")), ("phone", hints.get("phone")))
+    if call.external_ids:
+        pairs += ((f"external:{kind}", item.get("id")) for item in call.external_ids if (kind := _external(item.get("type"))))
     for kind, value in pairs:
         if value is not None and (normal := normalise(kind, value)):
             yield Ident(kind, normal, trusted)

@@ -127,4 +127,9 @@ def lane_of(identity: str) -> int:
 
 def event_key(source_id: int, message_id: str) -> uuid.UUID:
     """Under what a call is counted once."""
-    return uuid.UUID(bytes=hashlib.sha256(f"{source_id}:{message_id}".encode()).digest()[:16])
+    return uuid.UUID(event_hex(source_id, message_id))
+
+
+def event_hex(source_id: int, message_id: str) -> str:
+    """The same as PostgreSQL reads it too: 32 digits."""
+    return hashlib.sha256(f"{source_id}:{message_id}".encode()).hexdigest()[:32]

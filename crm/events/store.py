@@ -10,21 +10,23 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.core.json import dumps
+from crm.core.json import array, dumps
 from crm.events.inbox import driver
 from crm.events.models import HISTORY
-from crm.events.spec import Accepted, Happened, event_key
+from crm.events.spec import Accepted, Happened, event_hex
 
 
 def first_seen(session: Session, batch: Sequence[Accepted], now: dt.datetime) -> list[Accepted]:
     """Claim the keys nobody has claimed; return those calls, and only those, in their order. What is imported counts once for ever."""
-    keys: dict[uuid.UUID, Accepted] = {}
+    keys: dict[str, Accepted] = {}
     for call in batch:
-        keys.setdefault(event_key(call.source_id, call.call.message_id or str(call.id)), call)
+        keys.setdefault(event_hex(call.source_id, call.call.message_id or str(call.id)), call)
     ordered = sorted(keys)
     forever = [keys[key].origin == HISTORY for key in ordered]
-    new = set(session.scalars(text(_CLAIM), {"keys": ordered, "forever": forever, "now": now}))
-    return [call for key, call in keys.items() if key in new]
+    known = session.scalars(text(_CLAIM), {"keys": array(ordered), "forever": array(forever), "now": now}).all()
+    for key in known:
+        del keys[key]
+    return list(keys.values())
 
 
 def append(session: Session, events: Sequence[Happened]) -> None:
@@ -72,9 +74,9 @@ _COLUMNS = (
     "name", "origin", "trusted", "identities", "properties", "context", "hops", "cause", "given_id",
 )  # fmt: skip
 _CLAIM = """
-INSERT INTO event_keys (key, seen_at, forever)
-SELECT key, :now, forever FROM unnest(CAST(:keys AS uuid[]), CAST(:forever AS boolean[])) k(key, forever)
-ON CONFLICT DO NOTHING RETURNING key
+WITH said AS MATERIALIZED (SELECT key, forever FROM unnest(CAST(:keys AS uuid[]), CAST(:forever AS boolean[])) k(key, forever)),
+new AS (INSERT INTO event_keys (key, seen_at, forever) SELECT key, :now, forever FROM said ON CONFLICT DO NOTHING RETURNING key)
+SELECT replace(said.key::text, '-', '') FROM said WHERE NOT EXISTS (SELECT FROM new WHERE new.key = said.key)
 """
 _OF = """
 SELECT profile_id, occurred_at, accepted, source_id, type, name, origin, trusted, properties, context, received_at, message_id, hops, cause

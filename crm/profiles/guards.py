@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.profiles.people import Person
+from crm.core.json import array
+from crm.profiles.people import Key, Person
 
-Key = tuple[str, str]
 LIMITS: Mapping[str, int] = {"user_id": 5, "email": 5, "phone": 5, "wa_id": 5, "anonymous_id": 100}
 LIMIT = 5  # of a kind not named above: external:<source>
 SHARED_FROM = 3  # people who identified on one device make it shared
@@ -76,15 +76,18 @@ def taken_apart(one: Person, other: Person) -> bool:
 
 
 def load(session: Session, keys: Collection[Key]) -> Guards:
-    """What concerns these identifiers, in one question."""
-    guards = Guards()
-    for what, kind, value in session.execute(text(_LOAD), {"kinds": [k for k, _ in keys], "values": [v for _, v in keys]}):
+    """What concerns these identifiers; they are asked about only where any identifier is blocked at all."""
+    guards, some = Guards(), False
+    for what, kind, value in session.execute(text(_LOAD)).all():
         if what == "limit":
             guards.limits[kind] = int(value)
-        elif "*" in value:
+        elif what == "pattern":
             guards.patterns.append((kind, re.compile(".*".join(re.escape(part) for part in value.split("*")), re.DOTALL)))
         else:
-            guards.blocked.add((kind, value))
+            some = True
+    if some:
+        rows = session.execute(text(_BLOCKED), {"kinds": array([k for k, _ in keys]), "values": array([v for _, v in keys])}).all()
+        guards.blocked.update((kind, value) for kind, value in rows)
     return guards
 
 
@@ -110,8 +113,13 @@ def write(session: Session, guards: Guards, now: dt.datetime) -> None:
 _LOAD = """
 SELECT 'limit', kind, most::text FROM identity_limits
 UNION ALL
-SELECT 'block', kind, value FROM blocked_identities
-WHERE strpos(value, '*') > 0 OR (kind, value) IN (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])))
+SELECT 'pattern', kind, value FROM blocked_identities WHERE strpos(value, '*') > 0
+UNION ALL
+(SELECT 'some', kind, value FROM blocked_identities WHERE strpos(value, '*') = 0 LIMIT 1)
+"""
+_BLOCKED = """
+SELECT kind, value FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN blocked_identities b USING (kind, value)
+WHERE strpos(b.value, '*') = 0
 """
 _REPORT = """
 INSERT INTO guard_reports (profile_id, reason, kind, count, last_value, other_id, first_at, last_at)

@@ -14,9 +14,9 @@ from crm.events.models import SYSTEM_SOURCE
 from crm.events.spec import Accepted, Happened, Ident, event_name
 from crm.profiles import guards, identities, large
 from crm.profiles import people as rows
-from crm.profiles.guards import SHARED_FROM, Guards, Key, taken_apart
+from crm.profiles.guards import SHARED_FROM, Guards, taken_apart
 from crm.profiles.move import Join, join
-from crm.profiles.people import Owned, Person
+from crm.profiles.people import Key, Owned, Person
 
 
 class StaleError(Exception):
@@ -78,16 +78,14 @@ def identify(session: Session, batch: Sequence[Accepted], now: dt.datetime) -> t
 
 def _load(session: Session, batch: Sequence[Accepted]) -> Known:
     keys = sorted({(i.kind, i.value) for call in batch for i in call.identities})
-    found = rows.owners(session, keys)
     named = _named(session, batch)
-    people = rows.lock(session, {each.owner for each in found.values()} | set(named.values()))
-    again = rows.owners(session, keys)
-    if {each.owner for each in again.values()} - people.keys():
+    people = rows.lock_owners(session, keys, named.values())
+    owned = rows.owners(session, keys)
+    if {each.owner for each in owned.values()} - people.keys():
         raise StaleError
-    meeting = {(i.kind, i.value) for call in batch if len(call.identities) > 1 for i in call.identities}  # one alone joins and adds nothing
-    rows.load_ids(session, people, {again[key].owner for key in meeting & again.keys()})
-    known = Known(people, again, guards.load(session, keys), large=large.among(session, _meeting(batch, again)))
-    nearly_shared = {each for device in again.values() if len(device.people) >= SHARED_FROM - 1 for each in device.people}
+    rows.load_ids(session, people, _weighed(batch, owned))
+    known = Known(people, owned, guards.load(session, keys), large=large.among(session, _meeting(batch, owned)))
+    nearly_shared = {each for device in owned.values() if len(device.people) >= SHARED_FROM - 1 for each in device.people}
     known.into = {old: new for old, new in (named | _led(session, nearly_shared - people.keys())).items() if old != new}
     return known
 
@@ -96,6 +94,20 @@ def _meeting(batch: Sequence[Accepted], owned: Mapping[Key, Owned]) -> set[uuid.
     """Profiles that a call of this batch may join with another."""
     led = ({owned[key].owner for i in call.identities if (key := (i.kind, i.value)) in owned} for call in batch if len(call.identities) > 1)
     return {each for owners in led if len(owners) > 1 for each in owners}
+
+
+def _weighed(batch: Sequence[Accepted], owned: Mapping[Key, Owned]) -> set[uuid.UUID]:
+    """Who is concerned by calls that may join people or add to them. An identity alone does neither, nor do several that all lead to one person:
+    whatever makes them lead elsewhere meanwhile is a call of this batch that is not like that.
+    """
+    found: set[uuid.UUID] = set()
+    for call in batch:
+        if len(call.identities) > 1:
+            each = [owned.get((i.kind, i.value)) for i in call.identities]
+            leads = {None if one is None or one.shared else one.owner for one in each}
+            if len(leads) > 1 or None in leads:
+                found.update(one.owner for one in each if one)
+    return found
 
 
 def _named(session: Session, batch: Sequence[Accepted]) -> dict[uuid.UUID, uuid.UUID]:
@@ -117,7 +129,7 @@ def _about_nobody(known: Known, call: Accepted) -> bool:
 
 
 def _place(known: Known, call: Accepted, now: dt.datetime) -> Placed:
-    placed = _named_person(known, call) or _whose(known, call, now)
+    placed = _named_person(known, call) or _plainly(known, call) or _whose(known, call, now)
     placed.person.seen(call.occurred_at)
     return placed
 
@@ -132,6 +144,26 @@ def _named_person(known: Known, call: Accepted) -> Placed | None:
         return None
     given = next((known.owned[key].given for i in call.identities if known.of(key := (i.kind, i.value)) is person), named)
     return Placed(call, person, given, {(i.kind, i.value) for i in call.identities})
+
+
+def _plainly(known: Known, call: Accepted) -> Placed | None:
+    """What most calls come to, found without weighing anything: all it carries is known to be one person's, and stays as it is."""
+    lead, identified = None, call.identities[0].kind != "anonymous_id" if call.identities else False
+    if known.guards.blocked or known.guards.patterns:
+        return None
+    for ident in call.identities:
+        owned = known.owned.get((ident.kind, ident.value))
+        if owned is None or owned.shared or (ident.verified and not owned.verified):
+            return None
+        lead = lead or owned
+        if owned.owner != lead.owner:
+            return None
+        if identified and ident.kind == "anonymous_id" and (owned.given != lead.given or known.final(owned.owner) not in owned.people):
+            return None
+    if lead is None:
+        return None
+    person = known.people[known.final(lead.owner)]
+    return Placed(call, person, lead.given, set()) if person.known or not identified else None
 
 
 def _whose(known: Known, call: Accepted, now: dt.datetime) -> Placed:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core.json import array
 from crm.profiles.people import Owned
 
 Row = tuple[tuple[str, str], Owned]
@@ -16,7 +17,7 @@ Row = tuple[tuple[str, str], Owned]
 
 def insert(session: Session, rows: Sequence[Row], first_seen: Sequence[dt.datetime]) -> int:
     """New identities, in (kind, value) order; returns how many were new indeed."""
-    return len(session.execute(text(_INSERT), {**_columns(rows), "first": first_seen}).all()) if rows else 0
+    return len(session.execute(text(_INSERT), {**_columns(rows), "first": array(first_seen)}).all()) if rows else 0
 
 
 def update(session: Session, rows: Sequence[Row]) -> None:
@@ -27,13 +28,13 @@ def update(session: Session, rows: Sequence[Row]) -> None:
 
 def _columns(rows: Sequence[Row]) -> dict[str, Any]:
     return {
-        "kinds": [key[0] for key, _ in rows],
-        "values": [key[1] for key, _ in rows],
-        "owners": [owned.owner for _, owned in rows],
-        "given": [None if owned.given == owned.owner else owned.given for _, owned in rows],
-        "verified": [owned.verified for _, owned in rows],
+        "kinds": array([key[0] for key, _ in rows]),
+        "values": array([key[1] for key, _ in rows]),
+        "owners": array([owned.owner for _, owned in rows]),
+        "given": array([None if owned.given == owned.owner else owned.given for _, owned in rows]),
+        "verified": array([owned.verified for _, owned in rows]),
         "people": [f"{{{','.join(map(str, owned.people))}}}" if owned.people else None for _, owned in rows],
-        "shared": [owned.shared for _, owned in rows],
+        "shared": array([owned.shared for _, owned in rows]),
     }
 
 

@@ -13,10 +13,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.ids import new_id
-from crm.core.json import dumps
+from crm.core.json import array, dumps
 
 BUCKETS = 10_000
 UNPROVEN = "unproven"  # ends the stamp of a trait that a public key told
+Key = tuple[str, str]  # kind and value of an identity
 
 
 @dataclass(slots=True)
@@ -89,8 +90,16 @@ def born(at: dt.datetime, now: dt.datetime) -> Person:
 
 def lock(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person]:
     """Lock these profiles in id order and load them: the one lock per person."""
-    rows = session.execute(text(_LOCK), {"ids": sorted(ids)}) if ids else ()
-    return {row.id: Person(*row) for row in rows}
+    return _people(session, _LOCK, {"ids": array(list(ids))}) if ids else {}
+
+
+def lock_owners(session: Session, keys: Collection[Key], ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person]:
+    """The same for whoever owns one of these identities now, and for these profiles; ownership must be looked up again under the lock."""
+    return _people(session, _LOCK_OWNERS, _keys(keys) | {"ids": array(list(ids))})
+
+
+def _people(session: Session, statement: str, params: dict[str, Any]) -> dict[uuid.UUID, Person]:
+    return {row[0]: Person(*row) for row in session.execute(text(statement), params).all()}
 
 
 @dataclass(slots=True)
@@ -104,18 +113,22 @@ class Owned:
     shared: bool = False
 
 
-def owners(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Owned]:
+def owners(session: Session, keys: Collection[Key]) -> dict[Key, Owned]:
     """(kind, value) -> its row, for the identities that exist."""
     if not keys:
         return {}
-    rows = session.execute(text(_OWNERS), {"kinds": [k for k, _ in keys], "values": [v for _, v in keys]})
+    rows = session.execute(text(_OWNERS), _keys(keys)).all()
     return {(row[0], row[1]): Owned(row[2], row[3] or row[2], row[4], row[5] or [], row[6]) for row in rows}
+
+
+def _keys(keys: Collection[Key]) -> dict[str, Any]:
+    return {"kinds": array([k for k, _ in keys]), "values": array([v for _, v in keys])}
 
 
 def load_ids(session: Session, people: dict[uuid.UUID, Person], wanted: Collection[uuid.UUID]) -> None:
     """Fill in what tells some of these persons apart, their user ids and e-mail addresses, and how many identities they have of each kind."""
     if wanted:
-        for profile_id, kind, count, values, verified in session.execute(text(_IDS), {"ids": list(wanted)}):
+        for profile_id, kind, count, values, verified in session.execute(text(_IDS), {"ids": array(list(wanted))}).all():
             people[profile_id].counts[kind] = count
             people[profile_id].vouched |= verified
             if values:
@@ -153,19 +166,19 @@ def display_name(traits: dict[str, Any]) -> str:
 
 def _times(people: Sequence[Person]) -> dict[str, Any]:
     return {
-        "ids": [p.id for p in people],
-        "first": [p.first_seen for p in people],
-        "last": [p.last_seen for p in people],
-        "commerce": [p.commerce_at for p in people],
-        "accepted": [p.commerce_accepted for p in people],
+        "ids": array([p.id for p in people]),
+        "first": array([p.first_seen for p in people]),
+        "last": array([p.last_seen for p in people]),
+        "commerce": array([p.commerce_at for p in people]),
+        "accepted": array([p.commerce_accepted for p in people]),
     }
 
 
 def _columns(people: Sequence[Person]) -> dict[str, Any]:
     return _times(people) | {
-        "buckets": [p.bucket for p in people],
-        "known": [p.known for p in people],
-        "names": [p.name for p in people],
+        "buckets": array([p.bucket for p in people]),
+        "known": array([p.known for p in people]),
+        "names": array([p.name for p in people]),
         "traits": [dumps(p.traits) for p in people],
         "traits_at": [dumps(p.traits_at) for p in people],
     }
@@ -176,6 +189,12 @@ _JSON = "CAST(CAST(:traits AS text[]) AS jsonb[]), CAST(CAST(:traits_at AS text[
 _ALL = f"CAST(:ids AS uuid[]), CAST(:buckets AS smallint[]), CAST(:known AS boolean[]), CAST(:names AS text[]), {_JSON}, {_TIMES}"
 _NAMES = "id, bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted"
 _LOCK = f"SELECT {_NAMES}, apart FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"  # noqa: S608
+_LOCK_OWNERS = f"""
+SELECT {_NAMES}, apart FROM profiles WHERE id = ANY(ARRAY(
+  SELECT profile_id FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)
+  UNION SELECT unnest(CAST(:ids AS uuid[]))
+)) ORDER BY id FOR UPDATE
+"""  # noqa: S608
 _OWNERS = """
 SELECT kind, value, profile_id, given_id, verified, people, shared
 FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)
