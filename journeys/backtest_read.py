@@ -71,7 +71,7 @@ def lives(session: Session, cast: Cast, setting: Setting, found: Batch) -> Itera
     if not found.people:
         return
     dates = [case for case in cast.cases.values() if isinstance(case.newest.trigger, DateTrigger)]
-    stream = itertools.groupby(_events(session, cast, setting, found), key=lambda row: row[0])
+    stream = itertools.groupby(rows(session, cast, setting, found), key=lambda row: row[0])
     ahead = next(stream, None)
     for who in found.people:
         mine: Iterable[tuple[dt.datetime, Happened]] = ()
@@ -93,8 +93,8 @@ def _at(each: tuple[dt.datetime, Happened]) -> dt.datetime:
     return each[0]
 
 
-def _heard(rows: Iterable[Sequence[Any]], setting: Setting, caused: Collection[str]) -> Iterator[tuple[dt.datetime, Happened]]:
-    for profile_id, occurred_at, accepted, source_id, kind, name, origin, trusted, properties, received_at, hops, cause in rows:
+def _heard(found: Iterable[Sequence[Any]], setting: Setting, caused: Collection[str]) -> Iterator[tuple[dt.datetime, Happened]]:
+    for profile_id, occurred_at, accepted, source_id, kind, name, origin, trusted, properties, received_at, hops, cause in found:
         at = received_at if origin == LIVE else occurred_at
         if at < setting.ends and cause not in caused:
             yield at, Happened(profile_id, occurred_at, accepted, source_id, kind, name, origin, trusted, (), properties, {}, {}, received_at,
@@ -115,7 +115,7 @@ def wanted(cast: Cast, setting: Setting, found: Batch) -> dict[str, object]:
     return {**bounds, "names": names_of(cast)}
 
 
-def _events(session: Session, cast: Cast, setting: Setting, found: Batch) -> Iterator[Sequence[Any]]:
+def rows(session: Session, cast: Cast, setting: Setting, found: Batch) -> Iterator[Sequence[Any]]:
     """Rows in the order in which we heard of them, person by person."""
     with driver(session).cursor("backtest") as cursor:
         cursor.itersize = AT_ONCE

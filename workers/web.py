@@ -18,6 +18,7 @@ import workers.pipeline  # noqa: F401  whoever must hear of joins registers: a p
 from crm.events.intake import Intake
 from crm.web.app import create_app
 from journeys.api import bp as journeys_api
+from journeys.backtest_api import bp as backtests_api
 from journeys.pages import bp as journeys_pages
 from workers.mailbox_pages import bp as mailbox_pages
 from workers.process import Tools, end_with_parent, tools
@@ -45,7 +46,7 @@ def application(ours: Tools) -> WSGIApplication:
     """Flask costs 180 µs a request, so tracking calls never meet it."""
     intake = Intake(ours.config, ours.sessions, on_accepted=lambda: ours.hints.hint("drain"))
     ours.sessions.configure(info={"hint": {name: partial(ours.hints.hint, name) for name in NAMES}})  # what a page commits is done at once
-    pages = create_app(ours.config, ours.sessions, blueprints=[journeys_pages, journeys_api, mailbox_pages]).wsgi_app
+    pages = create_app(ours.config, ours.sessions, blueprints=[journeys_pages, journeys_api, backtests_api, mailbox_pages]).wsgi_app
     health = health_of(ours.sessions)
 
     def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

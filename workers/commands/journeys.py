@@ -11,12 +11,13 @@ from crm.core import clock
 from crm.core.db import engine_for
 from crm.core.errors import InvalidError, NotFoundError
 from journeys import changes, coupons, drafts, files, graph, lint, publish, scenarios, view
+from workers import backtesting
 from workers.commands import Subparsers
 from workers.install import opened
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """`journeys list | export SLUG | import FILE | check FILE | diff SLUG FILE | coupons POOL FILE | test [FILE …]`."""
+    """`journeys list | export SLUG | import FILE | check FILE | diff SLUG FILE | coupons POOL FILE | backtest SLUG | test [FILE …]`."""
     actions = subparsers.add_parser("journeys", help="Journeys as files.").add_subparsers(metavar="ACTION", required=True)
     actions.add_parser("list", help="Every journey with its state.").set_defaults(call=show)
     export = actions.add_parser("export", help="Print a published journey as YAML.")
@@ -40,6 +41,9 @@ def add_parser(subparsers: Subparsers) -> None:
     codes.add_argument("pool")
     codes.add_argument("file", type=Path)
     codes.set_defaults(call=fill)
+    again = actions.add_parser("backtest", help="What a journey would have done in a period; --replay: whether its runs of then can be told from the log.")
+    backtesting.add_arguments(again)
+    again.set_defaults(call=backtesting.call)
     test = actions.add_parser("test", help="Run the stories beside journeys: tests/NAME.yaml for NAME.yaml; needs no installation.")
     test.add_argument("file", type=Path, nargs="*", help="journey files (default: the recipes that come with Kesher)")
     test.set_defaults(call=tell)

@@ -1,6 +1,7 @@
 // The page: bar, palette, drawing (or outline), problems and try-it, settings.
 
 import { useEffect, useState } from "react";
+import { Backtest } from "./Backtest";
 import { Bar, Conflict } from "./Bar";
 import { Canvas } from "./Canvas";
 import { Outline } from "./Outline";
@@ -46,6 +47,7 @@ export function Designer() {
           <div className="k-dock">
             <Problems />
             <TryIt />
+            <Backtest />
           </div>
         </div>
         {selected && <SettingsPanel id={selected} />}

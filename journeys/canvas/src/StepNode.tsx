@@ -5,7 +5,7 @@ import { memo, useEffect, useRef } from "react";
 import { Icon } from "./Icon";
 import { START, type Place } from "./graph";
 import { set, use } from "./store";
-import { iconOf, labelOf, problemsOf, summaryOf, throughOf } from "./view";
+import { hereOf, iconOf, labelOf, problemsOf, summaryOf, throughOf } from "./view";
 import { num, page, t } from "./words";
 
 export interface StepData extends Record<string, unknown> {
@@ -47,9 +47,9 @@ export function Card({ id, current, className = "" }: { id: string; current: boo
   const advice = use((s) => problemsOf(s, id).length) - errors;
   const kind = use((s) => (id === START ? "trig" : (s.graph.nodes[id]?.kind ?? "")));
   const ends = use((s) => id !== START && (s.look.nodes[id]?.exits.length ?? 1) === 0);
-  const here = use((s) => (s.counts ? (id === START ? s.counts.started : (s.counts.nodes[id] ?? 0)) : 0));
+  const here = use((s) => hereOf(s.lived ?? s.counts, id));
   const result = use((s) => s.counts?.results[id] ?? "");
-  const passed = use((s) => (s.counts && id !== START ? throughOf(s.counts, id) : 0));
+  const passed = use((s) => (id === START ? 0 : throughOf(s.lived ?? s.counts, id)));
   const trouble = errors ? t("problems_n", { n: num(errors) }) : advice ? t("advice_n", { n: num(advice) }) : "";
   const spoken = [label, summary, trouble, result, here ? `${num(here)} ${id === START ? t("started") : t("here_now")}` : ""].filter(Boolean).join(", ");
   return (

@@ -6,6 +6,7 @@ import { choose } from "./StepNode";
 import { START } from "./graph";
 import { path, WIDE, type Point } from "./layout";
 import { use } from "./store";
+import type { Counts } from "./types";
 import { num, page, t } from "./words";
 
 const HALF = 5; // px a handle reaches over the edge of its step
@@ -23,7 +24,7 @@ export interface WayData {
 
 export const WayEdge = memo(function WayEdge({ id, sourceX, sourceY, targetX, targetY, data }: EdgeProps) {
   const { node, way, open, label, chosen, trod, bends, at } = data as unknown as WayData;
-  const count = use((s) => (s.counts ? (node === START ? s.counts.started : (s.counts.edges[`${node}/${way}`] ?? 0)) : 0));
+  const count = use((s) => countOf(s.lived ?? s.counts, node, way));
   const [drawn, middle] = lead({ x: sourceX, y: sourceY - HALF }, { x: targetX, y: targetY + HALF - (open ? 0 : 7) }, bends, at);
   const shown = label || (count > 0 && node !== START);
   const tone = trod || chosen ? "hot" : count > 0 ? "live" : "";
@@ -54,6 +55,11 @@ export const WayEdge = memo(function WayEdge({ id, sourceX, sourceY, targetX, ta
     </>
   );
 });
+
+/** How often a way was taken. */
+function countOf(counts: Counts | null, node: string, way: string): number {
+  return counts ? (node === START ? counts.started : (counts.edges[`${node}/${way}`] ?? 0)) : 0;
+}
 
 /** The path, and where its words stand: as laid out, or between steps moved by hand; a way back goes round the side. */
 function lead(from: Point, to: Point, bends: Point[] | undefined, at: Point | undefined): [string, Point] {

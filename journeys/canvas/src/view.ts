@@ -47,9 +47,15 @@ export function problemsOf(state: State, id: string): Problem[] {
 
 export const placeOf = (problem: Problem): string | null => (problem.node === "trigger" && !get().graph.nodes.trigger ? START : problem.node);
 
+/** How many stand at a step, or began. */
+export function hereOf(counts: Counts | null, id: string): number {
+  return counts ? (id === START ? counts.started : (counts.nodes[id] ?? 0)) : 0;
+}
+
 /** How many went through a step. */
-export function throughOf(counts: Counts, id: string): number {
+export function throughOf(counts: Counts | null, id: string): number {
   let all = 0;
+  if (!counts) return all;
   for (const [edge, count] of Object.entries(counts.edges)) if (edge.startsWith(`${id}/`)) all += count;
   return all;
 }

@@ -30,4 +30,7 @@ const dayAndClock = new Intl.DateTimeFormat(page.region, { weekday: "short", day
 
 export const num = (value: number) => numbers.format(value);
 export const time = (iso: string) => clock.format(new Date(iso));
+const onlyDay = new Intl.DateTimeFormat(page.region, { day: "numeric", month: "short", timeZone: "UTC" });
+
+export const dayOf = (date: string) => onlyDay.format(new Date(date));
 export const moment = (iso: string) => dayAndClock.format(new Date(iso));
