@@ -9,7 +9,6 @@ import numpy as np
 from psycopg.sql import SQL, Identifier, Literal
 from sqlalchemy.orm import Session
 
-from crm.core.i18n import _l
 from crm.events.inbox import driver
 from crm.scores.estimate import Column, Matrix
 from crm.scores.feature_list import Feature
@@ -18,16 +17,6 @@ MOST_CATEGORIES, LEAST_ROWS = 40, 20  # further ones, and those of fewer people,
 LONG_WORDS, UNIQUE = 45, 0.5  # characters on average, share of distinct values: beyond that it is free text
 MOSTLY = 0.8
 Refusal = dict[str, Any]
-REFUSALS = {
-    "empty": _l("is empty for everybody"),
-    "constant": _l("is the same for everybody"),
-    "text": _l("is free text, not categories; import it as a category, or leave it out"),
-    "serial": _l("is a different whole number for everybody, like a serial number"),
-    "dates": _l("holds dates as text; import it again with the type Date"),
-    "late": _l("reads what happened after the cut-off"),
-    "sales": _l("is filled in by sales"),
-    "outcome": _l("is filled in after the outcome"),
-}
 
 
 def columns_of(session: Session, features: Sequence[Feature]) -> tuple[list[Column], list[Refusal]]:

@@ -1,0 +1,129 @@
+"""`kesher scores ACTION`: train a score, score everybody, say how good it is."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from crm.core import clock
+from crm.core.config import Config
+from crm.core.db import engine_for, sessions
+from crm.core.errors import KesherError
+from crm.scores import check, jobs, work
+from crm.scores.score import Asked, asked, find
+from crm.scores.score_models import BANDS, Score, ScoreFlag, ScoreKind, ScoreVersion
+from workers.commands import Subparsers
+from workers.install import opened
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """`scores train KIND | apply [KIND] | report [KIND] | check KIND`."""
+    parser = subparsers.add_parser("scores", help="Train scores, score everybody, say how good they are.")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    train = actions.add_parser("train", help="Learn a new version of a score now.")
+    train.add_argument("kind")
+    train.set_defaults(call=learn)
+    apply = actions.add_parser("apply", help="Score everybody now.")
+    apply.add_argument("kind", nargs="?", help="which score (default: all)")
+    apply.set_defaults(call=score)
+    report = actions.add_parser("report", help="What each score predicts, how good it is, what was left out.")
+    report.add_argument("kind", nargs="?", help="which score (default: all)")
+    report.set_defaults(call=tell)
+    compare = actions.add_parser("check", help="Compare what was promised with what happened, and the features with those of training.")
+    compare.add_argument("kind")
+    compare.set_defaults(call=judge)
+
+
+def learn(args: argparse.Namespace) -> int:
+    """Exit code 1 where nothing could be learned."""
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        one, began = find(session, args.kind), time.monotonic()
+        try:
+            said = work.train_now(session, one, config=config, now=clock.now(), report=lambda stage: print(f"… {stage}", flush=True))
+        finally:
+            session.commit()  # what was flagged stays, whatever came of it
+        if said["code"] == "not_enough":
+            print(
+                f"Not enough data: {said['wins']} wins of {said['rows']}; at least {said['least_wins']} wins and {said['least_rows']} are needed. Rules are used."
+            )
+            return 1
+        print(f"Version {said['version']} of {one.kind} is the {said['code']}, after {time.monotonic() - began:.1f} s.")
+        _tell(session, one)
+    return 0
+
+
+def score(args: argparse.Namespace) -> int:
+    """How many were scored, and how fast."""
+    with opened(args.home) as config:
+        began = time.monotonic()
+        maker = sessions(engine_for(config.database_url))
+        with maker() as session:
+            now = clock.now()
+            jobs.schedule(session, now, config.timezone)
+            for one in [find(session, args.kind)] if args.kind else asked(session).values():
+                jobs.row_of(session, one.kind, now).apply_at = now
+            session.commit()
+        while work.everybody(maker, config, clock.now):
+            pass
+        with maker() as session:
+            for kind, count in session.execute(select(Score.kind, func.count()).group_by(Score.kind).order_by(Score.kind)):
+                print(f"{kind:16} {count:>10,} people")
+        print(f"{time.monotonic() - began:.1f} s")
+    return 0
+
+
+def tell(args: argparse.Namespace) -> int:
+    """For a terminal."""
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        for one in [find(session, args.kind)] if args.kind else asked(session).values():
+            _tell(session, one)
+    return 0
+
+
+def judge(args: argparse.Namespace) -> int:
+    """Exit code 1 on an alarm."""
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        made = _compared(session, find(session, args.kind), config)
+        session.commit()
+    for band in made.bands:
+        print(f"{band['band']:6} {band['people']:>8,} people   promised {band['promised']:.3f}   happened {band['actual']:.3f}")
+    for each in made.drift[:5]:
+        print(f"PSI {each['psi']:.3f}   {each['feature']}")
+    print(f"alarm: {made.alarm}" if made.alarm else "no alarm")
+    return 1 if made.alarm else 0
+
+
+def _compared(session: Session, one: Asked, config: Config) -> check.ScoreCheck:
+    now = clock.now()
+    made = check.compare(session, one, config=config, now=now)
+    if made is None:
+        raise KesherError(f"{one.kind} has no model in use; train it first: kesher scores train {one.kind}")
+    work.react(session, jobs.row_of(session, one.kind, now), made, now)
+    return made
+
+
+def _tell(session: Session, one: Asked) -> None:
+    row = session.get(ScoreKind, one.kind)
+    version = session.scalar(select(ScoreVersion).where(ScoreVersion.kind == one.kind).order_by(ScoreVersion.number.desc()).limit(1))
+    print(f"{one.kind}: {one.title}{' (rules in use)' if row and row.rules_only else ''}")
+    if row and row.notice:
+        print(f"  notice: {row.notice}")
+    counts = dict(session.execute(select(Score.band, func.count()).where(Score.kind == one.kind).group_by(Score.band)).all())
+    print("  " + ", ".join(f"{band} {counts.get(band, 0):,}" for band in BANDS))
+    if version is None:
+        print("  by rules: no version was trained")
+        return
+    judged = version.metrics["judged"]
+    print(
+        f"  version {version.number} ({version.state}, {version.algorithm}), judged on {judged['rows']:,} rows, {judged['wins']:,} wins ({version.metrics['mode']})"
+    )
+    for name, each in version.metrics["measures"].items():
+        rules = f"   rules {each['rules']:.3f}" if "rules" in each else ""
+        print(f"  {name:8} {each['value']:.3f}  ({each['low']:.3f}–{each['high']:.3f}){rules}")
+    for flag in session.scalars(select(ScoreFlag).where(ScoreFlag.kind == one.kind).order_by(ScoreFlag.feature)):
+        print(f"  {'approved' if flag.approved_at else 'left out'}: {flag.feature}  {flag.evidence}")
+    for refused in version.metrics["refused"]:
+        print(f"  not used: {refused['feature']} ({refused['code']})")
