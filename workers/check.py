@@ -21,10 +21,12 @@ from crm.core import clock, partitions
 from crm.core.config import Config
 from crm.core.db import engine_for
 from crm.profiles import rebuild, tombstones
+from crm.segments import fill, store
 from workers.clock import LEADER_LOCK
 
 LATE = dt.timedelta(minutes=2)
 SAMPLE = 100  # people of each sort whose state is rebuilt
+MANY = 20_000  # people whose memberships are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,20 @@ def people_from_log(patient: Patient) -> Verdict:
     return Verdict("people", "bad", f"{len(told)} differences from the log among {len(ids)} people, the first: {told[0]}")
 
 
+def segments_from_rules(patient: Patient) -> Verdict:
+    """Who is in each live segment is who its rule names, among people from a place drawn by chance on."""
+    session = patient.session
+    low = session.scalar(text("SELECT id FROM profiles TABLESAMPLE SYSTEM (1) LIMIT 1")) or fill.FIRST
+    high = session.scalar(text("SELECT id FROM profiles WHERE id > :low ORDER BY id OFFSET :some LIMIT 1"), {"low": low, "some": MANY}) or fill.LAST
+    live = store.load(session, "live")
+    counts = {one.slug: fill.differences(session, one, patient.now, patient.config, span=(low, high)) for one in live}
+    wrong = [f"{slug} ({count})" for slug, count in sorted(counts.items()) if count]
+    if wrong:
+        said = f"{len(wrong)} of {len(live)} hold other people than their rules name: {', '.join(wrong[:5])}; press “Find its members anew” on their pages"
+        return Verdict("segments", "bad", said)
+    return Verdict("segments", "ok", f"{len(live)} hold whom their rules name")
+
+
 def products_from_log(patient: Patient) -> Verdict:
     """The same for what is sold: variants that changed last, with their stock and prices, are what the log says."""
     snapshot = patient.session.connection().engine.execution_options(isolation_level="REPEATABLE READ")
@@ -187,5 +203,5 @@ SELECT id FROM (
 """
 CHECKS: Sequence[Check] = (
     broker, migrations, partitions_exist, clock_leads, inbox, outbox,
-    wakeups, quarantine, broken_plans, unknown_messages, consent_chain, people_from_log, products_from_log, erasures,
+    wakeups, quarantine, broken_plans, unknown_messages, consent_chain, people_from_log, products_from_log, segments_from_rules, erasures,
 )  # fmt: skip

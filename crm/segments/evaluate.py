@@ -29,12 +29,15 @@ class Statement:
     values: dict[str, Any]
 
 
-def statement(tree: Tree, *, now: dt.datetime, place: Place, ids: Sequence[uuid.UUID] | None) -> Statement:
-    """Everybody's answer (`ids` None), or that of these profiles."""
-    query = Query(now, place, restricted=ids is not None)
+def statement(
+    tree: Tree, *, now: dt.datetime, place: Place, ids: Sequence[uuid.UUID] | None = None, span: tuple[uuid.UUID, uuid.UUID] | None = None
+) -> Statement:
+    """Everybody's answer, or that of these profiles, or of those after the first id of a span up to its last."""
+    query = Query(now, place, restricted=ids is not None, spanned=span is not None)
     clause = compile_tree(tree, query)
     sql = f"SELECT p.id AS profile_id, ({clause.holds}) IS TRUE AS inside, {clause.due or 'CAST(NULL AS timestamptz)'} AS due_at {query.tables}"
-    return Statement(sql, query.values | ({} if ids is None else {"ids": list(ids)}))
+    about = {"ids": list(ids)} if ids is not None else {"low": span[0], "high": span[1]} if span is not None else {}
+    return Statement(sql, query.values | about)
 
 
 def members(session: Session, tree: Tree, *, now: dt.datetime, place: Place, ids: Sequence[uuid.UUID] | None = None) -> set[uuid.UUID]:

@@ -24,6 +24,8 @@ class Segment(Base):
     version: Mapped[int] = mapped_column(server_default=text("1"))
     status: Mapped[str] = mapped_column(Text, server_default="filling")
     problem: Mapped[str | None] = mapped_column(Text)
+    filled: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True))  # up to which profile its members were found
+    fillings: Mapped[int] = mapped_column(server_default=text("0"))  # how often that was begun
     size: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # as of the last folding of `segment_moves`
     created_at: Mapped[Time]
     changed_at: Mapped[Time]

@@ -29,7 +29,6 @@ from crm.segments.evaluate import statement
 from crm.segments.rule import Place
 from crm.segments.store import Loaded
 
-FILLING = 0x73656732
 ENTERED, LEFT = "Segment Entered", "Segment Left"
 LISTED = ("List Joined", "List Left")
 
@@ -97,43 +96,11 @@ def lapse_due(session: Session, now: dt.datetime, limit: int, config: Config) ->
     return sum(len(ids) for ids in due.values())
 
 
-def fill(session: Session, now: dt.datetime, config: Config) -> int:
-    """Find the members of every segment that waits for it, silently; returns how many segments that was."""
-    if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": FILLING}):
-        return 0  # another worker is at it
-    filled = 0
-    for segment in store.load(session, "filling"):
-        rebuild(session, segment, now, config)
-        session.execute(text("UPDATE segments SET status = 'live' WHERE id = :id AND status = 'filling'"), {"id": segment.id})
-        filled += 1
-    return filled
-
-
-def rebuild(session: Session, segment: Loaded, now: dt.datetime, config: Config) -> tuple[int, int]:
-    """Compute all members anew and write the difference, without events; returns how many came and left."""
-    made = statement(segment.tree, now=now, place=place_of(config), ids=None)
-    values = made.values | {"segment": segment.id, "now": now}
-    session.execute(text("DROP TABLE IF EXISTS segment_found"))
-    session.execute(text(f"CREATE TEMP TABLE segment_found ON COMMIT DROP AS SELECT * FROM ({made.sql}) x WHERE inside OR due_at IS NOT NULL"), values)
-    came = session.execute(text(_FILL), values).scalar_one()
-    went = session.execute(text(_EMPTY), values).scalar_one()
-    session.execute(
-        text(
-            "INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT profile_id, :segment, due_at FROM segment_found WHERE due_at IS NOT NULL ON CONFLICT DO NOTHING"  # noqa: E501
-        ),
-        values,
-    )
-    session.execute(text("DELETE FROM segment_moves WHERE segment_id = :segment"), values)
-    session.execute(text("UPDATE segments SET size = (SELECT count(*) FROM memberships WHERE segment_id = :segment) WHERE id = :segment"), values)
-    session.execute(text(_NOTE_SIZE), {"at": now.replace(minute=0, second=0, microsecond=0)})
-    return came, went
-
-
 def measure_sizes(session: Session, now: dt.datetime) -> int:
     """Fold what came and went into the sizes, and note the size of this hour."""
     folded = session.execute(text(_FOLD)).scalar_one()
     if folded or not session.scalar(text("SELECT EXISTS (SELECT FROM segment_sizes WHERE at = :at)"), {"at": now.replace(minute=0, second=0, microsecond=0)}):
-        session.execute(text(_NOTE_SIZE), {"at": now.replace(minute=0, second=0, microsecond=0)})
+        session.execute(text(NOTE_SIZE), {"at": now.replace(minute=0, second=0, microsecond=0)})
     return int(folded)
 
 
@@ -320,21 +287,13 @@ _GONE = """
 DELETE FROM segment_lapses l WHERE l.due_at <= :now AND NOT EXISTS (SELECT FROM profiles p WHERE p.id = l.profile_id AND p.merged_into IS NULL)
 """
 _LOCK = "SELECT id FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE SKIP LOCKED"
-_FILL = """
-WITH came AS (INSERT INTO memberships (profile_id, segment_id, since) SELECT profile_id, :segment, :now FROM segment_found WHERE inside
-              ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM came
-"""
-_EMPTY = """
-WITH went AS (DELETE FROM memberships m WHERE m.segment_id = :segment
-              AND NOT EXISTS (SELECT FROM segment_found f WHERE f.profile_id = m.profile_id AND f.inside) RETURNING 1) SELECT count(*) FROM went
-"""
 _FOLD = """
 WITH gone AS (DELETE FROM segment_moves RETURNING segment_id, came, went),
 sums AS (SELECT segment_id, sum(came) - sum(went) AS more FROM gone GROUP BY 1),
 kept AS (UPDATE segments s SET size = greatest(0, s.size + sums.more) FROM sums WHERE s.id = sums.segment_id)
 SELECT count(*) FROM gone
 """
-_NOTE_SIZE = (
+NOTE_SIZE = (
     "INSERT INTO segment_sizes (segment_id, at, size) SELECT id, :at, size FROM segments ON CONFLICT (segment_id, at) DO UPDATE SET size = excluded.size"
 )
 _INHERIT = """

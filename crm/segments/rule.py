@@ -115,8 +115,8 @@ class Clause:
 class Query:
     """One statement being built: bound values, and facts joined to `profiles p`; equal ones are shared."""
 
-    def __init__(self, now: dt.datetime, place: Place, *, restricted: bool, dues: bool = True) -> None:
-        self.now, self.place, self.restricted, self.dues = now, place, restricted, dues
+    def __init__(self, now: dt.datetime, place: Place, *, restricted: bool, spanned: bool = False, dues: bool = True) -> None:
+        self.now, self.place, self.restricted, self.spanned, self.dues = now, place, restricted, spanned, dues
         self.values: dict[str, Any] = {}
         self._joins: dict[str, str] = {}
 
@@ -134,7 +134,9 @@ class Query:
         return self.__dict__.setdefault("_kinds", {})  # type: ignore[no-any-return]
 
     def only(self, column: str) -> str:
-        """Restrict a fact to the changed people, where the statement is about them alone."""
+        """Restrict a fact to the changed people, or to a span of ids, where the statement is about them alone."""
+        if self.spanned:
+            return f"AND {column} > CAST(:low AS uuid) AND {column} <= CAST(:high AS uuid)"
         return f"AND {column} = ANY(CAST(:ids AS uuid[]))" if self.restricted else ""
 
     def join(self, body: str) -> str:
@@ -145,8 +147,7 @@ class Query:
     def tables(self) -> str:
         """FROM, with every fact."""
         facts = "".join(f"\nLEFT JOIN ({body}) {alias} ON {alias}.profile_id = p.id" for body, alias in self._joins.items())
-        only = " AND p.id = ANY(CAST(:ids AS uuid[]))" if self.restricted else ""
-        return f"FROM profiles p{facts}\nWHERE p.merged_into IS NULL{only}"
+        return f"FROM profiles p{facts}\nWHERE p.merged_into IS NULL {self.only('p.id')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,6 +33,8 @@ class Loaded:
     tree: Tree
     reads: Reads
     depth: int = field(default=0)
+    filled: uuid.UUID | None = None
+    fillings: int = 0
 
 
 def save(session: Session, *, slug: str, name: str, rule: object, now: dt.datetime) -> Segment:
@@ -50,11 +53,20 @@ def save(session: Session, *, slug: str, name: str, rule: object, now: dt.dateti
         session.add(segment)
     else:
         if segment.rule != written or segment.status == "broken":
-            segment.rule, segment.status, segment.problem, segment.version = written, "filling", None, segment.version + 1
-            _fill_users(session, slug)
+            segment.rule, segment.problem, segment.version = written, None, segment.version + 1
+            _fill_anew(session, segment)
         segment.name, segment.changed_at = name.strip()[:200], now
     session.flush()
     return segment
+
+
+def find_anew(session: Session, slug: str) -> None:
+    """Have its members found from the beginning, silently."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    segment = find(session, slug)
+    if segment.status != "broken":
+        _fill_anew(session, segment)
+        session.flush()
 
 
 def remove(session: Session, slug: str) -> None:
@@ -90,7 +102,7 @@ def reads_of(segment: Segment) -> Reads:
 def load(session: Session, *statuses: str) -> list[Loaded]:
     """The segments in these statuses, nested ones before those that name them."""
     rows = session.execute(
-        text("SELECT id, slug, status, rule::text FROM segments WHERE status = ANY(:statuses) ORDER BY id"), {"statuses": list(statuses)}
+        text("SELECT id, slug, status, rule::text, filled, fillings FROM segments WHERE status = ANY(:statuses) ORDER BY id"), {"statuses": list(statuses)}
     ).all()
     found = {row.slug: (row, _tree(row.rule), _reads(row.rule)) for row in rows}
     depths: dict[str, int] = {}
@@ -100,7 +112,7 @@ def load(session: Session, *statuses: str) -> list[Loaded]:
             depths[slug] = max((depth(inner) + 1 for inner in found[slug][2].segments if inner in found), default=0)
         return depths[slug]
 
-    made = [Loaded(row.id, slug, row.status, tree, reads, depth(slug)) for slug, (row, tree, reads) in found.items()]
+    made = [Loaded(row.id, slug, row.status, tree, reads, depth(slug), row.filled, row.fillings) for slug, (row, tree, reads) in found.items()]
     return sorted(made, key=lambda one: (one.depth, one.id))
 
 
@@ -119,12 +131,12 @@ def _refuse_cycles(session: Session, slug: str, rule: Mapping[str, Any]) -> None
     walk(slug, ())
 
 
-def _fill_users(session: Session, slug: str) -> None:
-    """Segments that name a changed one, and those that name these in turn, are found anew too."""
-    for one in used_by(session, slug):
-        if one.status == "live":
-            one.status = "filling"
-            _fill_users(session, one.slug)
+def _fill_anew(session: Session, segment: Segment) -> None:
+    """Its members are found from the beginning, and so are those of the segments that name it, and in turn."""
+    segment.status, segment.filled, segment.fillings = "filling", None, segment.fillings + 1
+    for one in used_by(session, segment.slug):
+        if one.status != "broken":
+            _fill_anew(session, one)
 
 
 def _refuse_unknown_lists(session: Session, rule: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from crm.commerce import computed
 from crm.events import inbox
 from crm.events.read import read
-from crm.segments import refresh, store
+from crm.segments import fill, store
 from tests import makers
 from tests.makers import accepted, track
 from workers import pipeline
@@ -45,7 +45,7 @@ def computed_revenue(session: Session, now: dt.datetime) -> list[tuple[str, floa
 def big_spenders(session: Session, now: dt.datetime) -> None:
     rule = {"kind": "orders", "of": "revenue", "op": "at_least", "value": 500, "currency": "ILS"}
     store.save(session, slug="big", name="Big", rule=rule, now=now)
-    refresh.fill(session, now, CONFIG)
+    fill.fill(session, now, CONFIG)
 
 
 def test_a_refund_another_profile_tells_of_takes_the_owner_out(session: Session, now: dt.datetime) -> None:

@@ -13,7 +13,7 @@ from crm.commerce import computed
 from crm.core.config import Config
 from crm.events.spec import Call
 from crm.profiles import accounts
-from crm.segments import refresh, store
+from crm.segments import fill, refresh, store
 from tests import makers
 from tests.segments.test_refresh import CONFIG, happen, make, members, order, told
 
@@ -111,4 +111,4 @@ def test_a_segment_that_names_a_changed_one_is_found_anew(session: Session, now:
 
 def rebuilt(session: Session, slug: str, now: dt.datetime) -> tuple[int, int]:
     [loaded] = [one for one in store.load(session, "live") if one.slug == slug]
-    return refresh.rebuild(session, loaded, now, CONFIG)
+    return fill.rebuild(session, loaded, now, CONFIG)

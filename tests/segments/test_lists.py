@@ -14,7 +14,7 @@ from crm.core.ids import new_id
 from crm.core.json import loads
 from crm.events import inbox
 from crm.events.read import read
-from crm.segments import lists, refresh, store
+from crm.segments import lists, store
 from tests import makers
 from tests.segments.test_refresh import CONFIG, happen, make, members
 from workers import pipeline
@@ -84,4 +84,3 @@ def test_a_list_in_use_is_not_deleted_and_a_segment_names_only_what_there_is(ses
 def test_sizes_count_people(session: Session, now: dt.datetime, dana: uuid.UUID) -> None:
     lists.add(session, "fair", [dana], now=now)
     assert [(one.slug, one.size) for one in lists.all_lists(session)] == [("fair", 1)]
-    refresh.fill(session, now, CONFIG)

@@ -27,7 +27,7 @@ from crm.events.importing.wizard import Plan
 from crm.events.inbox import NewRow
 from crm.events.spec import Call
 from crm.messages import templates
-from crm.segments import refresh, store
+from crm.segments import fill, refresh, store
 from tests.web import dirty
 from workers import pipeline
 
@@ -187,7 +187,7 @@ def test_segments_sizes_and_computed_traits_follow_an_undone_import(made, config
     with made() as session:
         rule = {"kind": "orders", "of": "revenue", "op": "at_least", "value": 20, "currency": "ILS"}
         store.save(session, slug="big", name="Big", rule=rule, now=clock.now())
-        refresh.fill(session, clock.now(), config)
+        fill.fill(session, clock.now(), config)
         session.commit()
     live(made, config, {"type": "identify", "message_id": "1", "user_id": "u1", "traits": {"email": "dana@example.com"}})
     big = ORDERS.replace("new@example.com,A,Finjan,10.50,1", "new@example.com,A,Finjan,10.50,3")

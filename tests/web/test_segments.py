@@ -13,11 +13,12 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.segments import lists, refresh, store, tree
+from crm.segments import lists, store, tree
 from crm.segments.ready import ready_made
 from crm.web.segment_form import STARTS
 from crm.web.tokens import create_token
 from tests import makers
+from tests.segments.test_refresh import settle
 from tests.web.conftest import Browser
 from workers import pipeline
 
@@ -61,7 +62,7 @@ def test_a_segment_is_built_step_by_step_and_saved(session: Session, now: dt.dat
     counted = noa.post("/segments/count", tree=json.dumps(BUYERS))
     assert '<div class="k-stat-value"><bdi>1</bdi>' in counted.text
     assert noa.post("/segments/save", tree=json.dumps(BUYERS), name="Haifa buyers", slug="").status_code == 302
-    refresh.fill(session, now, CONFIG)
+    settle(session, now)
     assert session.scalar(text("SELECT size FROM segments WHERE slug = 'haifa-buyers'")) == 1
     profile = session.scalar(text("SELECT profile_id FROM memberships"))
     assert "Haifa buyers" in noa.get(f"/segments/of/{profile}").text
@@ -95,7 +96,7 @@ def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session,
     every = {"any": [{"kind": kind} | named[kind] for kind in tree.kinds()]}
     store.save(session, slug="every", name="Every", rule=every, now=now)
     session.commit()
-    refresh.fill(session, now, CONFIG)
+    settle(session, now)
     for page in ("/segments", "/segments/every", "/segments/new", "/segments/buyers-best", "/segments/every/why", "/segments/every/why?q=nobody"):
         answer = noa.get(page, language)
         assert answer.status_code == 200, answer.text[-1500:]
@@ -120,7 +121,7 @@ def test_the_api_saves_lists_and_names_members(app: Flask, session: Session, now
     pipeline.run(session, [makers.accepted(makers.track("Order Completed", {"order_id": "1", "city": "haifa"}, at=now, user_id="dana"), now)], now, CONFIG)
     made = client.post("/api/v1/segments", json={"slug": "buyers", "name": "Buyers", "rule": BUYERS}, headers=headers)
     assert made.status_code == 200, made.text
-    refresh.fill(session, now, CONFIG)
+    settle(session, now)
     session.commit()
     assert [one["slug"] for one in client.get("/api/v1/segments", headers=headers).json["items"]] == ["buyers"]
     assert len(client.get("/api/v1/segments/buyers/members", headers=headers).json["items"]) == 1

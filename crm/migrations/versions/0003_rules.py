@@ -42,5 +42,6 @@ CREATE INDEX ix_list_members_profile_id ON list_members (profile_id);
 DAYS = """
 CREATE TABLE hebrew_days (day date NOT NULL, key text NOT NULL, CONSTRAINT pk_hebrew_days PRIMARY KEY (day));
 ALTER TABLE segment_lapses ADD COLUMN history boolean DEFAULT false NOT NULL;
+ALTER TABLE segments ADD COLUMN filled uuid, ADD COLUMN fillings integer DEFAULT 0 NOT NULL;
 ALTER TABLE computed_dirty ADD COLUMN history boolean DEFAULT false NOT NULL;
 """
