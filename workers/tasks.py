@@ -14,7 +14,7 @@ from crm.core.config import from_environment
 from crm.messages import deliver as delivery
 from crm.messages import joining
 from crm.sales import work as sales_work
-from crm.segments import refresh
+from crm.segments import fill, refresh
 from journeys import backtest as backtests
 from journeys import engine, webhooks
 from journeys import waves as occasions
@@ -109,7 +109,7 @@ def segments() -> None:
 
     def step() -> int:
         with ours.sessions() as session:
-            done = refresh.fill(session, clock.now(), ours.config) or refresh.lapse_due(session, clock.now(), LAPSES, ours.config)
+            done = fill.fill(session, clock.now(), ours.config) or refresh.lapse_due(session, clock.now(), LAPSES, ours.config)
             session.commit()
         if done:
             _hint_what_became_due(ours)
