@@ -63,4 +63,4 @@ def named(feature: str) -> Named:
 
 def evidence(said: dict[str, Any]) -> str:
     """The sentence of a kind of evidence; its figures are in `said`."""
-    return EVIDENCE.get(said["code"], said["code"])
+    return EVIDENCE[said["code"]]

@@ -14,7 +14,7 @@ from crm.core.db import engine_for, sessions
 from crm.core.errors import KesherError
 from crm.scores import check, jobs, work
 from crm.scores.score import Asked, asked, find
-from crm.scores.score_models import BANDS, Score, ScoreFlag, ScoreKind, ScoreVersion
+from crm.scores.score_models import BANDS, Score, ScoreCheck, ScoreFlag, ScoreKind, ScoreVersion
 from workers.commands import Subparsers
 from workers.install import opened
 
@@ -47,7 +47,7 @@ def learn(args: argparse.Namespace) -> int:
             session.commit()  # what was flagged stays, whatever came of it
         if said["code"] == "not_enough":
             print(
-                f"Not enough data: {said['wins']} wins of {said['rows']}; at least {said['least_wins']} wins and {said['least_rows']} are needed. Rules are used."
+                f"Not enough data: {said['wins']} wins of {said['rows']}; {said['least_wins']} of {said['least_rows']} are needed. Rules are used."
             )
             return 1
         print(f"Version {said['version']} of {one.kind} is the {said['code']}, after {time.monotonic() - began:.1f} s.")
@@ -96,7 +96,7 @@ def judge(args: argparse.Namespace) -> int:
     return 1 if made.alarm else 0
 
 
-def _compared(session: Session, one: Asked, config: Config) -> check.ScoreCheck:
+def _compared(session: Session, one: Asked, config: Config) -> ScoreCheck:
     now = clock.now()
     made = check.compare(session, one, config=config, now=now)
     if made is None:
@@ -118,7 +118,7 @@ def _tell(session: Session, one: Asked) -> None:
         return
     judged = version.metrics["judged"]
     print(
-        f"  version {version.number} ({version.state}, {version.algorithm}), judged on {judged['rows']:,} rows, {judged['wins']:,} wins ({version.metrics['mode']})"
+        f"  version {version.number} ({version.state}, {version.algorithm}), judged on {judged['rows']:,} rows, {judged['wins']:,} wins"
     )
     for name, each in version.metrics["measures"].items():
         rules = f"   rules {each['rules']:.3f}" if "rules" in each else ""
