@@ -20,6 +20,7 @@ from workers.demo.catalogue import CATEGORIES, PRODUCTS
 from workers.demo.live import MOST, Player
 from workers.demo.people import COUNT, KNOWN, shoppers
 from workers.demo.run import wait_for_web
+from workers.demo.shelves import Shelves
 
 ANCHOR = dt.date(2026, 11, 22)
 BASE = "http://shop.test"
@@ -115,9 +116,14 @@ class Listening:
     def __init__(self) -> None:
         self.calls: list[tuple[bool, dict]] = []
         self.agreed: list[tuple[str, bool]] = []
+        self.told: list[dict] = []
 
     def batch(self, calls, *, server, sent_at):
         self.calls += [(server, {**call, "sentAt": sent_at}) for call in calls]
+        return True
+
+    def products(self, items):
+        self.told += items
         return True
 
     def consent(self, address, *, language, granted):
@@ -157,6 +163,33 @@ def test_what_proves_something_is_said_by_the_shops_server(played):
     assert by_server <= {"identify", "Order Completed"}
     assert by_browser == {"page", "Product Viewed", "Product Added", "Checkout Started"}
     assert all(call["timestamp"] == call["sentAt"] for _, call in door.calls)
+
+
+def test_the_shelves_have_a_past_and_go_on_emptying_and_filling():
+    seconds, door = [0.0], Listening()
+    shelves = Shelves(door, 1, ANCHOR)
+    start = dt.datetime(2026, 11, 22, 10, tzinfo=dt.UTC)
+    shelves.open(start)
+    assert {item["variant_id"] for item in door.told} == {product.sku for product in PRODUCTS}
+    past = [call for server, call in door.calls if server]
+    assert {call["event"] for call in past} == {"Product Stock Changed", "Product Price Changed", "Back In Stock Requested"}
+    assert len({call["messageId"] for call in past}) == len(past)
+    assert all(start - dt.timedelta(days=90) < dt.datetime.fromisoformat(call["timestamp"]) < start for call in past)
+    asked = {call["properties"]["sku"] for call in past if call["event"] == "Back In Stock Requested"}
+    assert asked and asked <= shelves.gone
+    assert [call["messageId"] for call in past[:-36]] == [call["messageId"] for call in Shelves(door, 1, ANCHOR)._past]
+
+    player = Player(door, 1, now=lambda: start + dt.timedelta(seconds=seconds[0]), steady=lambda: seconds[0], shelves=shelves)
+    door.calls.clear()
+    for _ in range(2400):
+        player.step()
+        seconds[0] += 0.5
+    live = Counter(call.get("event") for server, call in door.calls if server)
+    assert min(live["Product Stock Changed"], live["Product Price Changed"], live["Order Completed"]) > 0
+    told = [call["properties"]["stock"] for _, call in door.calls if call.get("event") == "Product Stock Changed"]
+    assert 0 in told and max(told) > 0 and min(told) == 0
+    ordered = [call for _, call in door.calls if call.get("event") == "Back In Stock Requested"]
+    assert all(call["anonymousId"] for call in ordered)
 
 
 def test_nobody_new_comes_while_too_much_waits():

@@ -83,6 +83,10 @@ class Door:
         body = {"address": address, "channel": "email", "topic": "offers", "source": "checkout", "proof": proof, **action}
         return self._post("/api/v1/consents", body, f"Bearer {self.secrets.token}")
 
+    def products(self, items: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell what is sold."""
+        return self._post("/api/v1/products", {"products": list(items)}, f"Bearer {self.secrets.token}")
+
     def _post(self, path: str, body: Mapping[str, Any], authorization: str) -> bool:
         headers = {"Authorization": authorization, "Content-Type": "application/json"}
         request = urllib.request.Request(self.base_url + path, dumps(body).encode(), headers)  # noqa: S310  our own address

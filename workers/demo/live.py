@@ -16,6 +16,7 @@ from workers.demo.calendar import demand
 from workers.demo.catalogue import PRODUCTS
 from workers.demo.door import Door
 from workers.demo.people import KNOWN, Shopper, shoppers
+from workers.demo.shelves import Shelves
 from workers.demo.visit import Visit, intent
 from workers.demo.year import ZONE
 
@@ -35,6 +36,7 @@ class Player:
     seed: int
     now: Callable[[], dt.datetime]
     steady: Callable[[], float] = time.monotonic
+    shelves: Shelves | None = None
     due: list[tuple[float, int, bool, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,6 +65,10 @@ class Player:
         while self.due and self.due[0][0] <= clock:
             _, _, server, call = heapq.heappop(self.due)
             ready[server].append(call)
+        if self.shelves:
+            sold = [call["properties"] for call in ready[True] if call.get("event") == "Order Completed"]
+            ready[True] += [told for order in sold for told in self.shelves.sold(order)]
+            ready[True] += self.shelves.happens(clock)
         for server, calls in ready.items():
             for start in range(0, len(calls), BATCH):
                 self._send(calls[start : start + BATCH], server=server)
@@ -75,10 +81,13 @@ class Player:
         takes, orders = (True, False) if first else intent(self._chance, shopper)
         signs_in = shopper.known and (first or orders or self._chance.random() < 0.6)
         today = self.now().astimezone(ZONE).date()
-        visit = Visit(shopper, f"{self._name}-{self._came}", self.door.base_url, signs_in, takes, orders, shopper.traits(today))
+        gone = self.shelves.gone if self.shelves else frozenset()
+        visit = Visit(shopper, f"{self._name}-{self._came}", self.door.base_url, signs_in, takes, orders, shopper.traits(today), gone)
         if signs_in and shopper.consents and takes:
             self.door.consent(shopper.email, language=shopper.language, granted=True)
-        for said in visit.calls(self._chance):
+        calls = visit.calls(self._chance)
+        calls += self.shelves.missed(calls, self._chance) if self.shelves else ()
+        for said in calls:
             if said.after < LAST:
                 heapq.heappush(self.due, (clock + said.after / FASTER, next(self._numbers), said.server, said.call))
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import threading
 import time
 import urllib.request
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from crm.core import clock
 from crm.core.errors import KesherError
+from journeys import files
+from journeys.publish import publish
 from workers.demo import fill
 from workers.demo.door import Door, secrets_of
 from workers.demo.live import Player
+from workers.demo.shelves import Shelves
 from workers.demo.year import ZONE
 from workers.process import Tools, tools
 
 SEED = 1
+BACK = "back_in_stock"
 PATIENCE_S = 120.0
 
 log = structlog.get_logger()
@@ -38,7 +44,18 @@ def run(ours: Tools, *, seed: int = SEED, seconds: float | None = None) -> None:
     door = Door(ours.config.base_url, secrets_of(ours.config, ours.sessions))
     fill.history(ours.sessions, ours.config, folder, state)
     threading.Thread(target=_consents, args=(door, folder, state), name="consents", daemon=True).start()
-    Player(door, state.seed, clock.now).play(seconds)
+    shelves = Shelves(door, state.seed, date.fromisoformat(state.anchor))
+    shelves.open(clock.now())
+    with ours.sessions() as session:
+        begin(session, clock.now())
+        session.commit()
+    Player(door, state.seed, clock.now, shelves=shelves).play(seconds)
+
+
+def begin(session: Session, now: datetime) -> None:
+    """The shop's own journey for what is back on the shelf, unless somebody has one by that name."""
+    if not session.scalar(text("SELECT EXISTS (SELECT FROM journeys WHERE slug = :slug)"), {"slug": BACK}):
+        publish(session, BACK, files.recipes()[BACK], now=now, by="demo")
 
 
 def _consents(door: Door, folder: Path, state: fill.State) -> None:

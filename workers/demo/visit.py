@@ -37,6 +37,7 @@ class Visit:
     takes: bool
     orders: bool
     traits: dict[str, Any]
+    gone: frozenset[str] = frozenset()  # what cannot be taken
 
     def calls(self, chance: Random) -> list[Said]:
         """In the order they happen."""
@@ -66,6 +67,9 @@ class Visit:
     def _shopping(self, chance: Random, seen: list[Product], clock: float) -> Iterator[Said]:
         cart_id = f"cart-{self.name}"
         lines = [(product, chance.choices((1, 2, 3), (80, 15, 5))[0]) for product in list(dict.fromkeys(seen))[: chance.choices((1, 2, 3), (55, 30, 15))[0]]]
+        lines = [(product, quantity) for product, quantity in lines if product.sku not in self.gone]
+        if not lines:
+            return
         for product, quantity in lines:
             clock += chance.uniform(3, 40)
             line = {**product.properties(self.base_url, self.shopper.language), "quantity": quantity, "cart_id": cart_id}
