@@ -28,7 +28,7 @@ from crm.profiles.search import refresh_search
 from crm.segments.refresh import look_again
 
 PEOPLE = 300  # of one transaction
-SAYS_THE_LOG = frozenset({"events", "identities", "memberships"})  # tables that go with the events, beside those that are folded from them
+SAYS_THE_LOG = frozenset({"events", "identities", "memberships", "segment_lapses"})  # tables that go with the events, beside those that are folded from them
 FOLDED = frozenset({"refold", "recompute"})  # what such a table declares
 
 
