@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from journeys.graph import Graph, Spot
+from journeys.view import StepRow
 
 STEP_X, STEP_Y, TALL, TOP = 300, 128, 54, 16  # px between columns and rows, a node's height, the first row
 TRIGGER = "trigger"
@@ -59,6 +61,22 @@ def draw(graph: Graph) -> Picture:
     meeting = Counter(target for _, _, target in ways)
     edges = [_edge(each, at, shared=meeting[each[2]] > 1) for each in ways]
     return Picture(places, edges, width, TOP + len(rows) * STEP_Y + TALL + TOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """The way of one run: the edges it took, and for each node when it passed it."""
+
+    edges: frozenset[tuple[str, str]]
+    times: Mapping[str, Sequence[dt.datetime]]
+
+
+def walked(graph: Graph, steps: Sequence[StepRow]) -> Walked:
+    """What of the picture one run has seen; the way from the trigger on."""
+    times: dict[str, list[dt.datetime]] = defaultdict(list)
+    for step in steps:
+        times[step.node].append(step.at)
+    return Walked(frozenset({(TRIGGER, "")} | {(step.node, step.exit) for step in steps if step.node in graph.nodes}), times)
 
 
 def outline(graph: Graph) -> list[tuple[int, str, str, bool]]:

@@ -95,7 +95,9 @@ def run(run_id: uuid.UUID) -> str:
     found = view.runs(db(), RunFilters(run_id=run_id), limit=1).rows
     if not found:
         raise NotFoundError(_("There is no such run."))
-    return _page("run.html", run=found[0], row=_row(found[0].journey))
+    graph = graph_for(found[0])
+    picture = drawing.draw(graph) if graph else None
+    return _page("run.html", run=found[0], row=_row(found[0].journey), picture=picture, walked=drawing.walked(graph, found[0].steps) if graph else None)
 
 
 @bp.get("/journeys/of/<uuid:profile_id>")

@@ -174,6 +174,14 @@ def why(step: StepRow) -> str:
         return event_title(str(said["event"]))
     if "cart" in said:
         return str(_(CARTS.get(str(said["cart"]), str(said["cart"]))))
+    if "status" in said and said["status"]:
+        return str(said["status"])
+    if "score" in said:
+        return str(said["score"])
+    if "won" in said:
+        return str(_("“%(way)s” has won", way=said["won"]))
+    if "not_asked" in said:
+        return str(_("asked lately, so not now"))
     return f"“{said['template']}”" if "template" in said else ""
 
 
