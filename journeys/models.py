@@ -45,6 +45,7 @@ class RunRow(Base):
         CheckConstraint("status IN ('active', 'done', 'failed')", name="status"),
         UniqueConstraint("profile_id", "journey_id", "key"),
         Index("ix_runs_journey", "journey_id", "started_at", "id"),
+        Index("ix_runs_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         Index("ix_runs_active", "profile_id", postgresql_where=text("status = 'active'")),
         {"info": {"erasure": "blank"}},  # the row stays for the sums
     )

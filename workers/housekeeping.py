@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 
 from crm.commerce import demand
 from crm.consent.ledger import seal
+from crm.messages import retention
 from crm.messages.deliver import expire_leases
 from crm.profiles.suggest import queue
+from crm.segments import seen
 from crm.segments.refresh import measure_sizes
+from crm.web import users
 from journeys import experiments
 from workers.migrate import ensure_partitions
 
 DEDUPE_WINDOW = dt.timedelta(days=30)
-INBOX_KEPT = dt.timedelta(days=14)
 AT_ONCE = 50_000  # keys forgotten in one transaction
 
 Chore = Callable[[Session, dt.datetime], int | None]
@@ -46,15 +48,23 @@ def forget_event_keys(session: Session, now: dt.datetime) -> int:
 
 
 def drop_inbox_days(session: Session, now: dt.datetime) -> int:
-    """Days older than two weeks go, but only where every row of them was processed."""
+    """Days past their age go, but only where every row of them was processed."""
     session.execute(text("SET LOCAL lock_timeout = '2s'"))
-    last_kept = (now - INBOX_KEPT).strftime("%Y%m%d")
+    last_kept = (now - dt.timedelta(days=retention.ages(session)["inbox"] or 0)).strftime("%Y%m%d")
     names = session.scalars(text("SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'event_inbox'::regclass"))
     old = [name for name in names if (day := re.fullmatch(r"event_inbox_(\d{8})", name)) and day[1] < last_kept]
     done = [name for name in old if not session.scalar(text(f"SELECT EXISTS (SELECT FROM {name} WHERE processed_at IS NULL)"))]  # noqa: S608  our own table names
     for name in done:
         session.execute(text(f"DROP TABLE {name}"))
     return len(done)
+
+
+def empty_old_details(session: Session, now: dt.datetime) -> int:
+    """What the shop keeps no longer than so many days; written down with the other changes."""
+    swept = retention.sweep(session, now)
+    for each in swept:
+        users.audit(session, user_id=None, action="retention.swept", subject=each.kind, detail={"days": str(each.days), "rows": str(each.rows)})
+    return sum(each.rows for each in swept)
 
 
 def find_people_known_twice(session: Session, now: dt.datetime) -> int:
@@ -82,6 +92,11 @@ def decide_splits(session: Session, now: dt.datetime) -> int:
     return experiments.decide(session, now)
 
 
+def gather_words(session: Session, now: dt.datetime) -> int:
+    """What the segment builder offers while one types."""
+    return seen.gather(session, now)
+
+
 _FORGET = """
 WITH gone AS (
     DELETE FROM event_keys WHERE key IN (SELECT key FROM event_keys WHERE seen_at < :before AND NOT forever LIMIT :limit) RETURNING 1
@@ -89,5 +104,5 @@ WITH gone AS (
 """
 CHORES: Sequence[Chore] = (
     make_partitions, settle_leases, seal_consents, forget_event_keys,
-    drop_inbox_days, find_people_known_twice, measure_segments, count_wants, pair_products, decide_splits,
+    drop_inbox_days, find_people_known_twice, empty_old_details, measure_segments, gather_words, count_wants, pair_products, decide_splits,
 )  # fmt: skip

@@ -43,3 +43,13 @@ class Tombstone(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     at: Mapped[Time]
     dropped: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # calls that would have brought it back
+
+
+class Retention(Base):
+    """How long one kind of detail is kept, and how far its sweep has come."""
+
+    __tablename__ = "retention"
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    days: Mapped[int | None]  # empty: as long as we say
+    done_until: Mapped[Time | None]
+    rest_until: Mapped[Time | None]

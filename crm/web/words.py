@@ -235,6 +235,8 @@ GUARDS = {
     "apart": _l("Taken apart by a person: kept apart"),
 }
 ACTIONS = {
+    "retention.changed": _l("How long details are kept changed"),
+    "retention.swept": _l("Old details emptied"),
     "webhook.saved": _l("Webhook endpoint saved"),
     "webhook.key": _l("Signing key looked at"),
     "webhook.rotate": _l("Signing key changed"),

@@ -114,3 +114,14 @@ def test_every_word_about_people_has_been_decided_on() -> None:
     undecided = sorted(str(c) for c in columns_with_words() if "personal" not in c.info and str(c) not in listed)
     assert undecided == [], "say info={'personal': …} on the column, or add it to tests/profiles/not_personal.txt"
     assert unreachable() == []
+
+
+def test_an_admin_says_how_long_details_are_kept(shop: Shop, session: Session, browser_as: Callable[[str], Browser]) -> None:
+    admin = browser_as("admin")
+    assert "empty for ever" in admin.get("/settings/privacy").text
+    admin.post("/settings/privacy/retention", inbox="7", messages="365", runs="", quarantine="")
+    assert dict(session.execute(text("SELECT kind, days FROM retention WHERE days IS NOT NULL")).all()) == {"inbox": 7, "messages": 365}
+    assert session.query(AuditEntry).filter_by(action="retention.changed").one().detail["messages"] == "365"
+    admin.post("/settings/privacy/retention", inbox="", messages="1")
+    assert "bounds" in admin.get("/settings/privacy").text
+    assert browser_as("marketer").post("/settings/privacy/retention", inbox="7").status_code == 403

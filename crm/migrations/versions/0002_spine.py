@@ -14,6 +14,10 @@ CREATE TABLE large_joins (
 );
 CREATE INDEX ix_large_joins_other_id ON large_joins (other_id);
 CREATE INDEX ix_large_joins_asked_at ON large_joins (asked_at);
+CREATE TABLE retention (
+  kind text NOT NULL, days integer, done_until timestamptz, rest_until timestamptz, CONSTRAINT pk_retention PRIMARY KEY (kind)
+);
+CREATE INDEX ix_runs_ended ON runs (ended_at) WHERE ended_at IS NOT NULL;
 ALTER TABLE journey_arms ADD COLUMN drawn jsonb NOT NULL DEFAULT '{}';
 UPDATE journey_arms SET drawn = jsonb_build_object(profile_id, jsonb_build_array(arm, share, at));
 """

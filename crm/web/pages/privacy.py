@@ -14,9 +14,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from crm.core import clock
 from crm.core.clock import parse_time
 from crm.core.crypto import Keys
-from crm.core.errors import NotFoundError
+from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import LANGUAGES, _l, direction
 from crm.core.json import dumps
+from crm.messages import retention
 from crm.profiles import erasure, privacy
 from crm.profiles.privacy_models import ASKED, Erasure, Tombstone
 from crm.web import auth, rights, users
@@ -95,8 +96,9 @@ def index() -> str:
     buried, dropped = db().execute(select(func.count(), func.coalesce(func.sum(Tombstone.dropped), 0)).select_from(Tombstone)).one()
     jobs = erasure.progress(db())
     return render_template(
-        "privacy.html", jobs=jobs, states=STATES, buried=buried, dropped=dropped, fields=rights.FIELDS, roles=rights.LIMITED, shut=rights.all_hidden(db())
-    )
+        "privacy.html", jobs=jobs, states=STATES, buried=buried, dropped=dropped, fields=rights.FIELDS, roles=rights.LIMITED, shut=rights.all_hidden(db()),
+        kinds=retention.KINDS, ages=retention.ages(db()),
+    )  # fmt: skip
 
 
 @bp.post("/settings/privacy/requests/<int:erasure_id>")
@@ -126,6 +128,23 @@ def fields() -> AnyResponse:
     users.audit(db(), user_id=auth.me().user_id, action="fields.changed", subject="", detail={role: said for role, said in detail.items() if said})
     db().commit()
     flash(_("Saved. It counts from the next page on."), "ok")
+    return redirect("/settings/privacy")
+
+
+@bp.post("/settings/privacy/retention")
+@requires("admin")
+def keep() -> AnyResponse:
+    """How long details are kept."""
+    said = {kind: request.form.get(kind, "").strip() for kind in retention.KINDS}
+    wanted = {kind: int(days) if days.isascii() and days.isdigit() and len(days) < 6 else None if not days else -1 for kind, days in said.items()}
+    try:
+        retention.keep(db(), wanted)
+    except InvalidError as error:
+        flash(_(str(error)), "bad")
+        return redirect("/settings/privacy")
+    users.audit(db(), user_id=auth.me().user_id, action="retention.changed", subject="", detail=retention.as_detail(wanted))
+    db().commit()
+    flash(_("Saved. What is older goes within a day."), "ok")
     return redirect("/settings/privacy")
 
 
