@@ -59,7 +59,7 @@ def create(session: Session, new: Sequence[NewTask], now: dt.datetime) -> list[u
 
 def done(session: Session, task_id: uuid.UUID, *, by: int | None, now: dt.datetime, outcome: str = "done") -> Task:
     """It is done; says so in the log, so that journeys go on. The caller holds the person's lock. Doing it twice changes nothing."""
-    task = _find(session, task_id)
+    task = find(session, task_id)
     if task.done_at is None:
         task.done_at, task.done_by, task.outcome, task.check_at = now, by, outcome[:100], None
         said = {"task_id": str(task.id), "kind": task.kind, "title": task.title, "outcome": task.outcome, "by": by, **task.about}
@@ -72,7 +72,7 @@ def done(session: Session, task_id: uuid.UUID, *, by: int | None, now: dt.dateti
 
 def undo(session: Session, task_id: uuid.UUID, *, now: dt.datetime) -> Task:
     """It was not done after all; what its end started meanwhile stays as it happened."""
-    task = _find(session, task_id)
+    task = find(session, task_id)
     if task.done_at is not None:
         task.done_at = task.done_by = task.outcome = None
         task.check_at = max(now, task.due_at) if task.late_after is not None else None
@@ -83,7 +83,7 @@ def undo(session: Session, task_id: uuid.UUID, *, now: dt.datetime) -> Task:
 
 def move(session: Session, task_id: uuid.UUID, *, due_at: dt.datetime, owner_id: int | None, now: dt.datetime) -> Task:
     """Another time or another owner; it counts as not yet late again."""
-    task = _find(session, task_id)
+    task = find(session, task_id)
     watched = task.done_at is None and task.late_after is not None
     task.due_at, task.owner_id, task.level, task.check_at = due_at, owner_id, 0, due_at if watched else None
     session.flush()
@@ -102,7 +102,8 @@ def open_of(session: Session, profile_id: uuid.UUID) -> list[Task]:
     return list(session.scalars(select(Task).where(Task.profile_id == profile_id, Task.done_at.is_(None)).order_by(Task.due_at, Task.id).limit(50)))
 
 
-def _find(session: Session, task_id: uuid.UUID) -> Task:
+def find(session: Session, task_id: uuid.UUID) -> Task:
+    """A task, locked; NotFoundError where there is none."""
     task = session.get(Task, task_id, with_for_update=True)
     if task is None:
         raise NotFoundError(_l("There is no such task."))

@@ -88,6 +88,18 @@ ITEMS = (
         under=(Item("products", _l("Products"), "package", "/products"),),
     ),
     Item(
+        "sales",
+        _l("Sales"),
+        "phone",
+        "/leads",
+        under=(
+            Item("leads", _l("Leads"), "phone", "/leads"),
+            Item("deals", _l("Deals"), "credit-card", "/deals"),
+            Item("tasks", _l("Tasks"), "list-check", "/tasks"),
+            Item("sources", _l("Sources of leads"), "chart-bar", "/leads/sources"),
+        ),
+    ),
+    Item(
         "settings",
         _l("Settings"),
         "settings",
@@ -100,6 +112,7 @@ ITEMS = (
             Item("webhooks", _l("Webhooks"), "plug-connected", "/settings/webhooks", MAKERS),
             Item("privacy", _l("Privacy"), "shield-x", "/settings/privacy", ("admin",)),
             Item("identity", _l("Identity"), "git-merge", "/settings/identity", MAKERS),
+            Item("sales", _l("Sales"), "phone", "/settings/sales", ("admin",)),
             Item("users", _l("Users"), "user-cog", "/settings/users", ("admin",)),
             Item("tokens", _l("API tokens"), "key", "/settings/tokens", ("admin",)),
             Item("audit", _l("Changes"), "history", "/settings/changes", ("admin",)),

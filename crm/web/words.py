@@ -273,6 +273,9 @@ ACTIONS = {
     "erasure.refused": _l("Request to be erased refused"),
     "fields.changed": _l("Fields per role changed"),
     "account.changed": _l("Account changed"),
+    "sales.settings": _l("Settings of sales changed"),
+    "sales.seller": _l("Who takes leads changed"),
+    "sales.stages": _l("Stages of deals changed"),
     "trait.created": _l("Computed trait added"),
     "trait.removed": _l("Computed trait removed"),
 }

@@ -1,0 +1,110 @@
+"""The board: open deals by stage, the largest first, with sums; and where leads came from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from crm.sales import deals
+from crm.sales.deal_models import Pipeline, Stage
+
+SHOWN = 50  # deals of one stage
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One deal on the board. `late` where it has stayed longer than its stage allows."""
+
+    id: uuid.UUID
+    title: str
+    amount: Decimal
+    currency: str
+    person: str
+    company: str | None
+    owner_id: int | None
+    closes_on: dt.date | None
+    stage_at: dt.datetime
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One stage with its first deals; `sums` per currency of all of them."""
+
+    stage: Stage
+    cards: Sequence[Card]
+    count: int
+    sums: Sequence[tuple[str, Decimal]]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """Leads of one source and campaign since a day: how many, how far they came, what one cost, how many were answered in time."""
+
+    source: str
+    campaign: str
+    leads: int
+    qualified: int
+    won: int
+    cost: Decimal | None
+    currency: str | None
+    per_lead: Decimal | None
+    in_time: float | None
+    handed_over: int
+
+
+def pipelines(session: Session) -> list[Pipeline]:
+    """The pipelines there are."""
+    return list(session.scalars(select(Pipeline).order_by(Pipeline.id)))
+
+
+def board(session: Session, pipeline: str, *, owner: int | None, now: dt.datetime) -> list[Column]:
+    """Every stage of a pipeline with its open deals, of one owner where one is named."""
+    columns = []
+    there = deals.stages(session, pipeline)
+    values = {"stages": [one.id for one in there], "owner": owner, "now": now, "shown": SHOWN}
+    cards: dict[int, list[Card]] = {}
+    for row in session.execute(text(_CARDS), values):
+        cards.setdefault(row[0], []).append(Card(*row[1:]))
+    sums: dict[int, list[tuple[str, Decimal]]] = {}
+    counts: dict[int, int] = {}
+    for row in session.execute(text(_SUMS), values):
+        sums.setdefault(row.stage_id, []).append((row.currency, row.sum))
+        counts[row.stage_id] = counts.get(row.stage_id, 0) + row.n
+    for one in there:
+        columns.append(Column(one, cards.get(one.id, []), counts.get(one.id, 0), sums.get(one.id, [])))
+    return columns
+
+
+def sources(session: Session, *, since: dt.datetime) -> list[SourceRow]:
+    """Where leads since then came from; the hundred largest."""
+    return [SourceRow(*row) for row in session.execute(text(_SOURCES), {"since": since})]
+
+
+_CARDS = """
+SELECT s.id, d.* FROM unnest(CAST(:stages AS integer[])) AS s(id) CROSS JOIN LATERAL (
+    SELECT d.id, d.title, d.amount, d.currency, p.name AS person, a.name AS company, d.owner_id, d.closes_on, d.stage_at,
+           d.stage_at < CAST(:now AS timestamptz) - make_interval(days => g.days) AS late
+    FROM deals d JOIN stages g ON g.id = d.stage_id JOIN profiles p ON p.id = d.profile_id LEFT JOIN accounts a ON a.id = d.account_id
+    WHERE d.stage_id = s.id AND d.status = 'open' AND (CAST(:owner AS integer) IS NULL OR d.owner_id = :owner)
+    ORDER BY d.amount DESC, d.id LIMIT :shown
+) d
+"""
+_SUMS = """
+SELECT stage_id, currency, count(*) AS n, sum(amount) AS sum FROM deals
+WHERE stage_id = ANY(CAST(:stages AS integer[])) AND status = 'open' AND (CAST(:owner AS integer) IS NULL OR owner_id = :owner)
+GROUP BY 1, 2 ORDER BY 1, 4 DESC
+"""
+_SOURCES = """
+SELECT source, campaign, count(*), count(*) FILTER (WHERE status IN ('qualified', 'won')), count(*) FILTER (WHERE status = 'won'),
+       sum(cost), currency, sum(cost) / nullif(count(*), 0),
+       CAST(count(*) FILTER (WHERE answered_at <= answer_by) AS float) / nullif(count(*) FILTER (WHERE answer_by IS NOT NULL), 0),
+       count(*) FILTER (WHERE mql_at IS NOT NULL)
+FROM leads WHERE created_at >= :since GROUP BY source, campaign, currency ORDER BY 3 DESC, 1, 2 LIMIT 100
+"""

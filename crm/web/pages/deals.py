@@ -1,0 +1,225 @@
+"""Deals: the board, one deal, what they will bring and how wrong that was before."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from crm.commerce import money
+from crm.core import clock
+from crm.core.errors import InvalidError, NotFoundError
+from crm.profiles import people
+from crm.profiles.models import Profile
+from crm.sales import board, deals, forecast
+from crm.sales import settings as rules
+from crm.sales.deal_models import Deal, Pipeline
+from crm.sales.deals import By, NewDeal
+from crm.web import sales_words as words
+from crm.web.auth import me, requires
+from crm.web.db import db, settings
+from crm.web.pages.leads import SELLERS, sellers_
+
+bp = Blueprint("deals", __name__, url_prefix="/deals")
+LATELY = dt.timedelta(days=180)
+_CURRENCY = re.compile("[A-Z]{3}")
+
+
+@bp.get("")
+@requires()
+def index() -> str:
+    """The board of one pipeline."""
+    pipeline, mine = _pipeline(), request.args.get("who") == "mine"
+    columns = board.board(db(), pipeline.slug, owner=me().user_id if mine else None, now=clock.now())
+    coming = forecast.coming(db(), pipeline.id)
+    before = forecast.past(db(), pipeline.id, zone=settings().timezone, now=clock.now())
+    return render_template("deals.html", columns=columns, coming=coming, error=forecast.mean_error(before), months=len(before), mine=mine, **_common(pipeline))
+
+
+@bp.get("/report")
+@requires()
+def report() -> str:
+    """The forecast beside what came, the stage log, sources, why deals were lost."""
+    pipeline, now = _pipeline(), clock.now()
+    since = now - LATELY
+    before = forecast.past(db(), pipeline.id, zone=settings().timezone, now=now)
+    return render_template(
+        "deals-report.html",
+        coming=forecast.coming(db(), pipeline.id),
+        past=before,
+        error=forecast.mean_error(before),
+        stages=forecast.stage_log(db(), pipeline.id, since=since),
+        closed=forecast.closed(db(), pipeline.id, since=since),
+        by_source=forecast.by_source(db(), pipeline.id, since=since),
+        reasons=forecast.lost_reasons(db(), pipeline.id, since=since),
+        since=since,
+        **_common(pipeline),
+    )
+
+
+@bp.get("/new")
+@requires(*SELLERS)
+def new() -> str:
+    """An empty deal with a person."""
+    person = db().get(Profile, _uuid(request.args.get("person", "")))
+    if person is None:
+        raise NotFoundError(_("There is no such profile. It may have been erased."))
+    return render_template("deal.html", deal=None, person=person, moves=[], currency=settings().currency, **_common(_pipeline()))
+
+
+@bp.post("/new")
+@requires(*SELLERS)
+def create() -> Response:
+    """Open it."""
+    form, now = request.form, clock.now()
+    person = _uuid(form.get("person", ""))
+    if not people.lock(db(), [person]):
+        raise NotFoundError(_("There is no such profile. It may have been erased."))
+    items = _items()
+    made = NewDeal(
+        person,
+        form.get("title", ""),
+        _currency(),
+        _amount(items),
+        items,
+        form.get("pipeline", ""),
+        form.get("stage", ""),
+        owner_id=_owner(),
+        closes_on=_day(),
+    )
+    deal = deals.open_deal(db(), made, by=By(me().user_id), now=now)
+    db().commit()
+    flash(_("Opened."), "ok")
+    return redirect(f"/deals/{deal.id}" if deal else "/deals")
+
+
+@bp.get("/<uuid:deal_id>")
+@requires()
+def show(deal_id: uuid.UUID) -> str:
+    """One deal."""
+    deal = db().get(Deal, deal_id)
+    if deal is None:
+        raise NotFoundError(_("There is no such deal."))
+    pipeline = db().get_one(Pipeline, deal.pipeline_id)
+    person = db().get(Profile, deal.profile_id)
+    return render_template("deal.html", deal=deal, person=person, moves=deals.moves(db(), deal_id), currency=deal.currency, **_common(pipeline))
+
+
+@bp.post("/<uuid:deal_id>")
+@requires(*SELLERS)
+def change(deal_id: uuid.UUID) -> Response:
+    """Other words, products or sums."""
+    _lock(deal_id)
+    items = _items()
+    deals.change(
+        db(),
+        deal_id,
+        title=request.form.get("title", ""),
+        amount=_amount(items) or deals.total(items),
+        currency=_currency(),
+        items=items,
+        owner_id=_owner(),
+        closes_on=_day(),
+        by=By(me().user_id),
+        now=clock.now(),
+    )
+    db().commit()
+    flash(_("Saved."), "ok")
+    return redirect(f"/deals/{deal_id}")
+
+
+@bp.post("/<uuid:deal_id>/stage")
+@requires(*SELLERS)
+def move(deal_id: uuid.UUID) -> Response:
+    """Another stage, or its end."""
+    _lock(deal_id)
+    to, by, now = request.form.get("stage", ""), By(me().user_id), clock.now()
+    if to in {"won", "lost"}:
+        deals.close(db(), deal_id, won=to == "won", by=by, now=now, reason=request.form.get("reason", ""))
+    else:
+        deals.move(db(), deal_id, to=to.removeprefix("stage:"), by=by, now=now)
+    db().commit()
+    flash(_("Moved."), "ok")
+    back = request.form.get("back", "")
+    return redirect(back if back == f"/deals/{deal_id}" else f"/deals?{request.query_string.decode()}")
+
+
+def _common(pipeline: Pipeline) -> dict[str, Any]:
+    return {
+        "pipeline": pipeline,
+        "pipelines": board.pipelines(db()),
+        "stages_": deals.stages(db(), pipeline.slug),
+        "sellers": sellers_(),
+        "may": me().may(*SELLERS),
+        "reasons_": rules.read(db()).lost_reasons,
+        "now": clock.now(),
+        "words": words,
+        "query": request.query_string.decode(),
+    }
+
+
+def _pipeline() -> Pipeline:
+    there = board.pipelines(db())
+    return next((one for one in there if one.slug == request.args.get("pipeline")), there[0])
+
+
+def _lock(deal_id: uuid.UUID) -> None:
+    deal = db().get(Deal, deal_id)
+    if deal is None:
+        raise NotFoundError(_("There is no such deal."))
+    people.lock(db(), [deal.profile_id])
+
+
+def _items() -> list[dict[str, Any]]:
+    form = request.form
+    rows = zip(form.getlist("item"), form.getlist("quantity"), form.getlist("price"), strict=False)
+    found = []
+    for name, quantity, price in rows:
+        if name.strip():
+            found.append({"name": name.strip()[:200], "quantity": str(_number(quantity or "1")), "price": str(_number(price or "0"))})
+    return found[:50]
+
+
+def _number(said: str) -> Decimal:
+    found = money.amount(said.replace(",", ""))
+    if found is None or found < 0:
+        raise InvalidError(_("“%(said)s” is no number of this kind.", said=said[:50]))
+    return found
+
+
+def _amount(items: list[dict[str, Any]]) -> Decimal | None:
+    said = request.form.get("amount", "").strip()
+    return _number(said) if said and not items else None
+
+
+def _currency() -> str:
+    said = request.form.get("currency", "").strip().upper()
+    if not _CURRENCY.fullmatch(said):
+        raise InvalidError(_("Write the currency as three letters, for example ILS."))
+    return said
+
+
+def _owner() -> int | None:
+    said = request.form.get("owner", "")
+    return int(said) if said.isdigit() else None
+
+
+def _day() -> dt.date | None:
+    said = request.form.get("closes_on", "")
+    try:
+        return dt.date.fromisoformat(said) if said else None
+    except ValueError as error:
+        raise InvalidError(_("This is no day; write it as 2026-05-14.")) from error
+
+
+def _uuid(said: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(said)
+    except ValueError as error:
+        raise NotFoundError(_("There is no such profile. It may have been erased.")) from error

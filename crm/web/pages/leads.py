@@ -1,0 +1,276 @@
+"""Leads: one screen to work down, best first, with everything about the next one on it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, flash, redirect, render_template, request
+from flask_babel import gettext as _
+from sqlalchemy import select
+from werkzeug.wrappers import Response as AnyResponse
+
+from crm.analytics.profile_view import ProfileView
+from crm.analytics.profile_view import profile as profile_view
+from crm.commerce import computed
+from crm.consent.models import Topic
+from crm.core import clock
+from crm.core.crypto import Keys
+from crm.core.errors import NotFoundError
+from crm.messages.log import message
+from crm.messages.models import Template
+from crm.profiles import accounts
+from crm.profiles.timeline import timeline
+from crm.sales import acts, buying, deals, queue, rank, tasks
+from crm.sales import settings as rules
+from crm.sales.acts import Next
+from crm.sales.models import OPEN, STATUSES, Lead, Seller
+from crm.sales.queue import Filters
+from crm.scores.score_models import Score, ScorePast
+from crm.web import sales_words as words
+from crm.web import users
+from crm.web.auth import me, requires
+from crm.web.db import db, settings
+from crm.web.pages.home import midnight
+
+bp = Blueprint("leads", __name__, url_prefix="/leads")
+SELLERS = ("admin", "sales")
+PAGE = 30
+EVENTS = 12
+_WEEK = dt.timedelta(days=7)
+ARGUMENTS = ("view", "status", "source", "band", "sort")
+
+
+@bp.get("")
+@requires()
+def index() -> str:
+    """The queue, with its first lead open."""
+    return _page(None)
+
+
+@bp.get("/<uuid:profile_id>")
+@requires()
+def show(profile_id: uuid.UUID) -> str | AnyResponse:
+    """One lead beside the queue; alone where the page only asks for the lead."""
+    if request.headers.get("HX-Target") == "lead" and "HX-History-Restore-Request" not in request.headers:
+        return render_template("lead.html", **_lead(profile_id))
+    return _page(profile_id)
+
+
+@bp.get("/more")
+@requires()
+def more() -> str:
+    """The next rows of the list."""
+    found = _list()
+    return render_template("lead-rows.html", **found)
+
+
+@bp.post("/<uuid:profile_id>/call")
+@requires(*SELLERS)
+def call(profile_id: uuid.UUID) -> AnyResponse:
+    """A call was made."""
+    form = request.form
+    acts.log_call(
+        db(), profile_id, outcome=form.get("outcome", ""), note=form.get("note", ""), then=_next(form.get("then", "call")), by=me().user_id, now=clock.now()
+    )
+    return _done(profile_id, _("The call is in the timeline."))
+
+
+@bp.post("/<uuid:profile_id>/mail")
+@requires(*SELLERS)
+def mail(profile_id: uuid.UUID) -> AnyResponse:
+    """A mail from a template, as far as the gate lets it."""
+    made = acts.write(db(), profile_id, template=request.form.get("template", ""), by=me().user_id, now=clock.now())
+    return _done(profile_id, _("Asked for. What the gate says stands beside the lead."), message_id=made)
+
+
+@bp.get("/mail/<uuid:message_id>")
+@requires()
+def fate(message_id: uuid.UUID) -> str:
+    """What became of a mail sent from here: asked again until it is settled."""
+    return render_template("lead-mail.html", x=message(db(), message_id), message_id=message_id)
+
+
+@bp.post("/<uuid:profile_id>/next")
+@requires(*SELLERS)
+def plan(profile_id: uuid.UUID) -> AnyResponse:
+    """The next action."""
+    if (then := _next(request.form.get("kind", "call"))) is None:
+        return _done(profile_id, _("Choose when, so that it is not forgotten."), kind="bad")
+    acts.plan(db(), profile_id, then=then, by=me().user_id, now=clock.now())
+    return _done(profile_id, _("Planned."))
+
+
+@bp.post("/<uuid:profile_id>/later")
+@requires(*SELLERS)
+def later(profile_id: uuid.UUID) -> AnyResponse:
+    """Not now."""
+    then = _next("call")
+    if then is None:
+        return _done(profile_id, _("Choose when, so that it is not forgotten."), kind="bad")
+    acts.later(db(), profile_id, until=then.due_at, by=me().user_id, now=clock.now())
+    return _done(profile_id, _("Put off."))
+
+
+@bp.post("/<uuid:profile_id>/status")
+@requires(*SELLERS)
+def status(profile_id: uuid.UUID) -> AnyResponse:
+    """How it stands."""
+    acts.set_status(db(), profile_id, request.form.get("status", ""), by=me().user_id, now=clock.now())
+    return _done(profile_id, _("Saved."))
+
+
+@bp.post("/<uuid:profile_id>/owner")
+@requires(*SELLERS)
+def owner(profile_id: uuid.UUID) -> AnyResponse:
+    """Whose it is."""
+    said = request.form.get("owner", "")
+    acts.hand_to(db(), profile_id, int(said) if said.isdigit() else None, by=me().user_id, now=clock.now())
+    return _done(profile_id, _("Saved."))
+
+
+@bp.post("/filters")
+@requires()
+def keep_filter() -> AnyResponse:
+    """Keep this view of the list, or forget one."""
+    form = request.form
+    if form.get("forget", "").isdigit():
+        queue.forget(db(), me().user_id, int(form["forget"]))
+    else:
+        queue.save(db(), me().user_id, "leads", name=form.get("name", ""), query=_query())
+    db().commit()
+    return redirect(f"/leads?{_query()}")
+
+
+@bp.get("/buying/<uuid:account_id>")
+@requires()
+def company(account_id: uuid.UUID) -> str:
+    """A company's buying group, for its page."""
+    found = buying.group(db(), account_id, now=clock.now(), score=rules.read(db()).score)
+    if found is None:
+        raise NotFoundError(_("There is no such account."))
+    return render_template("buying.html", group=found, words=words, sellers=sellers_(), may=me().may(*SELLERS))
+
+
+@bp.post("/buying/<uuid:account_id>")
+@requires(*SELLERS)
+def company_owners(account_id: uuid.UUID) -> AnyResponse:
+    """Who looks after the company, the first one first."""
+    buying.set_owners(db(), account_id, [int(one) for one in request.form.getlist("owners") if one.isdigit()])
+    users.audit(db(), user_id=me().user_id, action="account.changed", subject=str(account_id))
+    db().commit()
+    return redirect(f"/accounts/{account_id}")
+
+
+def _page(profile_id: uuid.UUID | None) -> str:
+    found = _list()
+    first = found["page"].rows[0].profile_id if found["page"].rows else None
+    chosen = profile_id or first
+    shown = _lead(chosen) if chosen else {"profile": None}
+    today = queue.day(db(), me().user_id, since=midnight(clock.now()))
+    return render_template(
+        "leads.html", opened=profile_id is not None, today=today, filters=queue.saved(db(), me().user_id, "leads"), sources=queue.sources(db()), **found | shown
+    )
+
+
+def _list() -> dict[str, Any]:
+    asked, sales = _asked(), rules.read(db())
+    page = queue.page(db(), asked, after=request.args.get("after"), limit=PAGE, score=sales.score)
+    return {
+        "page": page,
+        "asked": asked,
+        "query": _query(),
+        "words": words,
+        "open_statuses": OPEN,
+        "now": clock.now(),
+        "currency": sales.currency or settings().currency,
+        "sellers": sellers_(),
+    }
+
+
+def _asked() -> Filters:
+    values = request.values
+    view = values.get("view", "")
+    asked = Filters(
+        view="all" if view == "all" else "nobody" if view == "nobody" else "mine",
+        owner=me().user_id,
+        status=values.get("status", "") if values.get("status") in OPEN else "",
+        source=values.get("source", "")[:200],
+        band=values.get("band", "") if values.get("band") in words.BANDS else "",
+        sort="due" if values.get("sort") == "due" else "best",
+    )
+    return replace(asked, view="mine") if asked.view not in {"mine", "all", "nobody"} else asked
+
+
+def _query() -> str:
+    asked = _asked()
+    default = Filters()
+    return urlencode({name: value for name in ARGUMENTS if (value := getattr(asked, name)) != getattr(default, name)})
+
+
+def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
+    now, config = clock.now(), settings()
+    person = profile_view(db(), profile_id, keys=Keys(config.secret_key), now=now)
+    if person is None:
+        raise NotFoundError(_("There is no such profile. It may have been erased."))
+    sales = rules.read(db())
+    lead = db().get(Lead, person.id)
+    counted = {one.name: one.value for one in computed.of(db(), person.id)}
+    return {
+        "profile": person,
+        "person": person,
+        "lead": lead,
+        "rank": rank.one(db(), person.id, now=now),
+        "score": db().get(Score, (person.id, sales.score)),
+        "before": _before(person, sales.score, now),
+        "best_hour": counted.get("preferred_hour"),
+        "events": timeline(db(), person.id, limit=EVENTS, now=now),
+        "companies": accounts.of_profile(db(), person.id),
+        "groups": buying.of_profile(db(), person.id, now=now, score=sales.score),
+        "deals": deals.of_profile(db(), person.id),
+        "tasks": tasks.open_of(db(), person.id),
+        "task_kinds": tasks.KINDS,
+        "outcomes": acts.OUTCOMES,
+        "templates": db().scalars(select(Template.name).where(Template.channel == "email").order_by(Template.name)).all(),
+        "topics": {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))},
+        "sellers": sellers_(),
+        "words": words,
+        "statuses": STATUSES,
+        "now": now,
+        "currency": sales.currency or config.currency,
+        "may": me().may(*SELLERS),
+        "query": _query(),
+        "score_kind": sales.score,
+        "message_id": None,
+    }
+
+
+def _before(person: ProfileView, kind: str, now: dt.datetime) -> float | None:
+    """The chance a week ago."""
+    past = select(ScorePast.probability).where(ScorePast.profile_id == person.id, ScorePast.kind == kind, ScorePast.at <= now - _WEEK)
+    return db().scalar(past.order_by(ScorePast.at.desc()).limit(1))
+
+
+def sellers_() -> dict[int, str]:
+    """Those who take leads, by user."""
+    return {row.user_id: row.name for row in db().execute(select(Seller.user_id, Seller.name).where(Seller.active).order_by(Seller.name))}
+
+
+def _next(kind: str) -> Next | None:
+    form = request.form
+    due = words.moment(form.get("when", ""), form.get("at", ""), hours=rules.read(db()).hours(settings().timezone), now=clock.now())
+    return Next(kind, due, form.get("title", "")[:200], form.get("task_note", "")[:2000]) if due else None
+
+
+def _done(profile_id: uuid.UUID, said: str, *, kind: str = "ok", message_id: uuid.UUID | None = None) -> AnyResponse:
+    """The lead as it stands now, in its place, with what was done as a toast; a whole page where no script asked."""
+    db().commit()
+    if request.headers.get("HX-Target") != "lead":
+        flash(said, kind)
+        return redirect(f"/leads/{profile_id}?{_query()}")
+    shown = {**_lead(profile_id), "message_id": message_id}
+    page = render_template("lead.html", **shown) + render_template("lead-toast.html", sentence=said, kind=kind)
+    return Response(page, headers={"HX-Trigger": "lead-done"} if kind == "ok" else {})

@@ -1,0 +1,81 @@
+"""What rows of sales say, in words; and times as a form of sales gives them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+from flask_babel import gettext
+
+from crm.core.errors import InvalidError
+from crm.core.i18n import _l
+from crm.sales import deals, tasks, work
+from crm.sales.hours import Hours
+from crm.sales.settings import SalesSettings
+
+STATUSES = {
+    "new": (_l("New"), "acc"),
+    "working": (_l("Being worked on"), ""),
+    "qualified": (_l("Qualified"), "ok"),
+    "won": (_l("Won"), "ok"),
+    "lost": (_l("Lost"), ""),
+}
+BANDS = {"hot": (_l("Hot"), "bad"), "warm": (_l("Warm"), "warn"), "cool": (_l("Cool"), ""), "cold": (_l("Cold"), "")}
+STEPS = {
+    "overdue": _l("the answer is overdue"),
+    "soon": _l("the answer is due soon"),
+    "answer": _l("the answer is not due yet"),
+    "due": _l("the next action is due"),
+    "later": _l("the next action is later"),
+    "none": _l("nothing is planned"),
+}
+WORTHS = {
+    "deals": _l("open deals, each by its stage's chance"),
+    "score": _l("the score's chance × what such people usually spend"),
+    "chance": _l("the score's chance × a usual sale"),
+    "unknown": _l("no score yet: a twentieth of a usual sale"),
+}
+OWNERS = {
+    "hand": _l("by hand"),
+    "account_owner": _l("looks after their company"),
+    "territory": _l("by territory"),
+    "language": _l("by language"),
+    "capacity": _l("has most room"),
+    "round_robin": _l("in turn"),
+    "journey": _l("by a journey"),
+}
+WHEN = {
+    "1h": _l("in an hour"),
+    "3h": _l("in three hours"),
+    "tomorrow": _l("tomorrow morning"),
+    "3d": _l("in three days"),
+    "1w": _l("in a week"),
+    "1m": _l("in a month"),
+}
+ROLES = {"buyer": _l("Buyer"), "approver": _l("Approver"), "payer": _l("Payer")}
+SILENT = {"buyer": _l("No buyer engaged"), "approver": _l("No approver engaged"), "payer": _l("No payer engaged")}
+_SHIPPED = {*deals.STAGE_WORDS, *deals.GOAL_WORDS, *tasks.KINDS.values(), work.FIRST, *SalesSettings().lost_reasons}
+DEAL_STATES = {"open": _l("Open"), "won": _l("Won"), "lost": _l("Lost")}
+
+
+def own(said: str) -> str:
+    """A name of a stage, task or reason in the page's language where it came with Kesher; one that somebody wrote stays as it is."""
+    return str(gettext(said)) if said in _SHIPPED else said
+
+
+def moment(choice: str, exact: str, *, hours: Hours, now: dt.datetime) -> dt.datetime | None:
+    """A time chosen in a form: one of `WHEN`, within working time, or an exact one on the installation's clock; None where none was chosen."""
+    zone = ZoneInfo(hours.zone)
+    if exact:
+        try:
+            return dt.datetime.fromisoformat(exact).replace(tzinfo=zone).astimezone(dt.UTC)
+        except ValueError as error:
+            raise InvalidError(_l("This is not a time; write it as 2026-05-14T10:00.")) from error
+    plain = {"1h": dt.timedelta(hours=1), "3h": dt.timedelta(hours=3)}
+    if choice in plain:
+        return now + plain[choice]
+    days = {"tomorrow": 1, "3d": 3, "1w": 7, "1m": 30}.get(choice)
+    if days is None:
+        return None
+    morning = dt.datetime.combine(now.astimezone(zone).date() + dt.timedelta(days=days), dt.time(), zone) + dt.timedelta(minutes=hours.starts)
+    return hours.next_start(morning.astimezone(dt.UTC)) or morning.astimezone(dt.UTC)

@@ -1,0 +1,223 @@
+"""The sales pages: everybody may look, those who sell act, and everything works without a script."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from crm.core import clock
+from crm.core.crypto import Keys
+from crm.messages.models import Message
+from crm.sales import deals, rank, settings
+from crm.sales.deal_models import Deal
+from crm.sales.models import Alert, Lead, SavedFilter, Seller, Task
+from tests.web.shop import open_shop
+
+PAGES = (
+    "/leads",
+    "/leads?view=all",
+    "/leads?view=nobody&sort=due",
+    "/tasks",
+    "/tasks?view=all",
+    "/tasks?view=role",
+    "/deals",
+    "/deals/report",
+    "/leads/sources",
+    "/alerts",
+)
+
+
+@pytest.fixture
+def shop(session, people):
+    now = clock.now()
+    made = open_shop(session, now)
+    yossi = people["sales"]
+    session.execute(insert(Seller).values(user_id=yossi.id, name=yossi.name, email=yossi.email))
+    values = {"status_at": now, "created_at": now, "owner_id": yossi.id, "source": "fair", "answer_by": now + dt.timedelta(minutes=18)}
+    session.execute(insert(Lead).values(profile_id=made.dana, **values))
+    rank.refresh(session, profile_ids=[made.dana], now=now)
+    session.commit()
+    return made
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_pages_show_in_both_languages(shop, browser_as, path, language):
+    answer = browser_as("sales").get(path, language)
+    assert answer.status_code == 200
+    assert len(answer.data) < 100_000
+
+
+def test_empty_pages_say_what_to_do_first(browser_as):
+    browser = browser_as("sales")
+    assert "Lead Created" in browser.get("/leads").text
+    assert "No deal yet" in browser.get("/deals").text
+    assert "Nothing to do" in browser.get("/tasks").text
+
+
+def test_the_queue_opens_on_the_best_lead_with_everything_about_it(shop, browser_as):
+    page = browser_as("sales").get("/leads").text
+    for words in ("דנה אברהמי", "Answer due", "from", "Place in the queue", "What happened", "Open cart", "tel:+972505550142"):
+        assert words in page
+
+
+def test_a_lead_alone_is_answered_to_a_script(shop, browser_as):
+    page = browser_as("sales").get(f"/leads/{shop.dana}", HTTP_HX_TARGET="x", **{"HX-Target": "lead"}).text
+    assert "<html" not in page
+    assert "דנה אברהמי" in page
+
+
+def test_a_viewer_looks_and_does_not_touch(shop, browser_as):
+    browser = browser_as("viewer")
+    assert "Log call" not in browser.get(f"/leads/{shop.dana}").text
+    assert browser.post(f"/leads/{shop.dana}/call", outcome="reached").status_code == 403
+    assert browser.get("/settings/sales").status_code == 403
+
+
+def test_a_call_is_logged_and_the_next_action_planned(shop, browser_as, session):
+    browser = browser_as("sales")
+    answer = browser.post(f"/leads/{shop.dana}/call?view=all", outcome="reached", note="wants 60", when="tomorrow", then="mail")
+    assert answer.location == f"/leads/{shop.dana}?view=all"
+    task = session.scalars(select(Task)).one()
+    assert (task.kind, task.profile_id) == ("mail", shop.dana)
+    assert session.get(Lead, shop.dana, populate_existing=True).status == "working"
+    assert "1 of 40 today" in re.sub(r"<[^>]+>", "", browser.get("/leads").text)
+
+
+def test_without_a_time_nothing_is_planned_and_it_says_so(shop, browser_as, session):
+    browser = browser_as("sales")
+    browser.post(f"/leads/{shop.dana}/next", kind="call")
+    assert "Choose when" in browser.get("/leads").text
+    assert session.scalars(select(Task)).all() == []
+
+
+def test_later_puts_the_lead_off(shop, browser_as, session):
+    browser_as("sales").post(f"/leads/{shop.dana}/later", at="2031-01-01T09:00")
+    lead = session.get(Lead, shop.dana, populate_existing=True)
+    assert lead.next_at is not None and lead.next_at.year == 2031  # noqa: PT018
+
+
+def test_a_mail_is_asked_for_and_the_gates_word_shown(shop, browser_as, session):
+    browser_as("sales").post(f"/leads/{shop.dana}/mail", template="abandoned_cart")
+    made = session.scalars(select(Message).where(Message.profile_id == shop.dana, Message.node.is_(None))).all()
+    asked = [one for one in made if one.journey is None]
+    assert [one.status for one in asked] == ["queued"]
+    session.execute(text("UPDATE messages SET status = 'dropped', reason = 'no_consent' WHERE id = :id"), {"id": asked[0].id})
+    session.commit()
+    assert "never agreed" in browser_as("sales").get(f"/leads/mail/{asked[0].id}").text
+
+
+def test_a_view_of_the_list_is_kept_and_forgotten(shop, browser_as, session):
+    browser = browser_as("sales")
+    browser.post("/leads/filters?view=all&source=fair", name="the fair")
+    kept = session.scalars(select(SavedFilter)).one()
+    assert kept.query == "view=all&source=fair"
+    assert "the fair" in browser.get("/leads").text
+    browser.post("/leads/filters", forget=kept.id)
+    assert "the fair" not in browser.get("/leads").text
+
+
+def test_owner_and_status_change_by_hand(shop, browser_as, session, people):
+    browser = browser_as("admin")
+    browser.post(f"/leads/{shop.dana}/status", status="qualified")
+    browser.post(f"/leads/{shop.dana}/owner", owner="")
+    lead = session.get(Lead, shop.dana, populate_existing=True)
+    assert (lead.status, lead.owner_id) == ("qualified", None)
+
+
+def test_a_task_is_done_and_done_again_undone(shop, browser_as, session):
+    browser = browser_as("sales")
+    browser.post(f"/leads/{shop.dana}/next", kind="call", when="1h", title="Ask about boxes")
+    task = session.scalars(select(Task)).one()
+    assert "Ask about boxes" in browser.get("/tasks").text
+    browser.post(f"/tasks/{task.id}/done", back="/tasks")
+    assert "Ask about boxes" not in browser.get("/tasks").text
+    browser.post(f"/tasks/{task.id}/undo")
+    assert "Ask about boxes" in browser.get("/tasks").text
+
+
+def test_a_deal_is_opened_moved_and_lost_for_a_reason(shop, browser_as, session):
+    browser = browser_as("sales")
+    assert browser.get(f"/deals/new?person={shop.dana}").status_code == 200
+    answer = browser.post("/deals/new", person=shop.dana, title="60 boxes", currency="ILS", item=["Box", "Logo"], quantity=["60", "1"], price=["68", "220"])
+    deal = session.scalars(select(Deal)).one()
+    assert answer.location == f"/deals/{deal.id}"
+    assert (deal.amount, deal.source) == (4300, "fair")
+    browser.post(f"/deals/{deal.id}/stage?who=mine", stage="quote")
+    assert browser.post(f"/deals/{deal.id}/stage", stage="lost").status_code == 400
+    browser.post(f"/deals/{deal.id}/stage", stage="lost", reason="Price")
+    session.refresh(deal)
+    assert (deal.status, deal.lost_reason, len(deals.moves(session, deal.id))) == ("lost", "Price", 3)
+    assert "Price" in browser.get("/deals/report").text
+    assert browser.get(f"/deals/{deal.id}").status_code == 200
+
+
+def test_settings_are_kept_and_who_sells_is_set(shop, browser_as, session, people):
+    browser = browser_as("admin")
+    assert browser.get("/settings/sales").status_code == 200
+    form = {
+        "weekdays": ["0", "1"],
+        "starts": "08:30",
+        "ends": "17:00",
+        "rule-0": "language",
+        "rule-1": "round_robin",
+        "hot_pages": "/b2b",
+        "lost_reasons": "Price",
+    }
+    browser.post("/settings/sales", answer_minutes="30", escalate_minutes="10", half_life_days="7", typical="450", score="lead", off_duty="wait", **form)
+    kept = settings.read(session)
+    assert (kept.answer_minutes, kept.starts, [rule.kind for rule in kept.rules], kept.hot_pages) == (30, 510, ["language", "round_robin"], ("/b2b",))
+    browser.post(
+        "/settings/sales/sellers", user=people["admin"].id, per_day="20", most_open="50", languages=["he"], weekdays=["0"], starts="09:00", ends="12:00"
+    )
+    made = session.get(Seller, people["admin"].id)
+    assert made is not None
+    assert (made.per_day, made.languages, made.ends) == (20, ["he"], 720)
+
+
+def test_a_stage_with_deals_stays(shop, browser_as, session):
+    browser = browser_as("admin")
+    deals.open_deal(session, deals.NewDeal(shop.dana, "One", "ILS"), by=deals.By(), now=clock.now())
+    session.commit()
+    left = {"pipeline": "sales", "slug": ["need", "quote", ""], "name": ["Need", "Quote", "Trial"], "goal": ["", "", ""], "days": ["5", "5", "5"]}
+    assert browser.post("/settings/sales/stages", probability=["10", "50", "60"], **left).status_code == 400
+    left = {name: ["new", *value] if isinstance(value, list) else value for name, value in left.items()} | {"days": ["5"] * 4}
+    browser.post("/settings/sales/stages", probability=["5", "10", "50", "60"], **left)
+    assert [one.name for one in deals.stages(session)] == ["new", "Need", "Quote", "Trial"]
+
+
+def test_a_signed_form_makes_a_lead_nobody_can_dress_up(browser, browser_as, session, app):
+    page = browser_as("admin").post("/settings/sales/form", source="site", campaign="spring", goes_to="https://shop.example/thanks").text
+    path = re.search(r"/forms/[\w.-]+", page)[0]
+    answer = browser.client.post(path, data={"email": "noa@example.com", "name": "Noa", "cost": "0", "message": "call me"})
+    assert (answer.status_code, answer.location) == (303, "https://shop.example/thanks")
+    browser.client.post(path, data={"email": "noa@example.com", "name": "Noa", "cost": "0", "message": "call me"})
+    rows = session.execute(text("SELECT trusted, body FROM event_inbox WHERE body LIKE '%Lead Created%'")).all()
+    assert [row.trusted for row in rows] == [False, False]
+    assert len({re.search(r'"message_id":\s*"([^"]+)"|"messageId":\s*"([^"]+)"', row.body)[0] for row in rows}) == 1
+    assert "spring" in rows[0].body
+    assert browser.client.post(path[:-3] + "abc", data={"email": "noa@example.com"}).status_code == 404
+    assert browser.client.post(path, data={"name": "nobody"}).status_code == 400
+
+
+def test_alerts_show_until_they_are_seen(shop, browser_as, session, people):
+    session.execute(
+        insert(Alert).values(user_id=people["sales"].id, kind="hot_page", profile_id=shop.dana, detail={"page": "/pricing"}, key="k", at=clock.now())
+    )
+    session.commit()
+    browser = browser_as("sales")
+    assert "1 new alert" in browser.get("/alerts").text
+    browser.post("/alerts/seen")
+    assert "0 new alerts" in browser.get("/alerts").text
+
+
+def test_somebody_unknown_is_a_sentence(shop, browser_as):
+    assert browser_as("sales").get(f"/leads/{uuid.uuid4()}").status_code == 404
+
+
+def test_the_keys_of_a_form_are_ours_alone():
+    assert Keys("a").read("lead form", Keys("b").sign("lead form", {"s": "x"})) is None
