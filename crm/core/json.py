@@ -33,4 +33,10 @@ def _element(value: Any) -> str:
     return orjson.dumps(value, default=_other).decode()
 
 
+def copied(text: str) -> str:
+    """A text as a field of COPY's text format."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+NULL = "\\N"  # as a field of the same
 loads = orjson.loads

@@ -17,13 +17,14 @@ from sqlalchemy.orm import Session
 
 from crm.core import partitions
 from crm.core.commit import hint
-from crm.core.json import array, dumps
+from crm.core.json import NULL, array, copied
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import LANES, Call, lane_of
 
 MAX_HOPS = 8
 DEEP = 2  # times as many are claimed at once where at least a batch waits: latency is lost already, and a larger batch costs less for each
 LANE_LOCK = 0x6C616E65  # first half of the advisory lock of a lane
+_encode = msgspec.json.Encoder().encode
 COLUMNS = ("received_at", "source_id", "trusted", "origin", "lane", "sent_at", "hops", "cause", "body")
 
 
@@ -90,12 +91,18 @@ def append(session: Session, rows: Sequence[NewRow], now: dt.datetime) -> int:
         return 0
     _ensure_day(session, now)
     with driver(session).cursor().copy(f"COPY event_inbox ({', '.join(COLUMNS)}, processed_at) FROM STDIN") as copy:
-        for row in rows:
-            lane = lane_of(_identity(row.body))
-            done = now if row.hops > MAX_HOPS else None
-            copy.write_row((now, row.source_id, row.trusted, row.origin, lane, row.sent_at, row.hops, row.cause, as_text(row.body), done))
+        copy.write("".join([_line(row, now.isoformat()) for row in rows]))
     hint(session, "drain")
     return len(rows)
+
+
+def _line(row: NewRow, now: str) -> str:
+    """One row as COPY reads it; the driver would take four times as long."""
+    sent_at = row.sent_at.isoformat() if row.sent_at else NULL
+    cause = copied(row.cause) if row.cause is not None else NULL
+    done = now if row.hops > MAX_HOPS else NULL
+    lane, body = lane_of(_identity(row.body)), copied(as_text(row.body))
+    return f"{now}\t{row.source_id}\t{row.trusted}\t{row.origin}\t{lane}\t{sent_at}\t{row.hops}\t{cause}\t{body}\t{done}\n"
 
 
 def _ensure_day(session: Session, now: dt.datetime) -> None:
@@ -108,7 +115,9 @@ def _identity(call: Call) -> str:
 
 
 def as_text(call: Call) -> str:
-    return dumps(msgspec.to_builtins(call))
+    """As JSON that PostgreSQL accepts: without NUL."""
+    said = _encode(call).decode()
+    return said.replace("\\u0000", "") if "\\u0000" in said else said
 
 
 def claim(session: Session, limit: int) -> list[Waiting]:
@@ -137,9 +146,12 @@ def _lock_lanes(session: Session, lanes: Sequence[int]) -> list[int]:
 
 def mark(session: Session, rows: Sequence[Waiting], now: dt.datetime) -> None:
     """These rows are done (in the log, or in quarantine); they stay until their day is dropped."""
-    days: dict[tuple[dt.datetime, dt.datetime], list[int]] = {}
+    moments: dict[dt.datetime, list[int]] = {}
     for row in rows:
-        days.setdefault(partitions.day_bounds(row.received_at), []).append(row.id)
+        moments.setdefault(row.received_at, []).append(row.id)
+    days: dict[tuple[dt.datetime, dt.datetime], list[int]] = {}
+    for moment, ids in moments.items():
+        days.setdefault(partitions.day_bounds(moment), []).extend(ids)
     for (start, end), ids in days.items():
         session.execute(text(_MARK), {"now": now, "start": start, "end": end, "ids": array(ids)})
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.core.json import array, dumps
+from crm.core.json import NULL, array, copied, dumps
 from crm.events.inbox import driver
 from crm.events.models import HISTORY
 from crm.events.spec import Accepted, Happened, event_hex
@@ -34,12 +34,20 @@ def append(session: Session, events: Sequence[Happened]) -> None:
     if not events:
         return
     with driver(session).cursor().copy(f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
-        for e in events:
-            idents = [[i.kind, i.value, i.verified, "left"] if i.left else [i.kind, i.value, i.verified] for i in e.identities]
-            copy.write_row(
-                (e.profile_id, e.occurred_at, e.accepted, e.received_at, e.claimed_at, e.source_id, e.message_id.replace("\x00", ""), e.type,
-                 e.name.replace("\x00", ""), e.origin, e.trusted, dumps(idents), dumps(e.properties), dumps(e.context), e.hops, e.cause, e.given_id)
-            )  # fmt: skip
+        copy.write("".join([_line(event) for event in events]))
+
+
+def _line(e: Happened) -> str:
+    """One event as COPY reads it; the driver would take three times as long."""
+    idents = dumps([[i.kind, i.value, i.verified, "left"] if i.left else [i.kind, i.value, i.verified] for i in e.identities])
+    message_id, name = copied(e.message_id.replace("\x00", "")), copied(e.name.replace("\x00", ""))
+    claimed = e.claimed_at.isoformat() if e.claimed_at else NULL
+    cause = copied(e.cause) if e.cause is not None else NULL
+    return (
+        f"{e.profile_id}\t{e.occurred_at.isoformat()}\t{e.accepted}\t{e.received_at.isoformat()}\t{claimed}\t{e.source_id}\t{message_id}\t{e.type}\t"
+        f"{name}\t{e.origin}\t{e.trusted}\t{copied(idents)}\t{copied(dumps(e.properties))}\t{copied(dumps(e.context))}\t{e.hops}\t{cause}\t"
+        f"{e.given_id or NULL}\n"
+    )
 
 
 def of_people(session: Session, profile_ids: Sequence[uuid.UUID], names: Sequence[str], *, as_acted: bool = False) -> list[Happened]:
