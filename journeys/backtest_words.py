@@ -97,7 +97,8 @@ def whole(row: Backtest, now: dt.datetime) -> dict[str, Any]:
     done, total = backtest.progress(row)
     took = ((row.ended_at or now) - row.started_at).total_seconds() if row.started_at else 0.0
     left = took / done * (total - done) if done and row.status == "running" else None
-    said = {"id": row.id, "kind": row.kind, "version": row.version, "status": row.status, "state": str(_(STATES[row.status][0])), "error": str(_(row.error))}
+    said = {"id": row.id, "kind": row.kind, "version": row.version, "status": row.status, "state": str(_(STATES[row.status][0]))}
+    said["error"] = str(_(row.error)) if row.error else ""  # the translation of nothing is the catalogue's head
     times = {"from": row.from_at.isoformat(), "to": row.to_at.isoformat(), "created_at": row.created_at.isoformat(), "created_by": row.created_by}
     return said | times | {"done": done, "total": total, "seconds": took, "left": left, "report": dict(row.report), "words": words(row.report)}
 
