@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
 from crm.events.inbox import append, system_event
-from crm.web.api.operation import Items, Paged, Wanted, blueprint, items, operation
+from crm.web.api.operation import ByTime, Items, Wanted, blueprint, items, operation
 from journeys import coupons, view, why
 from journeys.node import REQUESTED
 from journeys.view import JourneyRow, RunFilters, RunView, StepRow
@@ -21,7 +21,7 @@ from journeys.view import JourneyRow, RunFilters, RunView, StepRow
 bp = blueprint("journeys")
 
 
-class RunsWanted(Paged):
+class RunsWanted(ByTime):
     """Which runs."""
 
     journey: str | None = Field(None, max_length=200, description="The journey's slug.")
@@ -101,28 +101,27 @@ class Codes(Wanted):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """How many codes of a pool are free and given; `added` just now."""
+    """How many codes of a pool are free, given, and named by an order; `added` just now."""
 
     pool: str
     free: int
     given: int
+    used: int = 0
     added: int = 0
 
 
 @operation(bp, "/coupons", answer=Pool, body=Codes, roles=("admin", "marketer"), summary="Put codes into a pool; those already there stay as they are")
 def add_codes(session: Session, *, body: Codes, now: dt.datetime) -> Pool:
     """The pool afterwards."""
-    del now
     added = coupons.add(session, body.pool, body.codes)
-    free, given = coupons.left(session).get(body.pool, (0, 0))
-    return Pool(body.pool, free, given, added)
+    found = next((each for each in coupons.pools(session, now) if each.name == body.pool), None)
+    return Pool(body.pool, found.free if found else 0, found.given if found else 0, found.used if found else 0, added)
 
 
 @operation(bp, "/coupons", answer=Items[Pool], roles=("admin", "marketer"), summary="Pools of codes: how many are free and given")
 def pools(session: Session, *, now: dt.datetime) -> Items[Pool]:
     """All of them."""
-    del now
-    return Items(items=[Pool(pool, free, given) for pool, (free, given) in coupons.left(session).items()])
+    return Items(items=[Pool(each.name, each.free, each.given, each.used) for each in coupons.pools(session, now)])
 
 
 class About(Wanted):

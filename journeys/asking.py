@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,11 +24,11 @@ AHEAD = 100_000  # stretches of time looked through for a free place
 def answers(session: Session, passages: Sequence[Passage], moment: Moment, keys: Keys) -> dict[uuid.UUID, object]:
     """run -> its answer, for every run that asks."""
     found: dict[uuid.UUID, object] = {}
-    pools: dict[str, list[Passage]] = defaultdict(list)
+    pools: dict[Coupon, list[Passage]] = defaultdict(list)
     queues: dict[tuple[int, str, Slot], list[Passage]] = defaultdict(list)
     for passage in passages:
         if isinstance(passage.asking, Coupon):
-            pools[passage.asking.pool].append(passage)
+            pools[passage.asking].append(passage)
         elif isinstance(passage.asking, Slot):
             queues[passage.journey_id, passage.node, passage.asking].append(passage)
     polled = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Survey)]
@@ -41,14 +41,14 @@ def answers(session: Session, passages: Sequence[Passage], moment: Moment, keys:
     wondering = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Recommend)]
     if wondering:
         found |= offers.answers(session, wondering, moment.now)
-    for pool in sorted(pools):
+    for pool in sorted(pools, key=lambda each: (each.pool, each.at_most or 0)):
         found |= _codes(session, pool, pools[pool], moment.now)
     for queue in sorted(queues, key=lambda each: each[:2]):
         found |= _places(session, queue, queues[queue], moment)
     return found
 
 
-def _codes(session: Session, pool: str, passages: Sequence[Passage], now: dt.datetime) -> dict[uuid.UUID, object]:
+def _codes(session: Session, question: Coupon, passages: Sequence[Passage], now: dt.datetime) -> dict[uuid.UUID, object]:
     """A free code each, no two the same whoever else takes some; who has one of this pool under this key gets it again."""
     columns = {
         "runs": [p.id for p in passages],
@@ -56,15 +56,30 @@ def _codes(session: Session, pool: str, passages: Sequence[Passage], now: dt.dat
         "journeys": [p.journey_id for p in passages],
         "keys": [p.key for p in passages],
     }
-    had = {row.run_id: row.code for row in session.execute(_HAD, {"pool": pool, **columns})}
-    new = [p for p in passages if p.id not in had]
-    free = list(session.scalars(_FREE, {"pool": pool, "many": len(new)})) if new else []
+    had: dict[uuid.UUID, object] = {row.run_id: row.code for row in session.execute(_HAD, {"pool": question.pool, **columns})}
+    new, enough = _within(session, question, [p for p in passages if p.id not in had])
+    free = list(session.scalars(_FREE, {"pool": question.pool, "many": len(new)})) if new else []
     taken = list(zip(new, free, strict=False))
     if taken:
         said: dict[str, Any] = {"ids": [code for _, code in taken], "runs": [p.id for p, _ in taken], "profiles": [p.profile_id for p, _ in taken]}
         said |= {"journeys": [p.journey_id for p, _ in taken], "keys": [p.key for p, _ in taken], "now": now}
         had |= {row.run_id: row.code for row in session.execute(_GIVE, said)}
-    return {p.id: had.get(p.id) for p in passages}
+    return {p.id: had.get(p.id) for p in passages} | {p.id: False for p in enough}
+
+
+def _within(session: Session, question: Coupon, passages: Sequence[Passage]) -> tuple[list[Passage], list[Passage]]:
+    """Who may have one more code of the pool, and who has had enough."""
+    if question.at_most is None or not passages:
+        return list(passages), []
+    many: Counter[uuid.UUID] = Counter()
+    for row in session.execute(_MANY, {"pool": question.pool, "profiles": list({p.profile_id for p in passages})}):
+        many[row.profile_id] = row.many
+    may: list[Passage] = []
+    enough: list[Passage] = []
+    for passage in passages:
+        many[passage.profile_id] += 1
+        (may if many[passage.profile_id] <= question.at_most else enough).append(passage)
+    return may, enough
 
 
 def given(session: Session, passages: Sequence[Passage]) -> dict[uuid.UUID, Mapping[str, Any]]:
@@ -104,6 +119,10 @@ _HAD = text("""
     SELECT a.run_id, c.code
     FROM unnest(CAST(:runs AS uuid[]), CAST(:profiles AS uuid[]), CAST(:journeys AS int[]), CAST(:keys AS text[])) AS a(run_id, profile_id, journey_id, key)
     JOIN coupons c ON c.pool = :pool AND c.profile_id = a.profile_id AND c.journey_id = a.journey_id AND c.key = a.key AND c.given_at IS NOT NULL
+""")
+_MANY = text("""
+    SELECT profile_id, count(*) AS many FROM coupons
+    WHERE pool = :pool AND profile_id = ANY(CAST(:profiles AS uuid[])) AND given_at IS NOT NULL GROUP BY profile_id
 """)
 _FREE = text("SELECT id FROM coupons WHERE pool = :pool AND given_at IS NULL ORDER BY id LIMIT :many FOR UPDATE SKIP LOCKED")
 _GIVE = text("""

@@ -44,6 +44,7 @@ class CouponRow(Base):
         Index("ix_coupons_free", "pool", "id", postgresql_where=text("given_at IS NULL")),
         Index("uq_coupons_for", "pool", "profile_id", "journey_id", "key", unique=True, postgresql_where=text("given_at IS NOT NULL")),
         UniqueConstraint("pool", "code"),
+        Index("ix_coupons_code", "code"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     pool: Mapped[str] = mapped_column(Text)

@@ -18,7 +18,7 @@ from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
-from journeys import arms, asking, entry, facts, runs
+from journeys import arms, asking, coupons, entry, facts, runs
 from journeys import board as boards
 from journeys.board import Board, Standing
 from journeys.entry import Earlier
@@ -42,6 +42,7 @@ class Candidate:
 
 def on_events(session: Session, events: Sequence[Happened], now: dt.datetime, config: Config) -> None:
     """Start, wake and end runs for a batch whose profiles are locked and whose events are logged and folded."""
+    coupons.use(session, events)
     board = boards.read(session)
     runs.break_journeys(session, board.unreadable)
     concerning = sorted((event for event in events if event.name in board.names), key=lambda event: event.order)

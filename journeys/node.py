@@ -169,9 +169,10 @@ Effect = SendMessage | SetTraits | SendEvent | CallWebhook | ChangeList | Expose
 
 @dataclass(frozen=True, slots=True)
 class Coupon:
-    """A code of this pool for the run's key: the answer is the code, or None where the pool is empty."""
+    """A code of this pool for the run's key: the answer is the code, None where the pool is empty, False where the person had `at_most` of it."""
 
     pool: str
+    at_most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

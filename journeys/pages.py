@@ -15,7 +15,22 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from journeys import design, drawing, experiments, pages_backtest, pages_designer, pages_surveys, pages_waves, pages_webhooks, presets, publish, view
+from journeys import (
+    coupons,
+    design,
+    drawing,
+    experiments,
+    pages_backtest,
+    pages_coupons,
+    pages_designer,
+    pages_surveys,
+    pages_using,
+    pages_waves,
+    pages_webhooks,
+    presets,
+    publish,
+    view,
+)
 from journeys import why as reasons
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
@@ -28,7 +43,9 @@ bp.register_blueprint(pages_designer.bp)
 bp.register_blueprint(pages_backtest.bp)
 bp.register_blueprint(pages_webhooks.bp)
 bp.register_blueprint(pages_surveys.bp)
+bp.register_blueprint(pages_coupons.bp)
 bp.register_blueprint(pages_waves.bp)
+bp.register_blueprint(pages_using.bp)
 STATES = {  # status -> (words, tone, icon)
     "live": (_l("Active"), "ok", ""),
     "paused": (_l("Paused"), "warn", ""),
@@ -50,7 +67,8 @@ PAGE = 50
 @requires()
 def index() -> str:
     """All journeys."""
-    return _page("list.html", rows=view.journeys(db(), now=clock.now()), now_running=view.active_runs(db())[0])
+    low = [pool for pool in coupons.pools(db(), clock.now()) if pool.runs_low]
+    return _page("list.html", rows=view.journeys(db(), now=clock.now()), now_running=view.active_runs(db())[0], low=low)
 
 
 @bp.get("/journeys/<slug>")

@@ -82,7 +82,8 @@ def _named(session: Session) -> dict[str, Any]:
     """What was set up for nodes to use."""
     endpoints = list(session.scalars(text("SELECT slug FROM webhook_endpoints ORDER BY slug")))
     lists = [{"name": row.slug, "title": row.name} for row in session.execute(text("SELECT slug, name FROM lists ORDER BY name LIMIT :many"), {"many": MANY})]
-    return {"endpoints": endpoints, "lists": lists}
+    pools = list(session.scalars(text("SELECT name FROM coupon_pools UNION SELECT pool FROM coupons ORDER BY 1 LIMIT :many"), {"many": MANY}))
+    return {"endpoints": endpoints, "lists": lists, "pools": pools}
 
 
 def _segments(session: Session) -> list[dict[str, Any]]:

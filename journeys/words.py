@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from babel.lists import format_list
 from babel.units import format_unit
@@ -169,20 +169,21 @@ def way(graph: Graph, node: str, exit_name: str) -> str:
 
 def why(step: StepRow) -> str:
     """What decided a step, as a short phrase; empty where there is nothing to add."""
-    said = step.detail
-    if "event" in said:
-        return event_title(str(said["event"]))
-    if "cart" in said:
-        return str(_(CARTS.get(str(said["cart"]), str(said["cart"]))))
-    if "status" in said and said["status"]:
-        return str(said["status"])
-    if "score" in said:
-        return str(said["score"])
-    if "won" in said:
-        return str(_("“%(way)s” has won", way=said["won"]))
-    if "not_asked" in said:
-        return str(_("asked lately, so not now"))
-    return f"“{said['template']}”" if "template" in said else ""
+    key = next((each for each in _WHY if step.detail.get(each) is not None), None)
+    return _WHY[key](str(step.detail[key])) if key else ""
+
+
+_WHY: Mapping[str, Callable[[str], str]] = {
+    "event": event_title,
+    "cart": lambda state: str(_(CARTS.get(state, state))),
+    "status": str,
+    "score": str,
+    "won": lambda way: str(_("“%(way)s” has won", way=way)),
+    "not_asked": lambda _code: str(_("asked lately, so not now")),
+    "limit": lambda _limit: str(_("had enough codes already")),
+    "code": str,
+    "template": lambda name: f"“{name}”",
+}
 
 
 def ending(reason: str | None) -> str:

@@ -237,6 +237,7 @@ GUARDS = {
 ACTIONS = {
     "retention.changed": _l("How long details are kept changed"),
     "retention.swept": _l("Old details emptied"),
+    "coupons.added": _l("Coupon codes put in"),
     "webhook.saved": _l("Webhook endpoint saved"),
     "webhook.key": _l("Signing key looked at"),
     "webhook.rotate": _l("Signing key changed"),

@@ -13,11 +13,12 @@ from journeys.node import Advance, Ask, Coupon, Node, Run, Sentence, Settings, S
 class CouponSettings(Settings):
     """Which pool; templates of later nodes read `data.coupon.code`."""
 
-    pool: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$", title=_l("Pool of codes"))
+    pool: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$", title=_l("Pool of codes"), json_schema_extra={"x-suggest": "pool"})
+    per_person: int | None = Field(default=None, ge=1, le=1000, title=_l("At most so many for a person"), description=_l("Over all journeys; empty: no limit."))
 
 
 class GiveCoupon(Node[CouponSettings]):
-    """Exits: `next` with a code, `none` where the pool is empty."""
+    """Exits: `next` with a code, `none` where the pool is empty, or the person had enough of it."""
 
     kind = "coupon"
     title = _l("Give a coupon")
@@ -33,7 +34,9 @@ class GiveCoupon(Node[CouponSettings]):
     def step(self, settings: CouponSettings, run: Run) -> Step:
         """Ask once."""
         if not run.asked:
-            return Ask(Coupon(settings.pool))
+            return Ask(Coupon(settings.pool, settings.per_person))
+        if run.answer is False:
+            return Advance("none", why={"limit": settings.per_person, "pool": settings.pool})
         return Advance("next" if run.answer else "none", why={"code": run.answer, "pool": settings.pool})
 
     def summary(self, settings: CouponSettings) -> Sentence:

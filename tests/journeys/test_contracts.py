@@ -27,7 +27,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "wait": [{"for": "1h"}, {"for": "2d", "until": ["Order Completed"]}, {"for": "5m", "counting_from": "cart"}],
     "send": [{"template": "hello"}, {"channel": "sms", "template": "hello", "while_cart_open": True}],
     "branch": [{"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]}],
-    "coupon": [{"pool": "spring"}],
+    "coupon": [{"pool": "spring"}, {"pool": "spring", "per_person": 2}],
     "list": [{"list": "fair-visitors"}, {"list": "fair-visitors", "act": "remove"}],
     "nps": [{"template": "nps_survey"}, {"survey": "delivery", "template": "nps_survey", "within": "2d", "not_again": "30d"}],
     "recommend": [{}, {"basis": "cart", "many": 2, "cheaper": True}],

@@ -116,9 +116,9 @@ def fill(args: argparse.Namespace) -> int:
         raise InvalidError(f"{args.file} cannot be read: {error.strerror}") from error
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
         added = coupons.add(session, args.pool, lines)
-        free, given = coupons.left(session).get(args.pool, (0, 0))
+        found = next(each for each in [*coupons.pools(session, clock.now()), coupons.Pool(args.pool)] if each.name == args.pool)
         session.commit()
-    print(f"{added} codes added to {args.pool}; {free} free, {given} given.")
+    print(f"{added} codes added to {args.pool}; {found.free} free, {found.given} given.")
     return 0
 
 

@@ -13,6 +13,7 @@ def upgrade() -> None:
 SQL = """
 ALTER TABLE runs ADD COLUMN data JSONB;
 ALTER TABLE coupons ADD COLUMN used_at TIMESTAMP WITH TIME ZONE;
+CREATE INDEX ix_coupons_code ON coupons (code);
 
 CREATE TABLE webhook_endpoints (
   slug TEXT NOT NULL,

@@ -63,6 +63,7 @@ interface Suggested {
   endpoints: string[];
   lists: { name: string; title: string }[];
   rrules: { name: string; title: string }[];
+  pools: string[];
 }
 
 /** Everything that can be drawn. */
@@ -85,6 +86,7 @@ export async function loadPalette(): Promise<Palette> {
       endpoint: plain(suggest.endpoints),
       list: titled(suggest.lists),
       rrule: titled(suggest.rrules),
+      pool: plain(suggest.pools),
     },
   };
 }

@@ -1,0 +1,32 @@
+"""Which journeys name a segment or a list, for the pages of those."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from sqlalchemy import text
+from werkzeug.exceptions import NotFound
+
+from crm.core.json import dumps
+from crm.web.auth import requires
+from crm.web.db import db
+from crm.web.i18n import language
+
+bp = Blueprint("journeys_using", __name__, template_folder="templates")
+PATHS = {"segment": "$.**.segment ? (@ == $slug)", "list": "$.**.list ? (@ == $slug)"}
+
+
+@bp.get("/journeys/using/<kind>/<slug>")
+@requires()
+def using(kind: str, slug: str) -> str:
+    """A fragment: the journeys whose published form names it."""
+    if kind not in PATHS:
+        raise NotFound
+    rows = db().execute(_USING, {"path": PATHS[kind], "vars": dumps({"slug": slug}), "language": language()}).all()
+    return render_template("journeys/using.html", rows=rows)
+
+
+_USING = text("""
+    SELECT j.slug, coalesce(j.name->>:language, j.name->>'en', j.slug) AS name FROM journeys j
+    JOIN journey_versions v ON v.journey_id = j.id AND v.number = j.version
+    WHERE j.status <> 'stopped' AND jsonb_path_exists(v.graph, CAST(:path AS jsonpath), CAST(:vars AS jsonb)) ORDER BY 2, 1
+""")
