@@ -85,7 +85,10 @@ ITEMS = (
         _l("Insights"),
         "chart-bar",
         "/products",
-        under=(Item("products", _l("Products"), "package", "/products"),),
+        under=(
+            Item("products", _l("Products"), "package", "/products"),
+            Item("scores", _l("Scores"), "chart-bar", "/scores"),
+        ),
     ),
     Item(
         "sales",
