@@ -75,12 +75,12 @@ def broker(patient: Patient) -> Verdict:
 
 def migrations(patient: Patient) -> Verdict:
     """The database is at the version of the program."""
-    head = ScriptDirectory(str(Path(crm.migrations.__file__).parent)).get_current_head()
+    heads = sorted(ScriptDirectory(str(Path(crm.migrations.__file__).parent)).get_heads())
     exists = patient.session.scalar(text("SELECT to_regclass('alembic_version')"))
-    there = patient.session.scalar(text("SELECT version_num FROM alembic_version")) if exists else None
-    if there == head:
-        return Verdict("migrations", "ok", f"at {head}")
-    return Verdict("migrations", "bad", f"the database is at {there}, the program at {head}: run `kesher migrate`")
+    there = sorted(patient.session.scalars(text("SELECT version_num FROM alembic_version"))) if exists else []
+    if there == heads:
+        return Verdict("migrations", "ok", f"at {', '.join(heads)}")
+    return Verdict("migrations", "bad", f"the database is at {', '.join(there) or 'nothing'}, the program at {', '.join(heads)}: run `kesher migrate`")
 
 
 def partitions_exist(patient: Patient) -> Verdict:
@@ -100,6 +100,10 @@ def clock_leads(patient: Patient) -> Verdict:
 
 def inbox(patient: Patient) -> Verdict:
     """Accepted events are processed soon."""
+    oldest, count = patient.session.execute(text(_PASSED_OVER), {"late": patient.now - LATE}).one()
+    if count:
+        said = f"{count} accepted events are passed over while later ones are processed, the oldest for {int((patient.now - oldest).total_seconds())} s"
+        return Verdict("inbox", "warn", f"{said}: others hold their people, or keep taking them; what does log/tasks.log say of batch_put_back?")
     return _age(patient, "inbox", "SELECT min(received_at), count(*) FROM event_inbox WHERE processed_at IS NULL", "accepted events wait to be processed")
 
 
@@ -195,6 +199,11 @@ def products_from_log(patient: Patient) -> Verdict:
     return Verdict("products", "bad", f"{len(told)} differences from the log among {len(ids)} variants, the first: {told[0]}")
 
 
+_PASSED_OVER = """
+WITH newest AS (SELECT id, processed_at FROM event_inbox ORDER BY id DESC LIMIT 1000)
+SELECT min(received_at), count(*) FROM event_inbox
+WHERE processed_at IS NULL AND received_at < :late AND id < (SELECT max(id) FROM newest WHERE processed_at IS NOT NULL)
+"""
 _SAMPLE = """
 SELECT id FROM (
     (SELECT coalesce(p.merged_into, p.id) AS id FROM links l JOIN profiles p ON p.id = l.into_id ORDER BY l.id DESC LIMIT :some)

@@ -27,6 +27,7 @@ class Config:
     timezone: str = "Asia/Jerusalem"
     locale: str = "he"
     currency: str = "ILS"
+    trusted_proxies: int = 0  # how many of our own stand in front: so many last addresses of X-Forwarded-For are theirs to say
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Config:
@@ -48,4 +49,5 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Config:
         timezone=env.get("KESHER_TIMEZONE", "Asia/Jerusalem"),
         locale=env.get("KESHER_LOCALE", "he"),
         currency=env.get("KESHER_CURRENCY", "ILS"),
+        trusted_proxies=int(env.get("KESHER_TRUSTED_PROXIES", "0")),
     )

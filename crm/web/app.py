@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 from flask.json.provider import DefaultJSONProvider
 from jinja2 import StrictUndefined
 from sqlalchemy.orm import Session
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
@@ -33,6 +34,8 @@ def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequ
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
     )
+    if config.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies)  # type: ignore[method-assign]
     ordered = DefaultJSONProvider(app)
     ordered.sort_keys = False  # fields of a form and ways out of a step have an order
     app.json = ordered

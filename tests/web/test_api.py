@@ -257,3 +257,11 @@ def test_held_calls_are_listed_and_replayed(call: Caller, session: Session, now:
 
 def test_a_body_beyond_the_limit_is_refused(call: Caller) -> None:
     assert call.post("/consents", address="x" * 2_000_000).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/profiles", "/messages", "/segments/nobody/members", "/profiles/{dana}/timeline"])
+@pytest.mark.parametrize("cursor", ["nonsense", "1.", "99999999999999999999.1", "17.x"])
+def test_a_cursor_that_is_none_of_ours_is_refused_with_a_sentence(dana: uuid.UUID, call: Caller, path: str, cursor: str) -> None:
+    answer = call.get(path.format(dana=dana), cursor=cursor)
+    assert answer.status_code == 400
+    assert "leave it out to begin with the first page" in answer.get_json()["error"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 
+import pytest
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -66,6 +68,33 @@ def test_signing_out_ends_the_session(browser: Browser, people: dict[str, User])
     browser.sign_in("viewer@shop.example")
     assert browser.post("/sign-out").location == "/sign-in"
     assert browser.get("/people").status_code == 302
+
+
+def test_signing_out_ends_a_copied_cookie_too(app: Flask, browser: Browser, people: dict[str, User]) -> None:
+    browser.sign_in("viewer@shop.example")
+    thief = Browser(app.test_client())
+    cookie = browser.client.get_cookie("kesher")
+    assert cookie is not None
+    thief.client.set_cookie("kesher", cookie.value)
+    assert thief.get("/people").status_code == 200
+    browser.post("/sign-out")
+    assert thief.get("/people").status_code == 302
+    assert browser.sign_in("viewer@shop.example").status_code == 302
+    assert browser.get("/people").status_code == 200
+
+
+@pytest.mark.parametrize(("proxies", "answer"), [(0, 429), (1, 302)])
+def test_behind_a_trusted_proxy_the_limiter_counts_who_really_asks(make_app: Callable[..., Flask], people: dict[str, User], proxies: int, answer: int) -> None:
+    client = make_app(trusted_proxies=proxies).test_client()
+
+    def sign_in(forwarded: str, password: str) -> int:
+        page = client.get("/sign-in", headers={"X-Forwarded-For": forwarded}).text
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+        form = {"csrf_token": token[1] if token else "", "email": "viewer@shop.example", "password": password}
+        return client.post("/sign-in", data=form, headers={"X-Forwarded-For": forwarded}).status_code
+
+    assert [sign_in(f"{n}.9.9.9, 203.0.113.7", "wrong") for n in range(9)][-1] == 429, "what the caller itself says of its address does not count"
+    assert sign_in("198.51.100.4", PASSWORD) == answer
 
 
 def test_a_new_password_or_role_ends_other_sessions(session: Session, app: Flask, people: dict[str, User], now: dt.datetime) -> None:

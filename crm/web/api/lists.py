@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from crm.core.paging import Page
 from crm.profiles.find import named
 from crm.segments import lists
-from crm.web.api.operation import Items, Paged, Wanted, blueprint, items, operation
+from crm.web.api.operation import ById, Items, Wanted, blueprint, items, operation
 from crm.web.auth import MAKERS
 
 bp = blueprint("lists")
@@ -54,8 +54,8 @@ def save_list(session: Session, *, body: NewList, now: dt.datetime) -> lists.Lis
     return next(one for one in lists.all_lists(session) if one.slug == made.slug)
 
 
-@operation(bp, "/lists/<slug>/members", answer=Items[OnList], query=Paged, finds=True, summary="Who is on a list")
-def list_members(session: Session, *, slug: str, query: Paged, now: dt.datetime) -> Items[OnList]:
+@operation(bp, "/lists/<slug>/members", answer=Items[OnList], query=ById, finds=True, summary="Who is on a list")
+def list_members(session: Session, *, slug: str, query: ById, now: dt.datetime) -> Items[OnList]:
     rows = [OnList(*row) for row in lists.members(session, slug, after=_uuid(query.cursor), limit=query.limit + 1)]
     shown = rows[: query.limit]
     return items(Page(shown, str(shown[-1].profile_id) if len(rows) > query.limit else None))

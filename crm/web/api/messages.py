@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import NotFoundError
 from crm.messages.log import DecisionRow, Filters, MessageRow, decisions, message, messages
-from crm.web.api.operation import Items, Paged, blueprint, items, operation
+from crm.web.api.operation import ByTime, Items, blueprint, items, operation
 
 bp = blueprint("messages")
 Status = Literal["queued", "held", "sending", "sent", "dropped", "failed", "unknown"]
 
 
-class MessagesWanted(Paged):
+class MessagesWanted(ByTime):
     status: Status | None = None
     channel: str | None = Field(None, max_length=40)
     journey: str | None = Field(None, max_length=200, description="The journey's slug.")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from flask import Blueprint, Response, g, request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from sqlalchemy.orm import Session
 
 from crm.core import clock
 from crm.core.errors import ForbiddenError, InvalidError, UnauthorizedError
-from crm.core.paging import Page
+from crm.core.paging import Page, read_cursor
 from crm.web.db import db
 from crm.web.models import ROLES, ApiToken, AuditEntry
 from crm.web.security import csrf
 from crm.web.tokens import authenticate
 
 PREFIX = "/api/v1"
+NO_CURSOR = "this is not the `next` of a page before; leave it out to begin with the first page"
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,6 +38,31 @@ class Paged(Wanted):
 
     limit: int = Field(50, ge=1, le=200, description="How many items at most.")
     cursor: str | None = Field(None, max_length=100, description="The `next` of the page before.")
+
+
+class ByTime(Paged):
+    """A list in the order of time: its cursor is a time and an id."""
+
+    cursor_id: ClassVar[str] = _UUID
+
+    @field_validator("cursor")
+    @classmethod
+    def _ours(cls, value: str | None) -> str | None:
+        place = read_cursor(value)
+        if value and (place is None or not re.fullmatch(cls.cursor_id, place[1], re.ASCII)):
+            raise ValueError(NO_CURSOR)
+        return value
+
+
+class ById(Paged):
+    """A list in the order of ids: its cursor is one."""
+
+    @field_validator("cursor")
+    @classmethod
+    def _ours(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(_UUID, value, re.ASCII):
+            raise ValueError(NO_CURSOR)
+        return value
 
 
 class Items(BaseModel, Generic[T]):

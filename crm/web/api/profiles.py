@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import ClassVar
 
 from flask import g
 from pydantic import Field
@@ -20,7 +21,7 @@ from crm.profiles.models import KINDS
 from crm.profiles.search import ProfileRow, Who, by_ids, search
 from crm.profiles.timeline import KINDS as ENTRY_KINDS
 from crm.profiles.timeline import Entry, follow, timeline
-from crm.web.api.operation import Items, Paged, blueprint, items, operation
+from crm.web.api.operation import ByTime, Items, blueprint, items, operation
 from crm.web.db import settings
 from crm.web.models import AuditEntry
 
@@ -28,7 +29,7 @@ bp = blueprint("profiles")
 NOBODY = "There is no profile with this id. Find its id with `GET /api/v1/profiles?identity=kind:value`."
 
 
-class ProfilesWanted(Paged):
+class ProfilesWanted(ByTime):
     identity: str | None = Field(
         None, max_length=400, description="`kind:value`, for example `email:dana@example.com`, `phone:0501234567` or `external:shop:77`."
     )
@@ -36,7 +37,8 @@ class ProfilesWanted(Paged):
     who: Who = Field("known", description="Whether people known only by anonymous ids are wanted in a search.")
 
 
-class TimelineWanted(Paged):
+class TimelineWanted(ByTime):
+    cursor_id: ClassVar[str] = "[0-9]{1,18}"
     kinds: str = Field("", max_length=200, description=f"Some of {', '.join(ENTRY_KINDS)}, separated by commas; empty means all.")
 
 

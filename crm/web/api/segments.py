@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from crm.core.paging import Page
 from crm.segments import store
 from crm.segments.models import Membership, Segment
-from crm.web.api.operation import Items, Paged, Wanted, blueprint, items, operation
+from crm.web.api.operation import ById, Items, Paged, Wanted, blueprint, items, operation
 from crm.web.auth import MAKERS
 
 bp = blueprint("segments")
@@ -60,8 +60,8 @@ def save_segment(session: Session, *, body: NewSegment, now: dt.datetime) -> Seg
     return _view(store.save(session, slug=body.slug, name=body.name, rule=body.rule, now=now))
 
 
-@operation(bp, "/segments/<slug>/members", answer=Items[MemberView], query=Paged, finds=True, summary="Who is in a segment now")
-def segment_members(session: Session, *, slug: str, query: Paged, now: dt.datetime) -> Items[MemberView]:
+@operation(bp, "/segments/<slug>/members", answer=Items[MemberView], query=ById, finds=True, summary="Who is in a segment now")
+def segment_members(session: Session, *, slug: str, query: ById, now: dt.datetime) -> Items[MemberView]:
     segment = store.find(session, slug)
     wanted = select(Membership.profile_id, Membership.since).where(Membership.segment_id == segment.id)
     if (after := _uuid(query.cursor)) is not None:

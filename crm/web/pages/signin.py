@@ -10,6 +10,7 @@ from flask_limiter.util import get_remote_address
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
+from crm.core import clock
 from crm.core.i18n import LANGUAGES
 from crm.web import auth, users
 from crm.web.db import db, settings
@@ -56,7 +57,10 @@ def submit() -> AnyResponse:
 
 @bp.post("/sign-out")
 def leave() -> AnyResponse:
-    """End this browser's session."""
+    """End every session of this person: a cookie copied from this browser opens nothing any more."""
+    if current_user.is_authenticated and (user := db().get(User, auth.me().user_id)):
+        user.sessions_from = clock.now()
+        db().commit()
     auth.sign_out()
     session.clear()
     return redirect("/sign-in")
