@@ -71,6 +71,17 @@ class SegmentSize(Base):
     size: Mapped[int] = mapped_column(BigInteger)
 
 
+class SeenWord(Base):
+    """A name or value to offer while somebody builds a rule: an event (property and word empty), its property, or a value of that."""
+
+    __tablename__ = "seen_words"
+    event: Mapped[str] = mapped_column(Text, primary_key=True)
+    property: Mapped[str] = mapped_column(Text, primary_key=True)
+    word: Mapped[str] = mapped_column(Text, primary_key=True)
+    people: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[Time]
+
+
 class HebrewDay(Base):
     """Which day of the Hebrew year a day is (crm.segments.anniversaries); written once, by the migration."""
 

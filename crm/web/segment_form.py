@@ -11,11 +11,13 @@ from markupsafe import Markup
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.segments import tree as trees
-from crm.segments.rule import Sentence
+from crm.segments.rule import Sentence, Settings
+from crm.segments.values import write_duration
 from crm.web.isolates import bdi, num, sentence
 from crm.web.show import day, span
 
 Rule = dict[str, Any]
+MOST_ROWS = 20
 CHOICES = {
     "is": _l("is"), "is_not": _l("is not"), "contains": _l("contains"), "more_than": _l("more than"), "at_least": _l("at least"), "less_than": _l("less than"),
     "at_most": _l("at most"), "exactly": _l("exactly"), "before": _l("before"), "after": _l("after"), "within_last": _l("within the last"),
@@ -23,10 +25,26 @@ CHOICES = {
     "count": _l("how many"), "sum": _l("sum"), "distinct": _l("different values"), "revenue": _l("revenue"), "average": _l("average order"),
     "first": _l("the first order"), "last": _l("the last order"), "open": _l("open"), "ordered": _l("ordered"), "emptied": _l("emptied"), "expired": _l("expired"),  # noqa: E501
     "recovered": _l("recovered"), "received": _l("received"), "opened": _l("opened"), "clicked": _l("followed a link"), "bounced": _l("bounced"),
+    "any": _l("any of them"), "all": _l("all of them"), "none": _l("none of them"), "country": _l("Country"), "region": _l("Region"), "city": _l("City"),
+    "locale": _l("Language and region"), "language": _l("Language"), "timezone": _l("Time zone"), "gregorian": _l("Gregorian"), "hebrew": _l("Hebrew"),
+    "entered": _l("came in"), "inside": _l("is in it now"), "finished": _l("came to its end"), "goal": _l("reached the goal"),
+    "left": _l("taken out by an event"), "held_out": _l("held out"), "push": _l("Push"), "second": _l("the second one"),
     "granted": _l("agreed"), "refused": _l("refused"), "email": _l("E-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"),
+}  # fmt: skip
+# One word means two things where rules differ: `first` of orders, of an event, of the two Adars.
+OF_KIND = {
+    ("when", "first"): _l("the first time"), ("when", "last"): _l("the last time"), ("anniversary", "first"): _l("the first one"),
+    ("anniversary", "before"): _l("is kept the day before"), ("anniversary", "after"): _l("is kept the day after"),
+}  # fmt: skip
+# A rule's field -> where the words to offer for it come from.
+OFFERED = {
+    "event": "events", "first": "events", "then": "events", "segment": "segments", "list": "lists", "journey": "journeys", "template": "templates",
+    "prop": "properties", "per": "properties", "name": "properties", "value": "values",
 }  # fmt: skip
 STARTS: Mapping[str, Rule] = {
     "trait": {"name": "city", "op": "exists"}, "did": {"event": "Order Completed"}, "sequence": {"first": "Product Viewed", "then": "Order Completed"},
+    "anniversary": {"name": "birthday"}, "geography": {"value": "IL"}, "account": {"name": "price_list", "op": "exists"},
+    "computed": {"name": "orders", "op": "at_least", "value": 2}, "rfm": {}, "journey": {}, "when": {"event": "Order Completed"},
     "orders": {}, "cart": {}, "message": {}, "consent": {"topic": "offers"}, "bucket": {"percent": 10},
 }  # fmt: skip
 
@@ -82,8 +100,15 @@ def change(tree: Rule, path: str, made: Rule | None) -> Rule:
 
 def fields(rule: Rule) -> list[dict[str, Any]]:
     """The fields of one rule's form, out of its settings' schema."""
-    schema = trees.kinds()[rule["kind"]].settings_type.model_json_schema()
-    return [_field(name, about, rule.get(name)) for name, about in schema["properties"].items()]
+    settings = trees.kinds()[rule["kind"]].settings_type
+    return [_field(name, about, rule.get(name, _default(settings, name))) for name, about in settings.model_json_schema()["properties"].items()]
+
+
+def _default(settings: type[Settings], name: str) -> Any:
+    """As one would write it; the schema says a duration its own way."""
+    found = settings.model_fields[name]
+    said = None if found.is_required() else found.get_default(call_default_factory=True)
+    return write_duration(said) if isinstance(said, dt.timedelta) else said
 
 
 def read_form(kind: str, form: Mapping[str, str]) -> Rule:
@@ -93,9 +118,11 @@ def read_form(kind: str, form: Mapping[str, str]) -> Rule:
     for name, about in schema["properties"].items():
         types = _types(about)
         if "array" in types:
-            rows = [{part: form.get(f"f.{name}.{n}.{part}", "").strip() for part in ("name", "op", "value")} for n in range(4)]
+            rows = [{part: form.get(f"f.{name}.{n}.{part}", "").strip() for part in ("name", "op", "value")} for n in range(MOST_ROWS)]
             if kept := [{part: text for part, text in row.items() if text} for row in rows if row["name"]]:
                 rule[name] = kept
+        elif types == {"boolean"}:
+            rule |= {name: True} if form.get(f"f.{name}") == "1" else {}
         elif text := form.get(f"f.{name}", "").strip():
             rule[name] = _number(text) if types & {"number", "integer"} and "string" not in types else text
     return rule
@@ -115,8 +142,16 @@ def _types(about: Mapping[str, Any]) -> set[str]:
 def _field(name: str, about: Mapping[str, Any], value: Any) -> dict[str, Any]:
     choices = about.get("enum") or next((one["enum"] for one in about.get("anyOf", ()) if "enum" in one), None)
     types = _types(about)
-    kind = "rows" if "array" in types else "choice" if choices else "text"
-    found = about.get("default") if value is None else value
+    kind = "rows" if "array" in types else "choice" if choices else "tick" if types == {"boolean"} else "text"
+    found = value
     if kind == "rows":
-        found = [*(found or []), {}][:4]
-    return {"name": name, "title": about.get("title", name), "kind": kind, "choices": choices or [], "value": "" if found is None else found}
+        found = [*(found or []), {}][:MOST_ROWS]
+    if choices and "anyOf" in about:
+        choices = ["", *choices]
+    shown = {"name": name, "title": about.get("title", name), "hint": about.get("description", ""), "kind": kind, "choices": choices or []}
+    return shown | {"value": "" if found is None else found}
+
+
+def choice_word(kind: str, choice: str) -> str:
+    """A choice of a rule's field in words."""
+    return OF_KIND.get((kind, choice)) or CHOICES.get(choice, choice)

@@ -13,12 +13,12 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.segments import lists, store, tree
+from crm.segments import lists, seen, store, tree
 from crm.segments.ready import ready_made
 from crm.web.segment_form import STARTS
 from crm.web.tokens import create_token
 from tests import makers
-from tests.segments.test_refresh import settle
+from tests.segments.test_refresh import happen, settle
 from tests.web.conftest import Browser
 from workers import pipeline
 
@@ -79,6 +79,38 @@ def test_rules_are_nested_negated_and_removed(noa: Browser) -> None:
     assert tree_of(step(noa, rule, "mode:")) == {"any": rule["all"]}
 
 
+def test_every_form_can_be_opened_and_applied_as_it_is(session: Session, now: dt.datetime, noa: Browser) -> None:
+    happen(session, now, *(makers.track("Chair Sat", {"wood": "oak"}, at=now, user_id=f"u{n}") for n in range(3)))
+    seen.gather(session, now)
+    lists.create(session, slug="fair", name="Fair", now=now)
+    store.save(session, slug="some", name="Some", rule=BUYERS, now=now)
+    session.commit()
+    for kind in tree.kinds():
+        opened = step(noa, {"all": []}, f"add::{kind}")
+        assert "is-edit" in opened, kind
+        filled = dict(re.findall(r'<input class="form-control" id="[^"]*" name="(f\.[^"]+)" value="([^"]*)"', opened))
+        for name, options in re.findall(r'<select class="form-select" id="[^"]*" name="(f\.[^"]+)".*?>(.*?)</select>', opened, re.DOTALL):
+            chosen = re.search(r'value="([^"]*)" selected', options)
+            filled[name] = chosen[1] if chosen else ""
+        applied = step(noa, tree_of(opened), "apply:0", **{name: html.unescape(value) for name, value in filled.items()})
+        assert "is-edit" not in applied, (kind, applied[:600])
+        before, after = (json.dumps(tree.write(tree.parse(tree_of(page)))).replace('"', "") for page in (opened, applied))
+        assert before == after, kind
+    offered = noa.post("/segments/seen", kind="did", **{"f.event": "Chair Sat", "f.where.0.name": "wood"}).text
+    assert '<datalist id="seen-where"><option value="wood">' in offered
+    assert '<datalist id="seen-where-0"><option value="oak">' in offered
+
+
+def test_more_than_four_filters_survive_the_form(noa: Browser) -> None:
+    where = [{"name": f"p{n}", "value": "x"} for n in range(6)]
+    opened = step(noa, {"all": [{"kind": "did", "event": "X", "where": where}]}, "edit:0")
+    assert 'name="f.where.6.name"' in opened
+    filled = {f"f.where.{n}.{part}": value for n, row in enumerate(where) for part, value in (row | {"op": "is"}).items()}
+    assert tree_of(step(noa, tree_of(opened), "apply:0", **{"f.event": "X"}, **filled)) == {
+        "all": [{"kind": "did", "event": "X", "where": [{**one, "op": "is"} for one in where]}]
+    }  # noqa: E501
+
+
 def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
     rule = {"all": [{"kind": "trait", "name": "age"}]} | {"all": [{"kind": "trait", "name": "age", "op": "exists"}]}
     answer = step(noa, rule, "apply:0", **{"f.name": "age", "f.op": "at_least", "f.value": "old"})
@@ -92,8 +124,8 @@ def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session,
     for slug, name, rule in ready_made("ILS"):
         store.save(session, slug=slug, name=name, rule=rule, now=now)
     lists.create(session, slug="fair", name="Fair", now=now)
-    named = STARTS | {"in_segment": {"segment": "cart-left"}, "in_list": {"list": "fair"}}
-    every = {"any": [{"kind": kind} | named[kind] for kind in tree.kinds()]}
+    named = STARTS | {"in_segment": {"segment": "cart-left"}, "colleagues": {"segment": "cart-left"}, "in_list": {"list": "fair"}}
+    every = {"any": [{"kind": kind} | named.get(kind, {}) for kind in tree.kinds()]}
     store.save(session, slug="every", name="Every", rule=every, now=now)
     session.commit()
     settle(session, now)

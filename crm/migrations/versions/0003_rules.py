@@ -41,6 +41,14 @@ CREATE INDEX ix_list_members_profile_id ON list_members (profile_id);
 """
 DAYS = """
 CREATE TABLE hebrew_days (day date NOT NULL, key text NOT NULL, CONSTRAINT pk_hebrew_days PRIMARY KEY (day));
+CREATE TABLE seen_words (
+    event text NOT NULL,
+    property text NOT NULL,
+    word text NOT NULL,
+    people bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_seen_words PRIMARY KEY (event, property, word)
+);
 ALTER TABLE segment_lapses ADD COLUMN history boolean DEFAULT false NOT NULL;
 ALTER TABLE segments ADD COLUMN filled uuid, ADD COLUMN fillings integer DEFAULT 0 NOT NULL;
 ALTER TABLE computed_dirty ADD COLUMN history boolean DEFAULT false NOT NULL;

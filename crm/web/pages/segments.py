@@ -19,12 +19,12 @@ from crm.core import clock
 from crm.core.errors import InvalidError, KesherError, NotFoundError
 from crm.core.json import dumps, loads
 from crm.profiles.search import search
-from crm.segments import evaluate, ready, seen, store
+from crm.segments import evaluate, ready, store
 from crm.segments import tree as trees
 from crm.segments.models import List, Membership, Segment, SegmentSize
 from crm.segments.refresh import place_of
 from crm.web import segment_form as forms
-from crm.web import users
+from crm.web import segment_offers, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 
@@ -120,6 +120,26 @@ def build() -> str:
     return render_template("segment-tree.html", **_tree_values(tree, edit, wrong))
 
 
+@bp.post("/seen")
+@requires(*MAKERS)
+def seen_words() -> str:
+    """What to offer for the rule whose form is open, as far as it is filled in."""
+    kind = request.form.get("kind", "")
+    rule = forms.read_form(kind, request.form) if kind in trees.kinds() else {}
+    return render_template("segment-offers.html", offers=segment_offers.offers(db(), rule))
+
+
+@bp.post("/<slug>/anew")
+@requires(*MAKERS)
+def find_anew(slug: str) -> Response:
+    """Have its members found from the beginning."""
+    store.find_anew(db(), slug)
+    users.audit(db(), user_id=me().user_id, action="segment.filled", subject=slug, detail={})
+    db().commit()
+    flash(_("Its members are being found anew; those who come or go by that are told nothing."), "ok")
+    return redirect(f"/segments/{slug}")
+
+
 @bp.post("/count")
 @requires()
 def count() -> str:
@@ -205,7 +225,7 @@ def _added(tree: forms.Rule, here: forms.Rule, path: str, kind: str) -> tuple[fo
 
 
 def _start(kind: str) -> forms.Rule:
-    if kind == "in_segment":
+    if kind in {"in_segment", "colleagues"}:
         return {"segment": db().scalar(select(Segment.slug).order_by(Segment.name).limit(1)) or "none"}
     if kind == "in_list":
         return {"list": db().scalar(select(List.slug).order_by(List.name).limit(1)) or "none"}
@@ -232,12 +252,7 @@ def _tree() -> forms.Rule:
 
 
 def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "") -> dict[str, Any]:
-    names = list(db().scalars(select(Segment.slug).order_by(Segment.slug))) if edit != "-" else []
-    offers = (
-        {"events": seen.event_names(db()), "traits": seen.traits(db()), "segments": names, "lists": list(db().scalars(select(List.slug).order_by(List.slug)))}
-        if edit != "-"
-        else {}
-    )
+    offers = segment_offers.offers(db(), forms.at(tree, edit)) if edit != "-" else {}
     said = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False)
     kinds = {kind: rule.title for kind, rule in sorted(trees.kinds().items())}
     return {
