@@ -89,6 +89,12 @@ class ProductView:
     siblings: Sequence[Row[Any]]
     together: Sequence[Row[Any]]
 
+    @property
+    def views(self) -> list[int]:
+        """Of each day, also of those on which nobody looked."""
+        seen = {day.day: day.views for day in self.days}
+        return [seen.get(self.since.date() + dt.timedelta(days=n), 0) for n in range(DAYS + 1)]
+
 
 def products(  # noqa: PLR0913  each is a choice of the page
     session: Session, words: str = "", state: State = "all", sort: Sort = "wanted", *, now: dt.datetime, after: str | None = None, limit: int = 50

@@ -12,7 +12,7 @@ from crm.events.models import HISTORY
 from crm.events.spec import Happened
 
 DAYS = 90  # counted
-STEP = 5  # days counted at once
+STEP = 30  # days counted at once
 FRESH = dt.timedelta(minutes=10)  # today and yesterday are counted anew after this long,
 SETTLED = dt.timedelta(days=1)  # earlier days once a day
 COUNTED = frozenset({"Product Viewed", "Products Searched", "Order Completed", "Order Updated", "Order Cancelled"})
@@ -42,8 +42,9 @@ def count_wants(session: Session, now: dt.datetime) -> int:
 
 
 def pair(session: Session, now: dt.datetime) -> int:
-    """Count anew who bought, and who looked at, two things; every six hours. Returns how many pairs are kept."""
-    if session.scalar(text("SELECT EXISTS (SELECT FROM variant_pairs WHERE counted_at > :since)"), {"since": now - PAIRS}):
+    """Count anew who bought, and who looked at, two things: every six hours, sooner where earlier days were counted again. Returns how many pairs are kept."""
+    last = session.scalar(text("SELECT max(counted_at) FROM variant_pairs"))
+    if last is not None and (last > now - FRESH or last > now - PAIRS and not session.scalar(text(_LEARNED), {"last": last, "settled": now.date() - SETTLED})):
         return 0
     session.execute(text("DELETE FROM variant_pairs"))
     wanted = {"now": now, "looked": now - LOOKED, "bought": now - BOUGHT, "latest": LATEST, "together": TOGETHER}
@@ -61,6 +62,7 @@ WHERE c.counted_at IS NULL OR c.counted_at < CASE WHEN CAST(d AS date) >= CAST(:
 ORDER BY d DESC LIMIT :step
 """
 _COUNTED = "INSERT INTO counted_days (day, counted_at) VALUES (:day, :now) ON CONFLICT (day) DO UPDATE SET counted_at = excluded.counted_at"
+_LEARNED = "SELECT EXISTS (SELECT FROM counted_days WHERE counted_at > :last AND day < :settled)"
 _KEY = "coalesce({0}->>'variant_id', {0}->>'sku', {0}->>'product_id')"
 _COUNT = f"""
 WITH seen AS (
