@@ -274,7 +274,7 @@ def notes(drawn: graph.Graph, sums: Sums, settings: Mapping[str, Any]) -> list[s
     listens = frozenset[str]().union(*(spot.listens for spot in drawn.nodes.values()))
     found = ["imported"] if sums.by["runs"]["imported"] else []
     found += ["answers"] if listens else []
-    found += ["kindest"] if kinds & {"coupon", "rate_limit"} else []
+    found += ["kindest"] if kinds & {"coupon", "rate_limit", "nps", "recommend"} else []
     found += ["said"] if drawn.trigger.kind in {"segment", "ended", "hand"} else []
     found += ["dates"] if drawn.trigger.kind == "date" else []
     return [*found, "consent_now" if settings.get("consent") == "now" else "consent_then", "gate"]

@@ -17,8 +17,9 @@ from journeys.engine import AGAIN
 from journeys.entry import Earlier
 from journeys.facts import CartLife, cart_of
 from journeys.graph import Graph
-from journeys.node import ENDED, CartFact, Effect, RunEvent, SendEvent, SendMessage, SetTraits, Slot
+from journeys.node import ENDED, CartFact, Effect, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import MAX_AT_ONCE, BrokenError, Facts, Moment, Passage, react, seen, walk
+from journeys.simulate import kindest
 from journeys.zones import zone_of
 
 FIRST_SPOKEN = 1 << 62  # what runs say comes after everything else of its moment
@@ -213,8 +214,8 @@ class Life:
                 self.guarded(run, at, lambda run=run, found=found: walk(run, self.facts(run), Moment(at, self.setting.time_scale), answer=found))  # type: ignore[misc]
 
     def found(self, run: Passage, at: dt.datetime) -> object:
-        """There is a code, and a place is free."""
-        return at if isinstance(run.asking, Slot) else "BACKTEST"
+        """As in a try-out: there is a code, a place is free, nobody was asked lately."""
+        return kindest(run.asking, at) if run.asking is not None else None
 
     def collect(self, run: Passage, at: dt.datetime) -> None:
         """Hand over what moving a run brought about."""

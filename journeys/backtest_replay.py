@@ -8,7 +8,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -22,7 +22,7 @@ from journeys.backtest_read import AT_ONCE, Batch, wanted
 from journeys.engine import AGAIN
 from journeys.entry import Earlier
 from journeys.graph import Graph
-from journeys.node import CartFact, Coupon, Effect, Slot
+from journeys.node import CartFact, Coupon, Effect, Recommend, Slot, Survey, Winner
 from journeys.passage import Passage
 
 OUTSIDE = ("stopped", "new_version", "merged", "dropped")  # ends that a person or a join brought about, not a step
@@ -45,6 +45,7 @@ class Stored:
     due_at: dt.datetime | None
     start: int | None  # the accepted number of the event that began it; None where it was blanked
     joined: bool
+    data: Mapping[str, Any]  # node -> what it brought
     steps: list[tuple[str, int, str, Mapping[str, Any], dt.datetime]] = field(default_factory=list)
     codes: dict[str, str] = field(default_factory=dict)
 
@@ -165,13 +166,23 @@ class Replayed(Life):
     def found(self, run: Passage, at: dt.datetime) -> object:
         """The answer of then, out of the rows it left."""
         then = self.then.get(run.id)
-        if isinstance(run.asking, Coupon):
-            return then.codes.get(run.asking.pool) if then else None
-        if isinstance(run.asking, Slot):
-            place = next((why.get("place") for node, round_, _, why, _ in then.steps if (node, round_) == (run.node, run.round)), None) if then else None
-            return dt.datetime.fromisoformat(place) if place else (then.due_at if then and then.due_at else at)
-        self.causes[run.id] = "answer"
-        return None
+        why = next((why for node, round_, _, why, _ in then.steps if (node, round_) == (run.node, run.round)), {}) if then else {}
+        match run.asking:
+            case Coupon(pool):
+                return then.codes.get(pool) if then else None
+            case Slot():
+                place = dt.datetime.fromisoformat(why["place"]) if "place" in why else then.due_at if then else None
+                return place or at
+            case Survey():
+                return dt.datetime.fromisoformat(why["last"]) if "last" in why else True
+            case Recommend():
+                return then.data.get(run.node, {}).get("products", []) if then else []
+            case Winner():
+                return why.get("won")
+            case None:
+                return None
+            case _:
+                assert_never(run.asking)
 
     def say(self, run: Passage, effect: Effect, at: dt.datetime) -> None:
         """It is in the log."""
@@ -296,7 +307,7 @@ def _stored(session: Session, cast: Cast, setting: Setting, found: Batch) -> dic
     runs: dict[uuid.UUID, Stored] = {}
     for row in session.execute(_RUNS, bounds):
         runs[row.id] = Stored(row.id, row.profile_id, row.version, row.key, row.status, row.started_at, row.ended_at, row.end_reason, row.due_at,
-                              row.start.get("accepted") if row.start else None, row.given_id is not None or "#" in row.key.replace(AGAIN, ""))  # fmt: skip
+                              row.start.get("accepted") if row.start else None, row.given_id is not None or "#" in row.key.replace(AGAIN, ""), row.data or {})  # fmt: skip
     ids = {"runs": list(runs)}
     for row in session.execute(_STEPS, {**ids, **bounds}) if runs else ():
         runs[row.run_id].steps.append((row.node, row.round, row.exit, row.detail, row.at))
@@ -321,7 +332,7 @@ WHERE e.profile_id BETWEEN %(first)s AND %(last)s AND e.occurred_at >= %(since)s
 ORDER BY e.profile_id, e.position
 """
 _RUNS = text("""
-    SELECT id, profile_id, version, key, status, started_at, ended_at, end_reason, due_at, start, given_id FROM runs
+    SELECT id, profile_id, version, key, status, started_at, ended_at, end_reason, due_at, start, given_id, data FROM runs
     WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last AND started_at < :to ORDER BY profile_id, started_at, id
 """)
 _STEPS = text("""

@@ -28,7 +28,9 @@ KINDS = {"what_if": _l("What would have happened"), "replay": _l("What happened,
 NOTES = {
     "imported": _l("What was imported counts as if it had been told when it happened."),
     "answers": _l("Messages of a backtest reach nobody, so nobody opens, follows or answers them: who waits for that waits until the time is up."),
-    "kindest": _l("Codes and places of a rate limit are always there: who has to wait a turn in life goes on at once here."),
+    "kindest": _l(
+        "Where a step would have to look (a code, a place of a rate limit, an article, a former survey) the kindest answer holds: nobody waits a turn."
+    ),
     "said": _l("Starts that Kesher itself tells (segments, other journeys, by hand) are those the log holds for this period."),
     "dates": _l("Dates are those known when the period began."),
     "consent_then": _l("Consent and suppressions count as they were at each moment; a suppression lifted since leaves no trace and counts as never there."),
@@ -47,7 +49,6 @@ CAUSES = {
     "not_begun": _l("By the log of today no run begins here."),
     "not_live": _l("A run would begin by the log; then the journey was not live, or was broken."),
     "moved": _l("It was moved to a chosen step when a version was published."),
-    "answer": _l("A step asked for something whose answer of then is not kept."),
     "facts": _l("What the step looked at reads otherwise today: an event came late, went away, or was in the same batch."),
 }
 

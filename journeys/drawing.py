@@ -79,21 +79,21 @@ def walked(graph: Graph, steps: Sequence[StepRow]) -> Walked:
     return Walked(frozenset({(TRIGGER, "")} | {(step.node, step.exit) for step in steps if step.node in graph.nodes}), times)
 
 
-def outline(graph: Graph) -> list[tuple[int, str, str, bool]]:
-    """The graph as a list for narrow screens: (depth, way that leads here, node, met before), each node told once."""
+def outline(graph: Graph) -> list[tuple[int, str, str, str, bool]]:
+    """The graph as a list for narrow screens: (depth, node and way that lead here, node, met before), each node told once."""
     told: set[str] = set()
-    lines: list[tuple[int, str, str, bool]] = []
+    lines: list[tuple[int, str, str, str, bool]] = []
 
-    def tell(name: str, way: str, depth: int) -> None:
-        lines.append((depth, way, name, name in told))
+    def tell(name: str, origin: str, way: str, depth: int) -> None:
+        lines.append((depth, origin, way, name, name in told))
         if name in told:
             return
         told.add(name)
         ways = _ways(graph, name)
         for exit_name, target in ways:
-            tell(target, exit_name, depth + (len(ways) > 1))
+            tell(target, name, exit_name, depth + (len(ways) > 1))
 
-    tell(graph.entry, "", 0)
+    tell(graph.entry, TRIGGER, "", 0)
     return lines
 
 

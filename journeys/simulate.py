@@ -162,10 +162,11 @@ def _walk(run: Passage, facts: Facts, at: dt.datetime) -> None:
     """As live; a question gets the kindest answer: there is a code, a place is free, nobody was asked lately."""
     walk(run, facts, Moment(at))
     while run.asking is not None and run.active:
-        walk(run, facts, Moment(at), answer=_kindest(run.asking, at))
+        walk(run, facts, Moment(at), answer=kindest(run.asking, at))
 
 
-def _kindest(question: Question, at: dt.datetime) -> object:
+def kindest(question: Question, at: dt.datetime) -> object:
+    """What a try-out and a backtest answer where life would have to look."""
     if isinstance(question, Slot):
         return at
     if isinstance(question, Recommend):

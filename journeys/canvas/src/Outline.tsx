@@ -13,7 +13,7 @@ export function Outline() {
   const graph = use((s) => s.graph);
   const look = use((s) => s.look);
   const palette = use((s) => s.palette);
-  const counts = use((s) => s.counts);
+  const counts = use((s) => s.lived ?? s.counts);
   const selected = use((s) => s.selected);
   const state = use((s) => s);
   const [adding, add] = useState<Place | null>(null);
