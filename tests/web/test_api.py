@@ -14,17 +14,20 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from crm.consent import suppression
 from crm.consent.models import ConsentEntry, ConsentEvidence
 from crm.core.config import Config
 from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.events.models import InboxRow, QuarantinedCall, Source, WriteKey
 from crm.messages.models import Decision, Message
+from crm.profiles import tombstones
 from crm.profiles.models import Identity, Profile
 from crm.profiles.search import refresh_search
 from crm.web.app import create_app
 from crm.web.models import ApiToken, AuditEntry
 from crm.web.tokens import create_token, revoke_token, tokens
+from tests import makers
 
 SECRET = "a secret of this test"
 
@@ -203,6 +206,26 @@ def test_an_explicit_grant_lifts_a_refusal_and_an_unsubscribe_but_not_a_complain
     assert [one["reason"] for one in after["stops"]] == ["complaint"]
     history = call.get("/consents", address="DANA@example.com").get_json()["history"]
     assert [one["action"] for one in history] == ["refused", "granted"]
+
+
+def stop(session: Session, address: str, channel: str, reason: str, now: dt.datetime) -> None:
+    kind = "email" if "@" in address else "phone"
+    suppression.suppress(session, address_hash=Keys(SECRET).address_hash(kind, address), channel=channel, reason=reason, detail="", now=now)
+
+
+def test_who_was_erased_and_says_yes_anew_is_written_to_at_that_address_and_no_import_is_let_in(call: Caller, session: Session, now: dt.datetime) -> None:
+    for address, channel in (("dana@example.com", "email"), ("dana@work.example", "email"), ("+972505550199", "sms")):
+        stop(session, address, channel, "erased", now)
+    tombstones.bury(session, tombstones.hashes_of(Keys(SECRET), [], [("email", "dana@example.com")]), now)
+    assert call.post("/consents", **GRANT).get_json()["stops"] == []
+    assert session.scalar(text("SELECT count(*) FROM suppressions WHERE reason = 'erased'")) == 2, "her other addresses said nothing"
+    imported = makers.accepted(makers.identify({"email": "dana@example.com", "city": "Haifa"}, at=now), now, origin="history")
+    assert tombstones.living(session, [imported], Keys(SECRET)) == []
+
+
+def test_a_yes_to_service_messages_does_not_lift_an_unsubscribe(call: Caller, session: Session, now: dt.datetime) -> None:
+    stop(session, "dana@example.com", "email", "unsubscribed", now)
+    assert [one["reason"] for one in call.post("/consents", **GRANT | {"topic": "service"}).get_json()["stops"]] == ["unsubscribed"]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def record(session: Session, *, body: NewConsent, now: dt.datetime) -> Recorded:
     changed = bool(ledger.record(session, [said], keys, now))
     hashed = keys.address_hash(kind, address)
     if body.action == ledger.GRANTED:
-        for stop in ("unsubscribed", "erased"):  # somebody who left and comes back says yes anew
+        for stop in ("unsubscribed", "erased") if topic.purpose == "marketing" else ("erased",):  # somebody who left and comes back says yes anew
             suppression.lift(session, address_hash=hashed, channel=body.channel, reason=stop)
     if changed and owner:
         properties = {"channel": body.channel, "topic": topic.name, "source": said.source}
