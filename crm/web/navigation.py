@@ -91,18 +91,6 @@ ITEMS = (
         ),
     ),
     Item(
-        "sales",
-        _l("Sales"),
-        "phone",
-        "/leads",
-        under=(
-            Item("leads", _l("Leads"), "phone", "/leads"),
-            Item("deals", _l("Deals"), "credit-card", "/deals"),
-            Item("tasks", _l("Tasks"), "list-check", "/tasks"),
-            Item("sources", _l("Sources of leads"), "chart-bar", "/leads/sources"),
-        ),
-    ),
-    Item(
         "settings",
         _l("Settings"),
         "settings",
