@@ -211,7 +211,7 @@ AGGREGATES = {
     "distinct": _l("How many different"),
 }
 CONSENTS = {"granted": _l("agreed"), "refused": _l("refused")}
-CART_STATES = {"open": (_l("Open"), "acc"), "ordered": (_l("Ordered"), "ok"), "emptied": (_l("Emptied"), "")}
+CART_STATES = {"open": (_l("Open"), "acc"), "ordered": (_l("Ordered"), "ok"), "emptied": (_l("Emptied"), ""), "expired": (_l("Expired"), "")}
 LINKS = {
     "identified": _l("Signed in or left details on another device"),
     "alias": _l("The source said that both are one person"),

@@ -22,3 +22,14 @@ def test_a_product_without_a_name_or_sku_is_shown_by_its_id(session: Session, br
 
     assert page.status_code == 200
     assert "p-nameless" in page.text
+
+
+def test_a_cart_that_expired_is_shown_as_such(session: Session, browser_as: Callable[[str], Browser]):
+    shop = open_shop(session, dt.datetime.now(dt.UTC))
+    session.execute(update(Cart).values(status="expired"))
+    session.commit()
+
+    page = browser_as("admin").get(f"/people/{shop.dana}")
+
+    assert page.status_code == 200
+    assert "Expired" in page.text
