@@ -164,7 +164,40 @@ class Exposed:
     arm: str
 
 
-Effect = SendMessage | SetTraits | SendEvent | CallWebhook | ChangeList | Exposed
+@dataclass(frozen=True, slots=True)
+class MakeTask:
+    """Ask a person to do something by a time: this user (an address), else anybody of a role, else the lead's owner."""
+
+    kind: str
+    title: str
+    due_at: dt.datetime
+    owner: str
+    role: str
+    late_after: dt.timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveOwner:
+    """Give the lead to this user (an address; empty: the rules choose), `again` also where somebody has it."""
+
+    owner: str
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeDeal:
+    """Open a deal with the profile, or move, win or lose the open one."""
+
+    act: str
+    pipeline: str
+    stage: str
+    title: str
+    amount: Decimal | None
+    currency: str
+    reason: str
+
+
+Effect = SendMessage | SetTraits | SendEvent | CallWebhook | ChangeList | Exposed | MakeTask | GiveOwner | ChangeDeal
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import Call, Happened
 from crm.messages import outbox
 from crm.segments.rules.journey import STARTED
-from journeys import asking, experiments, listing, webhooks
+from journeys import asking, experiments, listing, selling, webhooks
 from journeys.board import Board
-from journeys.node import ENDED, CallWebhook, ChangeList, Effect, Exposed, RunEvent, SendEvent, SendMessage, SetTraits
+from journeys.node import ENDED, CallWebhook, ChangeDeal, ChangeList, Effect, Exposed, GiveOwner, MakeTask, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import Passage, names_another_cart, seen
 
 WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version", "dropped")  # endings that take back what was not yet sent
@@ -97,7 +97,7 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
     _wakeups(session, written)
     _messages(session, written, now)
     webhooks.queue(session, [(p, *where, each) for p in written for *where, each in p.effects if isinstance(each, CallWebhook)], now)  # type: ignore[misc]
-    break_journeys(session, listing.change(session, written, now))
+    break_journeys(session, listing.change(session, written, now) | selling.apply(session, written, now))
     experiments.expose(session, written, now)
     said = [row for passage in written for each in passage.effects if (row := _said(passage, *each))]
     started = [_started(passage) for passage in new if passage.id not in taken]
@@ -236,7 +236,7 @@ def _said(passage: Passage, node: str, round_: int, effect: Effect) -> NewRow | 
     """What a node tells the log; under one number for ever, so that a doubled task says it once."""
     number, cause = f"run:{passage.id}:{node}:{round_}", f"run:{passage.id}"
     match effect:
-        case SendMessage() | CallWebhook() | ChangeList() | Exposed():
+        case SendMessage() | CallWebhook() | ChangeList() | Exposed() | MakeTask() | GiveOwner() | ChangeDeal():
             return None
         case SendEvent(name, properties):
             return system_event(name, passage.profile_id, dict(properties), cause=cause, hops=passage.hops + 1, message_id=number)

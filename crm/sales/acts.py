@@ -108,7 +108,8 @@ def set_status(  # noqa: PLR0913  each is said in the event
     """A person says how it stands."""
     _lock(session, profile_id)
     leads.set_status(session, profile_id, status, by=by, now=now, reason=reason)
-    _touch(session, profile_id, by=by, now=now)
+    if status != "new":
+        _touch(session, profile_id, by=by, now=now)
 
 
 def hand_to(session: Session, profile_id: uuid.UUID, owner_id: int | None, *, by: int, now: dt.datetime) -> None:
@@ -125,12 +126,11 @@ def _lock(session: Session, profile_id: uuid.UUID) -> None:
 
 
 def _touch(session: Session, profile_id: uuid.UUID, *, by: int, now: dt.datetime) -> None:
-    session.execute(text(_TOUCH), {"id": profile_id, "by": by, "now": now})
+    if session.scalar(text(_TOUCH), {"id": profile_id, "by": by, "now": now}) == "new":
+        leads.set_status(session, profile_id, "working", by=by, now=now, reason="answered")
 
 
 _TOUCH = """
-UPDATE leads SET touched_at = :now, touched_by = :by, answered_at = coalesce(answered_at, :now), check_at = :now,
-    status_at = CASE WHEN status = 'new' THEN CAST(:now AS timestamptz) ELSE status_at END,
-    status = CASE WHEN status = 'new' THEN 'working' ELSE status END
-WHERE profile_id = :id
+UPDATE leads SET touched_at = :now, touched_by = :by, answered_at = coalesce(answered_at, :now), check_at = :now
+WHERE profile_id = :id RETURNING status
 """

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from crm.commerce import money
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.ids import new_id
@@ -248,7 +249,7 @@ def _say(session: Session, deal: Deal, goal: Stage, was: Stage | None, by: By, n
         "stage": goal.slug,
         "was": was.slug if was else None,
         "status": deal.status,
-        "value": str(deal.amount),
+        "value": money.plain(deal.amount.normalize()),
         "currency": deal.currency,
     }
     name = {"open": MOVED, "won": WON, "lost": LOST}[deal.status]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from crm.core.commit import hint
@@ -37,10 +37,11 @@ def fold(session: Session, events: Sequence[Happened], now: dt.datetime) -> None
     if not said:
         return
     rules = settings.read(session)
-    there = known(session, said)
-    _hand_over(session, events, there, rules, now)
-    touched = {one for one, names in said.items() if CREATED in names or one in there}
+    before = _standing(session, said)
+    _hand_over(session, events, before.keys(), rules, now)
+    touched = {one for one, names in said.items() if CREATED in names or one in before}
     _write(session, _states(session, touched, rules), now, hard=False)
+    _tell(session, [event for event in events if event.name in LISTENS and event.profile_id in touched], before, now)
 
 
 def refold(session: Session, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
@@ -84,6 +85,36 @@ def assign(session: Session, owners: Mapping[uuid.UUID, tuple[int | None, str]],
     inbox.append(session, said, now)
     hint(session, "sales")
     return [row.profile_id for row in changed]
+
+
+def _standing(session: Session, profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Row[Any]]:
+    rows = session.execute(text(_STANDING), {"ids": list(profile_ids)})
+    return {row.profile_id: row for row in rows}
+
+
+def _tell(session: Session, events: Sequence[Happened], before: Mapping[uuid.UUID, Row[Any]], now: dt.datetime) -> None:
+    """What followed from events of another name (an order won the lead, an intake named its owner) is said in sales' own words, for rules and journeys."""
+    if not events:
+        return
+    causes: dict[uuid.UUID, Happened] = {}
+    said: set[tuple[uuid.UUID, str]] = set()
+    for event in sorted(events, key=lambda one: (one.origin == LIVE, one.order)):
+        causes[event.profile_id] = event
+        said.add((event.profile_id, event.name))
+    rows = []
+    for one, lead in _standing(session, causes).items():
+        was, cause = before.get(one), causes[one]
+        if lead.status != (was.status if was else "new") and (one, STATUS) not in said:
+            told = {"status": lead.status, "was": was.status if was else "new", "reason": cause.name}
+            rows.append(_follows(STATUS, one, told, cause))
+        if lead.owner_id != (was.owner_id if was else None) and (one, ASSIGNED) not in said:
+            rows.append(_follows(ASSIGNED, one, {"owner_id": lead.owner_id, "by": lead.owner_by, "owner": lead.email or ""}, cause))
+    inbox.append(session, rows, now)
+
+
+def _follows(name: str, profile_id: uuid.UUID, said: dict[str, Any], cause: Happened) -> NewRow:
+    row = inbox.system_event(name, profile_id, said, cause=f"event:{cause.accepted}", hops=cause.hops + 1, message_id=f"lead:{cause.accepted}:{name}")
+    return replace(row, origin=cause.origin)
 
 
 def _who(user_id: int | None) -> str:
@@ -156,6 +187,10 @@ ON CONFLICT (profile_id) DO UPDATE SET
     owner_at = CASE WHEN {_OWNED} THEN excluded.owner_at ELSE l.owner_at END,
     check_at = CAST(:now AS timestamptz)
 """  # noqa: S608  our own column names
+_STANDING = """
+SELECT l.profile_id, l.status, l.owner_id, l.owner_by, s.email FROM leads l LEFT JOIN sellers s ON s.user_id = l.owner_id
+WHERE l.profile_id = ANY(CAST(:ids AS uuid[]))
+"""
 _STATUS = """
 WITH was AS (SELECT profile_id, status FROM leads WHERE profile_id = :id)
 UPDATE leads l SET status = CAST(:status AS text), open = :open, check_at = :now,

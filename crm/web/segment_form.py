@@ -30,6 +30,7 @@ CHOICES = {
     "entered": _l("came in"), "inside": _l("is in it now"), "finished": _l("came to its end"), "goal": _l("reached the goal"),
     "left": _l("taken out by an event"), "held_out": _l("held out"), "push": _l("Push"), "second": _l("the second one"),
     "granted": _l("agreed"), "refused": _l("refused"), "email": _l("E-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"),
+    "new": _l("new"), "working": _l("being worked on"), "qualified": _l("qualified"), "won": _l("won"), "lost": _l("lost"), "hot": _l("hot"), "warm": _l("warm"), "cool": _l("cool"), "cold": _l("cold"), "any": _l("any"),  # noqa: E501
 }  # fmt: skip
 # One word means two things where rules differ: `first` of orders, of an event, of the two Adars.
 OF_KIND = {
@@ -45,7 +46,7 @@ STARTS: Mapping[str, Rule] = {
     "trait": {"name": "city", "op": "exists"}, "did": {"event": "Order Completed"}, "sequence": {"first": "Product Viewed", "then": "Order Completed"},
     "anniversary": {"name": "birthday"}, "geography": {"value": "IL"}, "account": {"name": "price_list", "op": "exists"},
     "computed": {"name": "orders", "op": "at_least", "value": 2}, "rfm": {}, "journey": {}, "when": {"event": "Order Completed"},
-    "orders": {}, "cart": {}, "message": {}, "consent": {"topic": "offers"}, "bucket": {"percent": 10},
+    "orders": {}, "cart": {}, "message": {}, "consent": {"topic": "offers"}, "bucket": {"percent": 10}, "lead": {}, "deal": {},
 }  # fmt: skip
 
 

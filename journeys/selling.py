@@ -1,0 +1,122 @@
+"""What runs ask of sales, in sets: tasks made, owners found, deals moved. What is gone breaks its journey, never the batch."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.errors import NotFoundError
+from crm.events import inbox
+from crm.sales import deals, leads, tasks
+from crm.sales.deals import Asked, By
+from crm.sales.lead_state import CREATED
+from crm.sales.tasks import NewTask
+from journeys.node import ChangeDeal, GiveOwner, MakeTask
+from journeys.passage import Passage
+
+WITHDRAWN = ("exit:", "goal:", "merged", "stopped")  # endings after which nobody need do what the run asked for
+_Asked = tuple[Passage, str, int, MakeTask | GiveOwner | ChangeDeal]
+
+
+def apply(session: Session, passages: Sequence[Passage], now: dt.datetime) -> dict[int, str]:
+    """Do what these runs ask for; returns journey -> what is wrong with it. The people are locked."""
+    asked = [(p, node, round_, each) for p in passages for node, round_, each in p.effects if isinstance(each, MakeTask | GiveOwner | ChangeDeal)]
+    sellers = _sellers(session, {each.owner for _, _, _, each in asked if not isinstance(each, ChangeDeal) and each.owner})
+    problems: dict[int, str] = {}
+    for passage, _, _, each in asked:
+        if not isinstance(each, ChangeDeal) and each.owner and each.owner not in sellers:
+            problems[passage.journey_id] = f"nobody who takes leads has the address {each.owner}; see the settings of sales"
+    able = [one for one in asked if one[0].journey_id not in problems]
+    tasks.create(session, [_task(*one, sellers.get(one[3].owner)) for one in able if isinstance(one[3], MakeTask)], now)  # type: ignore[arg-type]
+    _give(session, [(p, each) for p, _, _, each in able if isinstance(each, GiveOwner)], sellers, now)
+    for passage, node, round_, each in able:
+        if isinstance(each, ChangeDeal):
+            try:
+                deals.apply(session, _deal(passage, node, round_, each), now=now)
+            except NotFoundError as error:
+                problems[passage.journey_id] = str(error)
+    _withdraw(session, passages, now)
+    return problems
+
+
+def _sellers(session: Session, emails: set[str]) -> dict[str, int]:
+    rows = session.execute(text("SELECT email, user_id FROM sellers WHERE active AND email = ANY(:emails)"), {"emails": sorted(emails)}) if emails else ()
+    return {row.email: row.user_id for row in rows}
+
+
+def _task(passage: Passage, node: str, round_: int, each: MakeTask, owner: int | None) -> NewTask:
+    return NewTask(
+        passage.profile_id,
+        each.kind,
+        each.title,
+        each.due_at,
+        owner,
+        each.role or None,
+        each.late_after,
+        key=f"run:{passage.id}:{node}:{round_}",
+        about={"run_id": str(passage.id), "node": node, "round": round_},
+        hops=passage.hops + 1,
+    )
+
+
+def _give(session: Session, asked: Sequence[tuple[Passage, GiveOwner]], sellers: dict[str, int], now: dt.datetime) -> None:
+    """Leads get their owner; whoever is none yet becomes one."""
+    if not asked:
+        return
+    there = leads.known(session, {p.profile_id for p, _ in asked})
+    mine = [(p, each) for p, each in asked if p.profile_id in there]
+    session.execute(text(_HOPS), {"ids": [p.profile_id for p, _ in mine], "hops": [p.hops + 1 for p, _ in mine]})
+    leads.assign(session, {p.profile_id: (sellers[each.owner], "journey") for p, each in mine if each.owner}, by=None, now=now)
+    again = [p.profile_id for p, each in mine if not each.owner and each.again]
+    session.execute(text("UPDATE leads SET reassign = open, check_at = :now WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": again, "now": now})
+    said = [
+        inbox.system_event(
+            CREATED,
+            p.profile_id,
+            {"source": "journey", "campaign": p.slug} | ({"owner_id": sellers[each.owner], "by": "journey"} if each.owner else {}),
+            cause=f"run:{p.id}",
+            hops=p.hops + 1,
+            message_id=f"run:{p.id}:lead",
+        )
+        for p, each in asked
+        if p.profile_id not in there
+    ]
+    inbox.append(session, said, now)
+
+
+def _deal(passage: Passage, node: str, round_: int, each: ChangeDeal) -> Asked:
+    return Asked(
+        passage.profile_id,
+        each.act,
+        f"run:{passage.id}:{node}:{round_}",
+        each.pipeline,
+        each.stage,
+        each.title,
+        each.amount,
+        each.currency,
+        each.reason,
+        By(cause=f"run:{passage.id}", hops=passage.hops + 1),
+    )
+
+
+def _withdraw(session: Session, passages: Sequence[Passage], now: dt.datetime) -> None:
+    """An order ends the run: the call it asked for need not be made."""
+    over = [p for p in passages if p.end_reason and p.end_reason.startswith(WITHDRAWN)]
+    if over:
+        profiles: set[uuid.UUID] = {p.profile_id for p in over}
+        gone = session.execute(text(_OVER), {"profiles": list(profiles), "runs": [str(p.id) for p in over], "now": now}).all()
+        if gone:
+            tasks.recount(session, {row.profile_id for row in gone}, now)
+
+
+_HOPS = """
+UPDATE leads l SET hops = n.hops FROM unnest(CAST(:ids AS uuid[]), CAST(:hops AS smallint[])) AS n(id, hops) WHERE l.profile_id = n.id
+"""
+_OVER = """
+UPDATE tasks SET done_at = :now, outcome = 'withdrawn', check_at = NULL
+WHERE profile_id = ANY(CAST(:profiles AS uuid[])) AND done_at IS NULL AND about->>'run_id' = ANY(CAST(:runs AS text[])) RETURNING profile_id
+"""
