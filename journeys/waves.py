@@ -53,7 +53,6 @@ def begin(session: Session, changes: Sequence[Change], now: dt.datetime) -> None
     journeys = [(each, found[1]) for each in boards.read(session).journeys.values() if each.status == "live" and (found := plan_of(each))]
     rows = [_row(change, journey) for change in changes for journey, plan in journeys if concerns(plan, change, now)]
     if rows:
-        session.execute(text(_SUPERSEDE), {"rows": dumps(rows)})
         session.execute(text(_BEGIN), {"rows": dumps(rows), "now": now})
 
 
@@ -123,16 +122,16 @@ def _said(each: Due, variant: Variant, person: wave_people.Told) -> NewRow:
 
 
 def _standing(session: Session, board: Board, rows: Sequence[Row[Any]], now: dt.datetime) -> list[Due]:
-    """The occasions that may go on. A paused journey's wait; those of one that is stopped or starts otherwise now are over."""
+    """The occasions that may go on. A paused journey's wait; one followed by a newer of its kind is over, as are those of a journey that stopped."""
     due, other = [], []
     for row in rows:
         journey = board.journeys.get(row.journey_id)
         found = plan_of(journey) if journey else None
-        if journey and found and found[1].change == row.kind and journey.status == "live":
+        if journey and found and found[1].change == row.kind and journey.status == "live" and not row.again:
             due.append(Due(row, journey, found[1], found[0]))
             continue
-        waits = journey is not None and journey.status in {"paused", "broken"}
-        next_at, ended = (now + AGAIN, None) if waits else (None, "stopped")
+        waits = journey is not None and journey.status in {"paused", "broken"} and not row.again
+        next_at, ended = (now + AGAIN, None) if waits else (None, "again" if row.again else "stopped")
         other.append({"id": row.id, "number": row.number, "to_tell": row.to_tell, "next_at": next_at, "ended": ended, "gathered": False})
     _go_on(session, other)
     return due
@@ -171,11 +170,11 @@ SELECT n.*, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM json_to_re
 WHERE n.before IS NOT NULL OR EXISTS (SELECT FROM stock_requests r WHERE r.variant_id = n.variant_id AND r.ended IS NULL)
 ON CONFLICT DO NOTHING
 """  # noqa: S608  our own column names
-_SUPERSEDE = f"""
-UPDATE waves w SET next_at = NULL, ended = 'again' FROM json_to_recordset(CAST(:rows AS json)) AS n({_FIELDS})
-WHERE w.journey_id = n.journey_id AND w.variant_id = n.variant_id AND w.kind = n.kind AND w.accepted <> n.accepted AND w.next_at IS NOT NULL
-"""  # noqa: S608  our own column names
-_DUE = "SELECT * FROM waves WHERE next_at <= :now ORDER BY next_at, id LIMIT :limit FOR UPDATE SKIP LOCKED"
+_DUE = """
+SELECT w.*, EXISTS (
+  SELECT FROM waves n WHERE n.variant_id = w.variant_id AND n.journey_id = w.journey_id AND n.kind = w.kind AND n.id > w.id) AS again
+FROM waves w WHERE w.next_at <= :now ORDER BY w.next_at, w.id LIMIT :limit FOR UPDATE SKIP LOCKED
+"""
 _GO_ON = """
 UPDATE waves w SET number = n.number, to_tell = n.to_tell, next_at = n.next_at, ended = n.ended, gathered = w.gathered OR n.gathered
 FROM json_to_recordset(CAST(:rows AS json)) AS n(id bigint, number int, to_tell int, next_at timestamptz, ended text, gathered boolean)
