@@ -17,7 +17,7 @@ from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 from crm.web.words import event_title
-from journeys import audiences, changes, drafts, experiments, files, palette, publish, tryout, view
+from journeys import audiences, changes, drafts, experiments, files, lint_audience, palette, publish, tryout, view
 from journeys.draft_models import Draft
 from journeys.graph import NodePart, Problem, read, read_spot
 from journeys.kinds import TRIGGERS
@@ -158,7 +158,7 @@ def publishing(slug: str) -> Answer:
     found, people = changes.changes(db(), journey.id, graph)
     said = {
         "number": (journey.version or 0) + 1,
-        "problems": [problem(each) for each in review(db(), graph)],
+        "problems": [problem(each, graph) for each in [*review(db(), graph), *_among_people(slug, graph)]],
         "changes": [{"node": each.node, "change": each.change, "people": each.people} for each in found],
         "people": people,
         "diff": changes.diff(drafts.published(db(), journey) or {}, graph),
@@ -179,7 +179,7 @@ def do_publish(slug: str) -> Answer:
         raise drafts.ConflictError(kept)
     problems = review(db(), kept.graph)
     if any(each.level == "error" for each in problems):
-        return jsonify({"error": _("The journey is not whole yet; mend what is marked."), "problems": [problem(each) for each in problems]}), 400
+        return jsonify({"error": _("The journey is not whole yet; mend what is marked."), "problems": [problem(each, kept.graph) for each in problems]}), 400
     choice = publish.Choice(asked.move, asked.to)
     done = publish.publish_moving(db(), slug, kept.graph, choice=choice, now=clock.now(), by=me().email)
     if asked.include and (segment := _segment(kept.graph)):
@@ -187,6 +187,12 @@ def do_publish(slug: str) -> Answer:
     users.audit(db(), user_id=me().user_id, action="journey.publish", subject=f"{slug} {done.version}")
     db().commit()
     return jsonify({"version": done.version, "moved": done.moved, "ended": done.ended})
+
+
+def _among_people(slug: str, drawn: object) -> list[Problem]:
+    """What only the people who are there can show."""
+    graph, problems = read(drawn)
+    return lint_audience.review(db(), graph, settings(), clock.now(), slug=slug) if graph and not problems else []
 
 
 def _segment(drawn: object) -> str | None:
@@ -222,7 +228,7 @@ def simulate() -> Answer:
     asked = Trying.model_validate(request.get_json())
     graph, problems = read(asked.graph)
     if graph is None or problems:
-        return jsonify({"error": _("This cannot run yet; mend what is marked."), "problems": [problem(each) for each in problems]}), 400
+        return jsonify({"error": _("This cannot run yet; mend what is marked."), "problems": [problem(each, asked.graph) for each in problems]}), 400
     start = asked.start or clock.now().replace(microsecond=0)
     who = tryout.somebody(db(), asked.profile_id, asked.traits, asked.language or settings().locale, settings().timezone)
     return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words={"event": event_title}))
@@ -304,7 +310,7 @@ def _whole(journey: Journey, kept: Draft) -> dict[str, Any]:
 
 
 def _judged(graph: Mapping[str, Any]) -> dict[str, Any]:
-    return {"problems": [problem(each) for each in review(db(), graph)], "nodes": _facts(graph)}
+    return {"problems": [problem(each, graph) for each in review(db(), graph)], "nodes": _facts(graph)}
 
 
 def _facts(graph: Mapping[str, Any]) -> dict[str, Any]:

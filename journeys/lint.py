@@ -9,7 +9,14 @@ from sqlalchemy.orm import Session
 
 from crm.core.i18n import _l
 from journeys.graph import TRIGGER, Graph, Problem, read
+from journeys.node import Settings
+from journeys.nodes.coupon import CouponSettings
+from journeys.nodes.list import ListSettings
+from journeys.nodes.nps import NpsSettings
 from journeys.nodes.send import SendSettings
+from journeys.nodes.webhook import WebhookSettings
+from journeys.triggers.schedule import ScheduleSettings
+from journeys.triggers.segment import SegmentSettings
 
 BOUGHT = "Order Completed"
 WARNING = "warning"
@@ -20,7 +27,7 @@ def review(session: Session, stored: object) -> list[Problem]:
     graph, problems = read(stored)
     if graph is None:
         return problems
-    return [*problems, *templates(session, graph), *surprises(graph)]
+    return [*problems, *templates(session, graph), *named(session, graph), *surprises(graph)]
 
 
 def surprises(graph: Graph) -> Iterator[Problem]:
@@ -56,14 +63,51 @@ def _sends_again(graph: Graph) -> Iterator[Problem]:
             yield Problem(spot.name, said, values, WARNING, example)
 
 
+def named(session: Session, graph: Graph) -> Iterator[Problem]:
+    """Endpoints, lists, pools and segments that are not there."""
+    settings = [(TRIGGER, graph.trigger_settings), *((spot.name, spot.settings) for spot in graph.nodes.values())]
+    wanted = {(kind, name) for _, each in settings for kind, name in _names(each)}
+    there = {(row.kind, row.name): row.free for row in session.execute(_THERE, {"names": [name for _, name in wanted]})} if wanted else {}
+    for place, each in settings:
+        for kind, name in _names(each):
+            said, example, level = _MISSING[kind]
+            if (kind, name) not in there:
+                yield Problem(place, said, {"name": name}, level, example)
+            elif there[kind, name] == 0:
+                yield Problem(place, _l("no code is left in “%(name)s”"), {"name": name}, WARNING, _l("Dana takes the way without a code."))
+
+
+def _names(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What settings name that must be there: kind and name."""
+    match settings:
+        case WebhookSettings(endpoint=name):
+            yield "endpoint", name
+        case ListSettings(list=name):
+            yield "list", name
+        case CouponSettings(pool=name):
+            yield "pool", name
+        case SegmentSettings(segment=name) | ScheduleSettings(segment=name):
+            yield "segment", name
+        case _:
+            return
+
+
+_MISSING = {  # kind -> what is said, what would happen, how bad it is
+    "endpoint": (_l("there is no endpoint “%(name)s” under Settings, Webhooks"), _l("Every call of this step fails."), "error"),
+    "list": (_l("there is no list “%(name)s”"), _l("The journey breaks at the first person who comes here."), "error"),
+    "pool": (_l("there is no pool of codes “%(name)s”"), _l("Dana takes the way without a code."), WARNING),
+    "segment": (_l("there is no segment “%(name)s”"), _l("Nobody ever enters."), WARNING),
+}
+
+
 def templates(session: Session, graph: Graph) -> Iterator[Problem]:
     """Messages whose template is missing, has no topic, or belongs to another channel."""
-    wanted = {spot.settings.template for spot in graph.nodes.values() if isinstance(spot.settings, SendSettings)}
+    wanted = {spot.settings.template for spot in graph.nodes.values() if isinstance(spot.settings, SendSettings | NpsSettings)}
     there: Mapping[str, tuple[str, str, str]] = {
         row.name: (row.channel, row.topic, row.purpose) for row in session.execute(_TEMPLATES, {"names": list(wanted)})
     }
     for spot in graph.nodes.values():
-        if not isinstance(spot.settings, SendSettings):
+        if not isinstance(spot.settings, SendSettings | NpsSettings):
             continue
         values = {"template": spot.settings.template, "channel": spot.settings.channel}
         if spot.settings.template not in there:
@@ -78,4 +122,10 @@ def templates(session: Session, graph: Graph) -> Iterator[Problem]:
             yield Problem(spot.name, _l("the template “%(template)s” names no topic to agree to"), values, "error", example)
 
 
+_THERE = text("""
+    SELECT 'endpoint' AS kind, slug AS name, 1 AS free FROM webhook_endpoints WHERE slug = ANY(:names)
+    UNION ALL SELECT 'list', slug, 1 FROM lists WHERE slug = ANY(:names)
+    UNION ALL SELECT 'segment', slug, 1 FROM segments WHERE slug = ANY(:names)
+    UNION ALL SELECT 'pool', pool, (bool_or(given_at IS NULL))::int FROM coupons WHERE pool = ANY(:names) GROUP BY pool
+""")
 _TEMPLATES = text("SELECT name, channel, coalesce(topic, '') AS topic, coalesce(purpose, '') AS purpose FROM templates WHERE name = ANY(:names)")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from babel.lists import format_list
 from babel.units import format_unit
 from flask_babel import gettext as _
+from pydantic import ValidationError
 
 from crm.core.i18n import _l
 from crm.web.i18n import language, region
 from crm.web.words import event_title
 from journeys.experiments import Standing
 from journeys.graph import Graph, Problem
+from journeys.kinds import NODES
 from journeys.node import AUDIENCE, Sentence, write_duration
 from journeys.view import StepRow
 
@@ -43,6 +46,7 @@ CARTS = {
     "expired": _l("the cart had lapsed"),
     "gone": _l("there was no cart any more"),
 }
+QUOTE = "'"  # around names in the sentences of graph.py
 REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
     "opened": _l("opened a message"),
@@ -199,8 +203,40 @@ def result(found: Standing) -> str:
     return str(_("“%(way)s” has won", way=found.winner) if found.winner else _("no way was better"))
 
 
-def problem(found: Problem) -> dict[str, str | None]:
-    """A problem for the screen."""
-    values = {name: str(_(NEEDED)) if value in REQUIRED else value for name, value in found.values.items()}
+def problem(found: Problem, stored: object = None) -> dict[str, str | None]:
+    """A problem for the screen; steps and ways of the stored drawing by their words."""
+    nodes = stored.get("nodes") if isinstance(stored, Mapping) else None
+    values = {name: _told(name, value, nodes if isinstance(nodes, Mapping) else {}, found.node) for name, value in found.values.items()}
     said = {"text": str(_(found.text)) % values, "example": str(_(found.example)) % values if found.example else ""}
     return {"node": found.node, "field": found.values.get("field") or None, "level": found.level} | said
+
+
+def _told(name: str, value: object, nodes: Mapping[str, Any], here: str | None) -> object:
+    """One value of a problem's sentence."""
+    if value in REQUIRED:
+        return str(_(NEEDED))
+    if name == "node" and isinstance(value, str):
+        return f"“{_drawn(nodes, value.strip(QUOTE))}”"
+    if name == "journey" and isinstance(value, Mapping):
+        return named(value, "")
+    if name == "way" and isinstance(value, str) and here:
+        return f"“{_way(nodes.get(here), value.strip(QUOTE))}”"
+    return value
+
+
+def _drawn(nodes: Mapping[str, Any], name: str) -> str:
+    """A step of a drawing that need not be whole, by the name it was given, else by its kind."""
+    part = nodes.get(name)
+    given = part.get("name") if isinstance(part, Mapping) else None
+    kind = NODES.get(str(part.get("kind"))) if isinstance(part, Mapping) else None
+    return named(given, name) if isinstance(given, Mapping) and given else str(_(kind.title)) if kind else name
+
+
+def _way(part: object, name: str) -> str:
+    """A way out by its words, where the step's settings can be read."""
+    kind = NODES.get(str(part.get("kind"))) if isinstance(part, Mapping) else None
+    try:
+        ways = kind.exits(kind.settings_type.model_validate(part.get("settings") or {})) if kind and isinstance(part, Mapping) else {}
+    except ValidationError:
+        return name
+    return str(_(ways[name])) if ways.get(name) else name

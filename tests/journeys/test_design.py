@@ -139,7 +139,7 @@ def test_codes_are_put_into_a_pool_once(app: Flask, session: Session) -> None:
     headers = {"Authorization": f"Bearer {create_token(session, name='t', role='marketer')}"}
     client = app.test_client()
     added = client.post("/api/v1/coupons", json={"pool": "spring", "codes": ["A", "B", "B", " "]}, headers=headers).get_json()
-    assert added == {"pool": "spring", "free": 2, "given": 0, "added": 2}
+    assert added == {"pool": "spring", "free": 2, "given": 0, "used": 0, "added": 2}
     assert client.post("/api/v1/coupons", json={"pool": "spring", "codes": ["B", "C"]}, headers=headers).get_json()["added"] == 1
-    assert client.get("/api/v1/coupons", headers=headers).get_json()["items"] == [{"pool": "spring", "free": 3, "given": 0, "added": 0}]
+    assert client.get("/api/v1/coupons", headers=headers).get_json()["items"] == [{"pool": "spring", "free": 3, "given": 0, "used": 0, "added": 0}]
     assert client.post("/api/v1/coupons", json={"pool": "Not good", "codes": ["B"]}, headers=headers).status_code == 400

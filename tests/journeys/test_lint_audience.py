@@ -1,0 +1,145 @@
+"""What only people can show: words that cannot be filled in, and two journeys that send one person too much; each with somebody by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.json import dumps
+from journeys import endpoints, lint, lint_audience, publish
+from journeys.graph import parse
+from journeys.words import problem
+from tests.journeys.test_entry import WAIT, drawing
+from tests.makers import accepted, config, identify, track
+from workers import pipeline
+
+CONFIG = config()
+
+
+def template(session: Session, name: str, words: str) -> None:
+    insert = "INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:n, 'email', 'offers', 'marketing', 1)"
+    session.execute(text(insert), {"n": name})
+    content = {"en": {"subject": "Hello", "mjml": "", "html": f"<p>{words}</p>", "text": words}}
+    made = "INSERT INTO template_versions (name, version, content, sample, digest) VALUES (:n, 1, CAST(:c AS jsonb), '{}', :d)"
+    session.execute(text(made), {"n": name, "c": dumps(content), "d": f"{name}{words}"})
+
+
+def go(session: Session, now: dt.datetime, *calls: Any) -> None:
+    pipeline.run(session, [accepted(each, now) for each in calls], now, CONFIG)
+
+
+def mails(*names: str, wait: str = "") -> dict[str, Any]:
+    """A journey that sends these, with a wait between them."""
+    nodes: dict[str, Any] = {}
+    for name in names:
+        nodes[f"to_{name}"] = {"kind": "send", "settings": {"template": name}, "name": {"en": f"Mail {name}", "he": f"מייל {name}"}}
+        if wait:
+            nodes[f"rest_{name}"] = {"kind": "wait", "settings": {"for": wait}}
+    return drawing(nodes)
+
+
+def found(session: Session, drawn: dict[str, Any], now: dt.datetime, slug: str = "") -> list[tuple[str | None, str, str]]:
+    said = lint_audience.review(session, parse(drawn), CONFIG, now, slug=slug)
+    return [(each.node, each.text % each.values, each.example % each.values) for each in said]
+
+
+def test_a_trait_some_people_lack_is_told_with_somebody_who_lacks_it(session, now):
+    template(session, "city", "Greetings to {{ profile.traits.city }}")
+    people = [identify({"name": f"P{n}", "city": "Haifa"} if n < 3 else {"name": "Dana Levi"}, at=now, user_id=f"p{n}") for n in range(4)]
+    go(session, now, *people, *(track("Signed Up", at=now, user_id=f"p{n}") for n in range(4)))
+    node, said, example = found(session, mails("city"), now)[0]
+    assert node == "to_city"
+    assert "cannot be filled in for 25 %" in said
+    assert "city" in said
+    assert example.startswith("Dana Levi would get nothing")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["{% if profile.traits.city is defined %}{{ profile.traits.city }}{% endif %}", "{{ profile.traits.city|default('you') }}", "{{ data.event.plan }}"],
+)
+def test_words_that_do_without_or_that_everybody_has_are_fine(session, now, words):
+    template(session, "city", words)
+    go(session, now, identify({"name": "Dana"}, at=now, user_id="p"), track("Signed Up", {"plan": "gold"}, at=now, user_id="p"))
+    assert found(session, mails("city"), now) == []
+
+
+def test_a_property_the_starting_event_lacks_is_found(session, now):
+    template(session, "plan", "{{ data.event.plan }}")
+    go(session, now, track("Signed Up", {"plan": "gold"}, at=now, user_id="a"), track("Signed Up", {}, at=now, user_id="b"))
+    assert "for 50 %" in found(session, mails("plan"), now)[0][1]
+
+
+def test_nobody_there_is_no_problem(session, now):
+    template(session, "city", "{{ profile.traits.city }}")
+    assert found(session, mails("city"), now) == []
+
+
+def test_two_journeys_that_send_one_person_too_much_are_named_with_the_person(session, now):
+    for name in "abcd":
+        template(session, name, "Hello")
+    publish.publish(session, "first", mails("a", "b", "c") | {"name": {"en": "First", "he": "ראשון"}}, now=now)
+    go(session, now, identify({"name": "Dana Levi"}, at=now, user_id="dana"), track("Signed Up", at=now, user_id="dana"))
+    said = found(session, mails("d"), now)
+    assert "can send one person 4 messages within a day; 100 % of the people" in said[0][1]
+    assert said[0][2] == "Dana Levi was in it within the last 30 days."
+    assert found(session, mails("a", "b", "c"), now, slug="first") == []  # not with itself
+
+
+def test_mails_a_day_apart_are_no_crowd(session, now):
+    for name in "abcd":
+        template(session, name, "Hello")
+    publish.publish(session, "first", mails("a", "b", "c", wait="2d"), now=now)
+    go(session, now, track("Signed Up", at=now, user_id="dana"))
+    assert found(session, mails("d"), now) == []
+    assert lint_audience.a_day(parse(mails("a", "b", "c", wait="2d"))) == 1
+    assert lint_audience.a_day(parse(mails("a", "b", "c", wait="11h"))) == 3
+
+
+def test_what_is_not_there_is_said(session, now):
+    nodes = {
+        "call": {"kind": "webhook", "settings": {"endpoint": "crm"}, "exits": {"answered": "put", "failed": "put", "timed_out": "put"}},
+        "put": {"kind": "list", "settings": {"list": "vip"}, "exits": {"next": "code"}},
+        "code": {"kind": "coupon", "settings": {"pool": "spring"}, "exits": {"next": "end", "none": "end"}},
+        "end": {"kind": "stop"},
+    }
+    drawn = drawing(WAIT) | {"nodes": nodes, "entry": "call", "trigger": {"kind": "segment", "settings": {"segment": "gone"}}}
+    said = {each.node: each.level for each in lint.review(session, drawn)}
+    assert said == {"call": "error", "put": "error", "code": "warning", "trigger": "warning"}
+    endpoints.save(session, "crm", url="https://crm.example", headers="", private=False, now=now)
+    assert "call" not in {each.node for each in lint.review(session, drawn)}
+
+
+@pytest.mark.parametrize(("language", "label"), [("en", "“Mail hello”"), ("he", "“מייל hello”")])
+def test_sentences_name_steps_by_their_label_in_the_reader_s_language(session, app, language, label):
+    template(session, "hello", "Hello")
+    drawn = mails("hello")
+    drawn["nodes"]["again"] = {"kind": "send", "settings": {"template": "hello"}, "exits": {"next": "end"}}
+    drawn["nodes"]["to_hello"]["exits"] = {"next": "again"}
+    with app.test_request_context(headers={"Accept-Language": language}):
+        said = [problem(each, drawn) for each in lint.review(session, drawn)]
+    assert any(label in str(each["text"]) for each in said), said
+    assert not any("to_hello" in str(each["text"]) for each in said)
+
+
+def test_a_way_is_named_by_its_words(session, app):
+    drawn = drawing(WAIT) | {
+        "nodes": {"call": {"kind": "webhook", "settings": {"endpoint": "crm"}, "exits": {"failed": "end", "timed_out": "end"}}, "end": {"kind": "stop"}}
+    }
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        said = [problem(each, drawn | {"entry": "call"})["text"] for each in lint.review(session, drawn | {"entry": "call"})]
+    assert any("its way out “it answered” leads nowhere" in str(each) for each in said), said
+
+
+def test_publishing_shows_what_people_show(session, now, signed_in):
+    template(session, "city", "{{ profile.traits.city }}")
+    go(session, now, identify({"name": "Dana Levi"}, at=now, user_id="p"), track("Signed Up", at=now, user_id="p"))
+    browser = signed_in("marketer")
+    slug = browser.post("/journeys/new", json={"name": {"en": "Hello"}}).get_json()["slug"]
+    browser.put(f"/journeys/{slug}/draft", json={"revision": 1, "graph": mails("city")})
+    problems = browser.get(f"/journeys/{slug}/publish").get_json()["problems"]
+    assert any("Dana Levi would get nothing" in each["example"] for each in problems)
