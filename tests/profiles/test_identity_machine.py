@@ -10,8 +10,12 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.events.spec import Call
+from crm.profiles import rebuild
+from crm.segments import lists
 from tests import makers
 from tests.makers import accepted, identify, product, track
 from tests.profiles.test_undo import World
@@ -19,6 +23,12 @@ from workers import pipeline
 
 DEVICES, USERS, EMAILS = ("x", "y", "z"), ("1", "2", "3"), ("a@example.com", "b@example.com", "c@example.com")
 maybe = lambda values: st.none() | st.sampled_from(values)  # noqa: E731
+
+
+SAID = """
+SELECT profile_id, properties->>'groupId' AS key FROM events WHERE type = 'group' GROUP BY 1, 2 ORDER BY 1, 2
+"""
+MEMBERS = "SELECT m.profile_id, a.key FROM account_members m JOIN accounts a ON a.id = m.account_id ORDER BY 1, 2"
 
 
 def machine(engine, now):
@@ -51,13 +61,15 @@ def machine(engine, now):
             if what == "identify":
                 return identify({"name": f"N{self.calls}"} | ({"email": email} if email else {}), at=at, **who)
             more = {"email": email} if email else {}
+            if what == "company":
+                return Call(type="group", group_id=f"g{self.calls % 2}", timestamp=at.isoformat(), context={"traits": more} if more else None, **who)
             if what == "order":
                 return track("Order Completed", {"order_id": f"o{self.calls % 4}", "total": "10"}, at=at, **who, **more)
             return track("Product Added", product(f"p{self.calls % 3}"), at=at, **who, **more)
 
         @rule(
             calls=st.lists(
-                st.tuples(st.integers(1, 500), maybe(DEVICES), maybe(USERS), maybe(EMAILS), st.sampled_from(("identify", "cart", "order"))),
+                st.tuples(st.integers(1, 500), maybe(DEVICES), maybe(USERS), maybe(EMAILS), st.sampled_from(("identify", "cart", "order", "company"))),
                 min_size=1,
                 max_size=4,
             ),
@@ -75,6 +87,23 @@ def machine(engine, now):
         def unmerge(self, seed):
             if links := self.world.links():
                 self.world.unmerge(random.Random(seed).choice(links))
+
+        @rule(seed=st.integers(0, 1_000), on=st.booleans())
+        def put_on_a_list(self, seed, on):
+            if people := [row.id for row in makers.profiles(self.session)]:
+                lists.create(self.session, slug="vip", name="VIP", now=now)
+                (lists.add if on else lists.remove)(self.session, "vip", [random.Random(seed).choice(people)], now=now)
+
+        @invariant()
+        def companies_are_what_events_said(self):
+            said = self.session.execute(text(SAID)).all()
+            assert self.session.execute(text(MEMBERS)).all() == said
+
+        @invariant()
+        def every_row_is_with_whom_its_first_owner_went_to(self):
+            led = rebuild.roots(rebuild.edges(self.session))
+            for first, owner in self.session.execute(text("SELECT coalesce(given_id, profile_id), profile_id FROM list_members")):
+                assert led.get(first, first) == owner
 
         @invariant()
         def live_is_rebuilt(self):

@@ -125,3 +125,11 @@ def test_an_admin_says_how_long_details_are_kept(shop: Shop, session: Session, b
     admin.post("/settings/privacy/retention", inbox="", messages="1")
     assert "bounds" in admin.get("/settings/privacy").text
     assert browser_as("marketer").post("/settings/privacy/retention", inbox="7").status_code == 403
+
+
+def test_what_went_by_age_is_told_apart_from_what_somebody_did(shop: Shop, session: Session, browser_as: Callable[[str], Browser]) -> None:
+    session.add(AuditEntry(action="retention.swept", subject="messages", detail={"days": "30", "rows": "12"}))
+    session.flush()
+    page = browser_as("admin").get("/settings/changes").text
+    assert "by itself, by age" in page
+    assert "Old details emptied" in page
