@@ -101,6 +101,16 @@ def test_every_form_can_be_opened_and_applied_as_it_is(session: Session, now: dt
     assert '<datalist id="seen-where-0"><option value="oak">' in offered
 
 
+def test_the_count_follows_a_form_that_is_not_applied_yet(session: Session, now: dt.datetime, noa: Browser) -> None:
+    happen(session, now, makers.track("Chair Sat", {}, at=now, user_id="u1"), makers.track("Table Laid", {}, at=now, user_id="u2"))
+    session.commit()
+    rule = json.dumps({"all": [{"kind": "did", "event": "Nothing"}]})
+    assert '<div class="k-stat-value"><bdi>0</bdi>' in noa.post("/segments/count", tree=rule).text
+    filled = {"at": "0", "kind": "did", "f.event": "Chair Sat"}
+    assert '<div class="k-stat-value"><bdi>1</bdi>' in noa.post("/segments/count", tree=rule, **filled).text
+    assert "rule.all[0]" in html.unescape(noa.post("/segments/count", tree=rule, **filled | {"f.within": "soon"}).text)
+
+
 def test_more_than_four_filters_survive_the_form(noa: Browser) -> None:
     where = [{"name": f"p{n}", "value": "x"} for n in range(6)]
     opened = step(noa, {"all": [{"kind": "did", "event": "X", "where": where}]}, "edit:0")

@@ -77,7 +77,7 @@ class Anniversary(Rule[AnniversarySettings]):
 
     def sentence(self, settings: AnniversarySettings) -> Sentence:
         slots = {"name": settings.name, "calendar": Sentence(CALENDARS[settings.calendar]), "when": _when(settings)}
-        return Sentence(_l("%(when)s of %(name)s, %(calendar)s"), slots)
+        return Sentence(_l("%(name)s, %(calendar)s: %(when)s"), slots)
 
 
 def _when(settings: AnniversarySettings) -> Sentence:
@@ -89,9 +89,13 @@ def _when(settings: AnniversarySettings) -> Sentence:
             if first
             else Sentence(_l("on the anniversary"))
         )  # noqa: E501
+    if last == 0:
+        return Sentence(_l("in the %(start)s days before the anniversary, and on it"), slots)
+    if first == 0:
+        return Sentence(_l("on the anniversary, and in the %(end)s days after it"), slots)
     if first < 0 < last:
         return Sentence(_l("from %(start)s days before until %(end)s days after the anniversary"), slots)
-    if last <= 0:
+    if last < 0:
         return Sentence(_l("from %(start)s until %(end)s days before the anniversary"), slots)
     return Sentence(_l("from %(start)s until %(end)s days after the anniversary"), slots)
 

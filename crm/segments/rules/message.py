@@ -57,7 +57,8 @@ class Message(Rule[MessageSettings]):
         return Reads(events=frozenset(settings.wanted.names), birth=settings.wanted.fits_nothing)
 
     def sentence(self, settings: MessageSettings) -> Sentence:
-        times = Sentence(events.TIMES[settings.op], {"n": settings.value})
+        once = (settings.op, settings.value) == ("at_least", 1)
+        times = "" if once else Sentence(events.TIMES[settings.op], {"n": settings.value})
         about = [one for one in settings.wanted.where if one.name != "machine"]
         window = events.window_words(settings.within)
         if settings.channel:

@@ -19,8 +19,8 @@ class SequenceSettings(Settings):
     never: bool = Field(default=False, title=_l("And then not"))
     apart: values.Duration = Field(default=dt.timedelta(days=1), title=_l("At most apart"))
     within: values.Duration | None = Field(default=None, title=_l("The first in the last"))
-    first_where: list[PropertyFilter] = Field(default_factory=list, max_length=20, title=_l("Where"))
-    then_where: list[PropertyFilter] = Field(default_factory=list, max_length=20, title=_l("Where"))
+    first_where: list[PropertyFilter] = Field(default_factory=list, max_length=20, title=_l("Where, of the first"))
+    then_where: list[PropertyFilter] = Field(default_factory=list, max_length=20, title=_l("Where, of the second"))
 
     @model_validator(mode="after")
     def _complete(self) -> SequenceSettings:

@@ -148,7 +148,7 @@ def count() -> str:
     session.execute(text("SET LOCAL statement_timeout = '10s'"))
     values: dict[str, Any] = {"number": None, "people": [], "wrong": ""}
     try:
-        tree = trees.parse(_tree())
+        tree = trees.parse(_being_built())
         now, place = clock.now(), place_of(settings())
         values["number"] = evaluate.count(session, tree, now=now, place=place)
         values["people"] = evaluate.sample(session, tree, now=now, place=place) if values["number"] else []
@@ -249,6 +249,14 @@ def _tree() -> forms.Rule:
     if not isinstance(said, dict):
         raise InvalidError(_("The rules did not arrive whole; load the page again."))
     return said if set(said) & {"all", "any"} else {"all": [said]}
+
+
+def _being_built() -> forms.Rule:
+    """The tree with the rule whose form is open as it is filled in by now."""
+    kind = request.form.get("kind", "")
+    if kind not in trees.kinds():
+        return _tree()
+    return forms.change(_tree(), request.form.get("at", ""), forms.read_form(kind, request.form))
 
 
 def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "") -> dict[str, Any]:
