@@ -275,7 +275,7 @@ def notes(drawn: graph.Graph, sums: Sums, settings: Mapping[str, Any]) -> list[s
     found = ["imported"] if sums.by["runs"]["imported"] else []
     found += ["answers"] if listens else []
     found += ["kindest"] if kinds & {"coupon", "rate_limit", "nps", "recommend"} else []
-    found += ["said"] if drawn.trigger.kind in {"segment", "ended", "hand"} else []
+    found += ["said"] if drawn.trigger.kind not in {"event", "date"} else []
     found += ["dates"] if drawn.trigger.kind == "date" else []
     return [*found, "consent_now" if settings.get("consent") == "now" else "consent_then", "gate"]
 

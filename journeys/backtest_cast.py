@@ -20,6 +20,7 @@ from journeys.graph import Graph
 from journeys.node import CartFact, Effect
 from journeys.nodes.send import SendSettings
 from journeys.passage import Passage
+from journeys.triggers.date import DateTrigger
 
 MOST = 5_000  # of one person's events remembered at once: more are a machine's
 
@@ -58,7 +59,7 @@ class Cast:
                 self.starts.setdefault(name, []).append(case)
         graphs = [graph for case in cases for graph in case.graphs]
         self.names = frozenset(self.starts).union(*(graph.listens for graph in graphs))
-        self.traits = any("traits" in graph.reads for graph in graphs)
+        self.traits = any("traits" in graph.reads or isinstance(graph.trigger, DateTrigger) for graph in graphs)
         self.carts = any(graph.key == "cart" or sends_about_carts(graph) for graph in graphs)
         self.fresh = max((graph.trigger.fresh_for(graph.trigger_settings) for graph in graphs), default=dt.timedelta(0))
 

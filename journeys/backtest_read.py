@@ -125,17 +125,28 @@ def rows(session: Session, cast: Cast, setting: Setting, found: Batch) -> Iterat
 
 def _dates(who: Somebody, cases: Sequence[Case], setting: Setting) -> Iterator[tuple[dt.datetime, Happened]]:
     """Dates that came within the period, by the traits known when it began."""
+    zone = zone_of(who.told.traits, setting.timezone)
     for case in cases:
-        trigger, said = case.newest.trigger, case.newest.trigger_settings
-        day = day_in(who.told.traits.get(said.trait)) if isinstance(said, DateSettings) else None
-        if day is None or not isinstance(trigger, DateTrigger) or not isinstance(said, DateSettings):
+        said = case.newest.trigger_settings
+        if not isinstance(said, DateSettings) or (day := day_in(who.told.traits.get(said.trait))) is None:
             continue
-        zone, clock = zone_of(who.told.traits, setting.timezone), dt.time.fromisoformat(said.at)
-        for year in range(setting.begins.year - 1, setting.ends.year + 2):
-            occasion = trigger.occasion(said, day, year)
-            at = local(occasion[1] + dt.timedelta(days=said.days), clock, zone) if occasion else None
-            if occasion and at and setting.begins <= at < setting.ends:
-                yield at, spoken(who.id, DATE_REACHED, {"journey": case.slug, "trait": said.trait, "occasion": occasion[0]}, at)
+        for at, occasion in _occasions(said, day, zone, setting):
+            if setting.begins <= at < setting.ends:
+                yield at, spoken(who.id, DATE_REACHED, {"journey": case.slug, "trait": said.trait, "occasion": occasion}, at)
+
+
+def _occasions(settings: DateSettings, day: dt.date, zone: str, setting: Setting) -> Iterator[tuple[dt.datetime, str]]:
+    """When an anniversary comes, and which; the Hebrew calendar's are looked for day by day, as the clock does."""
+    clock = dt.time.fromisoformat(settings.at)
+    if settings.by_hebrew:
+        for number in range((setting.ends - setting.begins).days + 2):
+            at = local(setting.begins.date() + dt.timedelta(days=number), clock, zone)
+            if occasion := DATE.due(settings, day, zone, at):
+                yield at, occasion
+        return
+    for year in range(setting.begins.year - 1, setting.ends.year + 2):
+        if found := DATE.occasion(settings, day, year):
+            yield local(found[1] + dt.timedelta(days=settings.days), clock, zone), found[0]
 
 
 def _nobody(profile_id: uuid.UUID) -> Person:
@@ -171,6 +182,7 @@ def _arms(session: Session, cast: Cast, ids: Sequence[uuid.UUID]) -> dict[uuid.U
     return found
 
 
+DATE = DateTrigger()
 EVENTS = """
 SELECT profile_id, occurred_at, accepted, source_id, type, name, origin, trusted, properties, received_at, hops, cause
 FROM events

@@ -306,8 +306,11 @@ def _stored(session: Session, cast: Cast, setting: Setting, found: Batch) -> dic
     bounds = {"journeys": list(cast.cases), "first": found.people[0].id, "last": found.people[-1].id, "to": setting.ends}
     runs: dict[uuid.UUID, Stored] = {}
     for row in session.execute(_RUNS, bounds):
-        runs[row.id] = Stored(row.id, row.profile_id, row.version, row.key, row.status, row.started_at, row.ended_at, row.end_reason, row.due_at,
-                              row.start.get("accepted") if row.start else None, row.given_id is not None or "#" in row.key.replace(AGAIN, ""), row.data or {})  # fmt: skip
+        began = row.start.get("accepted") if row.start else None
+        joined = row.given_id is not None or "#" in row.key.replace(AGAIN, "")
+        runs[row.id] = Stored(
+            row.id, row.profile_id, row.version, row.key, row.status, row.started_at, row.ended_at, row.end_reason, row.due_at, began, joined, row.data or {}
+        )
     ids = {"runs": list(runs)}
     for row in session.execute(_STEPS, {**ids, **bounds}) if runs else ():
         runs[row.run_id].steps.append((row.node, row.round, row.exit, row.detail, row.at))
