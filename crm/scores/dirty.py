@@ -34,11 +34,14 @@ def claim(session: Session, limit: int = AT_ONCE) -> list[uuid.UUID]:
 
 def _moved(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
     """A joined profile has no score of its own any more; the one it went into is looked at again."""
-    session.execute(text("DELETE FROM scores WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": [from_id for from_id, _into in pairs]})
+    moves = {"from": [from_id for from_id, _into in pairs], "into": [into for _from, into in pairs]}
+    session.execute(text("DELETE FROM scores WHERE profile_id = ANY(CAST(:from AS uuid[]))"), moves)
+    session.execute(text(_PAST_GOES_ALONG), moves)
     mark(session, {into for _from, into in pairs})
 
 
 def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID], now: dt.datetime) -> None:
+    session.execute(text(_PAST_COMES_BACK), {"owner": owner, "to": to, "given": list(given)})
     mark(session, {owner, to, *given})
 
 
@@ -46,4 +49,12 @@ on_move.append(_moved)
 on_part.append(_parted)
 _CLAIM = """
 DELETE FROM score_dirty WHERE id IN (SELECT id FROM score_dirty ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING profile_id
+"""
+_PAST_GOES_ALONG = """
+UPDATE score_history h SET profile_id = m.into_id, given_id = coalesce(h.given_id, h.profile_id)
+FROM unnest(CAST(:from AS uuid[]), CAST(:into AS uuid[])) m(from_id, into_id) WHERE h.profile_id = m.from_id
+"""
+_PAST_COMES_BACK = """
+UPDATE score_history SET profile_id = CAST(:to AS uuid), given_id = NULLIF(given_id, CAST(:to AS uuid))
+WHERE profile_id = :owner AND given_id = ANY(CAST(:given AS uuid[]))
 """

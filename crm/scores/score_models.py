@@ -44,7 +44,7 @@ class Score(Base):
         CheckConstraint(_IN_BANDS, name="band"),
         Index("ix_scores_best", "kind", text("probability DESC"), "profile_id"),
     )
-    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "rescore"})
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "recompute"})
     kind: Mapped[str] = mapped_column(Text, primary_key=True)
     probability: Mapped[float] = mapped_column(DOUBLE_PRECISION)  # by rules: the points of 100, divided by 100; for the order alone, no chance of anything
     band: Mapped[str] = mapped_column(Text, info={"personal": "derived"})
@@ -62,7 +62,7 @@ class ScorePast(Base):
     __tablename__ = "score_history"
     __table_args__ = (CheckConstraint(_IN_BANDS, name="band"), Index("ix_score_history_whose", "profile_id", "kind", "at"), Index("ix_score_history_at", "at"))
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "recompute"})
     given_id: Mapped[Given]
     kind: Mapped[str] = mapped_column(Text)
     probability: Mapped[float] = mapped_column(DOUBLE_PRECISION)
@@ -146,7 +146,7 @@ class ScoreDirty(Base):
 
     __tablename__ = "score_dirty"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "rescore"})
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "recompute"})
 
 
 class ScoreJob(Base):

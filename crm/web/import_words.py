@@ -32,9 +32,10 @@ STATES = {  # status -> (words, tone, icon)
     "undoing": (_l("Being undone"), "acc", "clock"),
     "undone": (_l("Undone"), "", "arrow-back-up"),
 }
-KINDS = {"people": _l("People"), "orders": _l("Orders"), "events": _l("Events")}
+KINDS = {"people": _l("People"), "leads": _l("Leads"), "orders": _l("Orders"), "events": _l("Events")}
 KIND_MEANS = {
     "people": _l("Each line is a person with their details."),
+    "leads": _l("Each line is somebody who may buy, with what is known of them."),
     "orders": _l("Each line is an order, or one product of an order."),
     "events": _l("Each line is something a person did."),
 }
@@ -61,6 +62,17 @@ ROLES = {
     "price": _l("Price of one"),
     "quantity": _l("Quantity"),
     "event": _l("Name of the event"),
+    "source": _l("Source of the lead"),
+    "campaign": _l("Campaign"),
+    "cost": _l("Cost of the lead"),
+}
+FILLED = {  # who fills in a lead's column, and when
+    "lead:entry": _l("the lead, on entering"),
+    "marketing:entry": _l("marketing, on entering"),
+    "marketing:later": _l("marketing, later"),
+    "sales:later": _l("sales, while working on it"),
+    "sales:outcome": _l("sales, after the outcome"),
+    "unknown:unknown": _l("not known"),
 }
 TYPES = {"words": _l("Text"), "number": _l("Number"), "date": _l("Date"), "bool": _l("Yes or no")}
 FORMATS = {"day_first": _l("day, month, year"), "month_first": _l("month, day, year")}

@@ -19,6 +19,7 @@ class Choice:
     name: str = ""
     type: str = "words"
     format: str = "day_first"
+    filled: str = ""  # of a lead's column: who fills it in, and when
 
 
 _NAMES: dict[str, str] = {  # role -> its usual names; the longest name that fits wins
@@ -44,6 +45,12 @@ _ORDER_NAMES: dict[str, str] = {
     "price": "price|unit price|unitprice|מחיר|מחיר יחידה",
     "quantity": "quantity|qty|units|כמות|יחידות",
 }
+_LEAD_NAMES: dict[str, str] = {
+    "external_id": "lead id|prospect id|lead number|lead no|מספר ליד|מזהה ליד",
+    "source": "source|lead source|utm source|מקור|מקור הליד|מקור ליד",
+    "campaign": "campaign|utm campaign|campaign name|קמפיין",
+    "cost": "cost|lead cost|cost per lead|cpl|עלות|עלות ליד",
+}
 _EVENT_NAMES: dict[str, str] = {
     "event": "event|event name|action|activity|אירוע|פעולה|שם אירוע",
     "time": "date|time|timestamp|occurred at|happened at|created at|תאריך|זמן|מועד",
@@ -52,12 +59,13 @@ _CONSENT = ("consent", "newsletter", "opt in", "optin", "subscribed", "marketing
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T,]+\d{1,2}:\d{2}.*)?")
 _NUMBER = re.compile(r"[₪$€£]?\s*-?\d{1,3}(?:,?\d{3})*(?:\.\d+)?\s*[₪$€£%]?")
 _TRUTH = frozenset(("true", "false", "yes", "no", "y", "n", "כן", "לא", "v", "✓"))
+_LEAD = re.compile(r"\b(lead|prospect)\b|\bה?ליד\b")
 _ONCE = frozenset({"trait", "property", "skip", "consent"})
 
 
 def guess(columns: Sequence[str], sample: Sequence[Sequence[str]], *, kind: str = "people") -> list[Choice]:
     """One choice for each column; a role is given once, to the first column that fits it best."""
-    names = {**_NAMES, **({"orders": _ORDER_NAMES, "events": _EVENT_NAMES}.get(kind, {}))}
+    names = {**_NAMES, **({"orders": _ORDER_NAMES, "events": _EVENT_NAMES, "leads": _LEAD_NAMES}.get(kind, {}))}
     taken: set[str] = set()
     found: list[Choice] = []
     for place, column in enumerate(columns):
@@ -72,13 +80,15 @@ def guess(columns: Sequence[str], sample: Sequence[Sequence[str]], *, kind: str 
 
 
 def guess_kind(columns: Sequence[str]) -> str:
-    """People, unless an order's number and its date or price are there; events where their name and time are."""
+    """People, unless an order's number and its date or price are there; events where their name and time are; leads where columns call them so."""
     plain = [_plain(column) for column in columns]
     orders = {role for column in plain if (role := _by_name(column, _ORDER_NAMES))}
     if "order_id" in orders and orders & {"time", "revenue", "price"}:
         return "orders"
     events = {role for column in plain if (role := _by_name(column, _EVENT_NAMES))}
-    return "events" if events == {"event", "time"} else "people"
+    if events == {"event", "time"}:
+        return "events"
+    return "leads" if sum(bool(_LEAD.search(column)) for column in plain) >= 2 else "people"
 
 
 def clean_name(column: str, place: int) -> str:
@@ -90,7 +100,7 @@ def _role(column: str, values: Sequence[str], names: dict[str, str], kind: str) 
     plain = _plain(column)
     if role := _by_name(plain, names):
         return role
-    if any(word in plain for word in _CONSENT) and kind == "people" and value_type(values) == "bool":
+    if any(word in plain for word in _CONSENT) and kind in {"people", "leads"} and value_type(values) == "bool":
         return "consent"
     if values and _share(values, lambda v: bool(normalise_email(v))) >= MOST:
         return "email"
@@ -109,7 +119,7 @@ def _plain(column: str) -> str:
 
 
 def _other(kind: str) -> str:
-    return "trait" if kind == "people" else "property"
+    return "trait" if kind in {"people", "leads"} else "property"
 
 
 def value_type(values: Sequence[str]) -> str:

@@ -19,14 +19,18 @@ from crm.events.importing.mapping import Column, Mapping, Rule
 from crm.events.importing.outcomes import Noted, Reading, Refused
 from crm.events.importing.plan import compile_plan
 
-KINDS = ("people", "orders", "events")
+KINDS = ("people", "leads", "orders", "events")
 PREVIEW = 50
 IDENTITIES = ("user_id", "external_id", "email", "phone")
 _TRAITS = {"name": "name", "first_name": "firstName", "last_name": "lastName", "city": "city", "birthday": "birthday"}
-_TYPES = {"email": "email", "phone": "phone", "birthday": "date", "time": "time", "revenue": "price", "price": "price", "quantity": "number", "consent": "bool"}
+_TYPES = {
+    "email": "email", "phone": "phone", "birthday": "date", "time": "time", "revenue": "price", "price": "price", "cost": "price", "quantity": "number",
+    "consent": "bool",
+}  # fmt: skip
 _STRICT = frozenset({"order_id", "revenue", "price", "quantity", "event"})  # a line without these, or with bad ones, means nothing
 ROLES: dict[str, tuple[str, ...]] = {
     "people": ("skip", *IDENTITIES, *_TRAITS, "time", "consent", "trait"),
+    "leads": ("skip", *IDENTITIES, *_TRAITS, "time", "source", "campaign", "cost", "consent", "trait"),
     "orders": (
         *("skip", "order_id", "time", "revenue", "currency", "product_id", "product_name", "price", "quantity"),
         *(*IDENTITIES, *_TRAITS, "property"),
@@ -50,6 +54,7 @@ class Plan:
     event: str = ""
     external: str = "import"
     consent: Table[str, str] | None = None
+    empty: Sequence[str] = ()  # words that mean: not answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,8 @@ def build(plan: Plan, how: Table[str, Any]) -> Mapping:
         encoding=how.get("encoding") or "utf-8-sig",
         columns=columns,
         time=time,
-        as_of=plan.as_of if plan.kind == "people" else None,
+        as_of=plan.as_of if plan.kind in {"people", "leads"} else None,
+        empty=["", *plan.empty],
         identities=_identities(plan),
         drop_duplicate_lines=plan.kind != "orders",
         events=_rules(plan),
@@ -133,12 +139,14 @@ def _check(plan: Plan) -> None:
     names = [choice.name.strip().lower() for choice in plan.choices if choice.role in {"trait", "property"}]
     if len(set(names)) < len(names) or _TAKEN & set(names) or not all(names):
         raise InvalidError(_l("Every further column needs a name of its own, other than email, phone and id."))
-    if plan.kind != "people" and "time" not in roles:
+    if plan.kind in {"orders", "events"} and "time" not in roles:
         raise InvalidError(_l("No column says when it happened. Choose the one with the date."))
     if plan.kind == "orders" and ("order_id" not in roles or not {"revenue", "price"} & set(roles)):
         raise InvalidError(_l("Orders need a column with their number and one with their sum, or with the price of each line."))
     if plan.kind == "events" and "event" not in roles and not plan.event.strip():
         raise InvalidError(_l("Say what happened: choose the column with the event's name, or write one name for all lines."))
+    if plan.kind == "leads" and not all(choice.filled for choice in plan.choices if choice.role == "trait"):
+        raise InvalidError(_l("Say of every further detail who fills it in, and when: what sales fills in must not be used to score."))
     if "consent" in roles:
         _check_consent(plan, roles)
 
@@ -155,7 +163,7 @@ def _check_consent(plan: Plan, roles: Sequence[str]) -> None:
 
 def _column(choice: Choice, place: int, plan: Plan) -> Column:
     kind: Any = choice.type if choice.role in {"trait", "property"} else _TYPES.get(choice.role, "words")
-    strict = choice.role in _STRICT or (choice.role == "time" and plan.kind != "people")
+    strict = choice.role in _STRICT or (choice.role == "time" and plan.kind in {"orders", "events"})
     return Column(type=kind, place=place, format=choice.format, zone=plan.zone, bad="reject" if strict else "note")
 
 
@@ -175,6 +183,8 @@ def _identities(plan: Plan) -> dict[str, Any]:
 
 def _traits(plan: Plan) -> dict[str, Any]:
     fixed = {name: value for role, name in _TRAITS.items() if (value := _value(plan, role))}
+    if plan.kind == "leads":
+        fixed |= {name: value for name in ("source", "campaign") if (value := _value(plan, name))}
     return fixed | {choice.name.strip(): f"{{c{place}}}" for place, choice in enumerate(plan.choices) if choice.role == "trait"}
 
 
@@ -187,8 +197,22 @@ def _rules(plan: Plan) -> list[Rule]:
     if plan.kind == "people":
         answers = _value(plan, "consent")
         return [Rule(type="identify", traits=traits, context={"consent": {"imported": answers}} if answers else {})]
+    if plan.kind == "leads":
+        return _leads(plan, traits)
     about = [Rule(type="identify", also=True, traits=traits)] if traits else []
     return [*about, *([_order(plan)] if plan.kind == "orders" else _events(plan))]
+
+
+def _leads(plan: Plan, traits: dict[str, Any]) -> list[Rule]:
+    """What is known of the lead, and that it came in: from where, through which campaign, at what cost."""
+    answers = _value(plan, "consent")
+    consent = {"consent": {"imported": answers}} if answers else {}
+    campaign = {name: value for name, role in (("source", "source"), ("name", "campaign")) if (value := _value(plan, role))}
+    said = {name: value for name in ("source", "campaign", "cost") if (value := _value(plan, name))}
+    if "cost" in said:
+        said["currency"] = plan.currency
+    about = [Rule(type="identify", also=True, traits=traits, context=consent)] if traits else []
+    return [*about, Rule(event="Lead Created", properties=said, context={"campaign": campaign} if campaign else {})]
 
 
 def _order(plan: Plan) -> Rule:

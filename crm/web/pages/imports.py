@@ -28,6 +28,7 @@ from crm.events.importing.models import WORKING, Upload
 from crm.events.importing.recognise import Recognised
 from crm.events.importing.rejects import LEFT_OUT
 from crm.events.models import SYSTEM_SOURCE, Source
+from crm.scores import declared
 from crm.web import import_words as said
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
@@ -36,7 +37,7 @@ from crm.web.db import db, settings
 bp = Blueprint("imports", __name__, url_prefix="/imports")
 PAGE = 30
 _FORM_ROOM = 64 * 1024  # bytes around a file
-_NOTHING: dict[str, Any] = {"source": "", "as_of": "", "event": "", "external": "", "currency": "", "consent": None}
+_NOTHING: dict[str, Any] = {"source": "", "empty": "", "as_of": "", "event": "", "external": "", "currency": "", "consent": None}
 _COLUMN = re.compile(r"^('?)c(\d+)(?=[: ])")
 
 
@@ -164,6 +165,8 @@ def act(number: int) -> AnyResponse:
         uploads.stop_checking(db(), row)
     else:
         uploads.move(db(), row, to=said.ACTS[wish], now=clock.now())
+        if wish == "run" and row.settings.get("kind") == "leads":
+            declared.declare(db(), row.settings["choices"], upload_id=row.id, now=clock.now())
     if wish in said.AUDITED:
         _note(said.AUDITED[wish], row, {"import": number})
     db().commit()
@@ -235,6 +238,7 @@ def _chosen(form: Mapping[str, str], width: int) -> dict[str, Any]:
             "name": guess.clean_name(form.get(f"name-{place}", ""), place),
             "type": one if (one := form.get(f"type-{place}", "")) in wizard.TYPES else "words",
             "format": "month_first" if form.get(f"format-{place}") == "month_first" else "day_first",
+            "filled": filled if (filled := form.get(f"filled-{place}", "")) in said.FILLED else "",
         }
         for place in range(width)
     ]
@@ -242,6 +246,7 @@ def _chosen(form: Mapping[str, str], width: int) -> dict[str, Any]:
     return {
         "kind": kind, "choices": choices, "consent": consent, "source": form.get("source", ""), "as_of": form.get("as_of", ""),
         "event": form.get("event", "").strip()[:200], "external": re.sub(r"[^a-z0-9_-]+", "", form.get("external", "").lower())[:40] or "import",
+        "empty": form.get("empty", "").strip()[:500],
         "currency": currency if re.fullmatch(r"[A-Z]{3}", currency := form.get("currency", "").strip().upper()) else settings().currency,
     }  # fmt: skip
 
@@ -252,7 +257,10 @@ def _keep(row: Upload, chosen: dict[str, Any]) -> None:
     consent = chosen["consent"] if any(choice.role == "consent" for choice in choices) else None
     if consent and (consent["channel"] not in ADDRESS_OF or db().get(Topic, consent["topic"]) is None):
         raise InvalidError(_("Choose the channel and the topic that the consent is for."))
-    plan = wizard.Plan(chosen["kind"], choices, _as_of(chosen["as_of"]), settings().timezone, chosen["currency"], chosen["event"], chosen["external"], consent)
+    words = [word.strip() for word in chosen["empty"].split(",") if word.strip()]
+    plan = wizard.Plan(
+        chosen["kind"], choices, _as_of(chosen["as_of"]), settings().timezone, chosen["currency"], chosen["event"], chosen["external"], consent, words
+    )  # fmt: skip
     kept = {**chosen, "consent": consent}
     uploads.choose(db(), row, plan=plan, settings=kept, source_id=_source(chosen["source"]), now=clock.now())
 
