@@ -133,3 +133,8 @@ def test_what_went_by_age_is_told_apart_from_what_somebody_did(shop: Shop, sessi
     page = browser_as("admin").get("/settings/changes").text
     assert "by itself, by age" in page
     assert "Old details emptied" in page
+
+
+def test_home_says_that_imports_are_counted_too(shop: Shop, browser_as: Callable[[str], Browser]) -> None:
+    viewer = browser_as("viewer")
+    assert "imports included" in viewer.get("/").text + viewer.get("/home/pulse").text
