@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from journeys.graph import Graph, Spot
 from journeys.view import StepRow
 
 STEP_X, STEP_Y, TALL, TOP = 300, 128, 54, 16  # px between columns and rows, a node's height, the first row
+BESIDE = 108  # px between labels of ways that share their line
 TRIGGER = "trigger"
 
 
@@ -59,7 +60,7 @@ def draw(graph: Graph) -> Picture:
     ways = [(TRIGGER, "", graph.entry)]
     ways += [(name, way, target) for names in rows.values() for name in names for way, target in graph.nodes[name].exits.items()]
     meeting = Counter(target for _, _, target in ways)
-    edges = [_edge(each, at, shared=meeting[each[2]] > 1) for each in ways]
+    edges = _apart([_edge(each, at, shared=meeting[each[2]] > 1) for each in ways])
     return Picture(places, edges, width, TOP + len(rows) * STEP_Y + TALL + TOP)
 
 
@@ -132,6 +133,18 @@ def _in_order(graph: Graph, names: list[str], above: list[str]) -> list[str]:
     """Side by side as the nodes above name them."""
     wanted = [target for name in above for _, target in _ways(graph, name) if target in names]
     return list(dict.fromkeys([*wanted, *names]))
+
+
+def _apart(edges: Sequence[Edge]) -> list[Edge]:
+    """Labels of ways that lead from one node to the same next stand side by side."""
+    together = Counter((edge.origin, edge.target) for edge in edges)
+    met: Counter[tuple[str, str]] = Counter()
+    found = []
+    for edge in edges:
+        pair = edge.origin, edge.target
+        found.append(replace(edge, x=edge.x + round((met[pair] - (together[pair] - 1) / 2) * BESIDE)))
+        met[pair] += 1
+    return found
 
 
 def _edge(between: tuple[str, str, str], at: dict[str, tuple[int, int]], *, shared: bool) -> Edge:

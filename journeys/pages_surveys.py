@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from babel.dates import format_skeleton
 from flask import Blueprint, Response, render_template, request
 
 from crm.core import clock
@@ -13,6 +14,7 @@ from crm.messages import links
 from crm.messages.mime import name_and_address
 from crm.web.auth import requires
 from crm.web.db import db, settings
+from crm.web.i18n import region
 from crm.web.security import csrf
 from journeys import surveys
 from journeys.surveys import Asked
@@ -136,4 +138,5 @@ def index() -> str:
         enough=ENOUGH,
         spread=surveys.spread(db(), chosen, since),
         latest=surveys.latest(db(), chosen, LATEST),
+        month=lambda name: format_skeleton("yMMM", dt.date.fromisoformat(f"{name}-01"), locale=region()),
     )

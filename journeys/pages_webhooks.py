@@ -41,12 +41,14 @@ def _page(shown: str = "", key: str = "") -> str:
     endpoint, status, after = (request.args.get(name) or None for name in ("endpoint", "status", "after"))
     status = status if status in STATES else None
     found = endpoints.calls(db(), endpoint=endpoint, status=status, after=after, limit=PAGE)
-    since = clock.now() - SINCE
+    now = clock.now()
+    since = now - SINCE
     return render_template(
         "journeys/webhooks.html",
         endpoints=endpoints.every(db()),
         counts=endpoints.counts(db(), since),
         since=since,
+        now=now,
         page=found,
         endpoint=endpoint,
         status=status,

@@ -53,7 +53,7 @@ ITEMS = (
         "/journeys",
         under=(
             Item("list", _l("All journeys"), "route", "/journeys"),
-            Item("surveys", _l("Recommendation score"), "message-2", "/surveys"),
+            Item("surveys", _l("Recommendation score"), "heart", "/surveys"),
             Item("coupons", _l("Coupon codes"), "ticket", "/coupons"),
         ),
     ),

@@ -51,7 +51,7 @@ EVENTS = {  # name -> (words, icon, tone)
     "Journey Ended": (_l("Run ended"), "route", ""),
     "Journey Held Out": (_l("Left out of a journey, to measure its effect"), "route", ""),
     "Audience Reached": (_l("Brought in with everybody in a segment"), "users-group", ""),
-    "NPS Answered": (_l("Recommendation score given"), "message-2", ""),
+    "NPS Answered": (_l("Recommendation score given"), "heart", ""),
     "Webhook Answered": (_l("Webhook answered"), "plug-connected", ""),
     "Journey Requested": (_l("Journey asked for"), "route", ""),
     "Date Reached": (_l("Date reached"), "calendar", ""),

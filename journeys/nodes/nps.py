@@ -37,7 +37,7 @@ class Nps(Node[NpsSettings]):
 
     kind = "nps"
     title = _l("Ask for a recommendation score")
-    icon = "message-2"
+    icon = "heart"
     group = _l("Messages")
     effects = True
     first = {"survey": "nps", "channel": "email", "template": "nps_survey", "within": "7d", "not_again": "90d"}
