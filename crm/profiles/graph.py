@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.profiles import guards
+from crm.profiles import guards, large
 from crm.profiles.rebuild import edges, side_of
 from crm.profiles.timeline import follow
 
@@ -81,6 +81,7 @@ class Graph:
     parts: list[Part]
     undone: list[LinkView]
     held: list[Held]
+    waits: bool = False  # a join with too much to move in passing is still to be done
 
 
 def graph(session: Session, profile_id: uuid.UUID) -> Graph | None:
@@ -93,7 +94,7 @@ def graph(session: Session, profile_id: uuid.UUID) -> Graph | None:
     owning = _identities(session, root)
     came = {link.from_id: link for link in links if not link.undone and link.reason != "undone"}
     parts = [Part(row.id, row.name, row.first_seen, row.events, owning.get(row.id, []), came.get(row.id) if row.id != root else None) for row in rows]
-    return Graph(root, parts, [link for link in links if link.reason == "undone"], held(session, [row.id for row in rows]))
+    return Graph(root, parts, [link for link in links if link.reason == "undone"], held(session, [row.id for row in rows]), large.waits(session, root))
 
 
 def held(session: Session, profile_ids: Collection[uuid.UUID] | None = None, *, unseen: bool = False, limit: int = MOST) -> list[Held]:

@@ -12,6 +12,7 @@ from crm.commerce import rebuild as commerce_rebuild
 from crm.core.db import engine_for, sessions
 from crm.messages import joining
 from crm.profiles import large, move, rebuild
+from crm.profiles.graph import graph
 from tests import makers
 from tests.makers import accepted, identify, product, track
 from tests.profiles.test_undo import World
@@ -111,6 +112,9 @@ def test_by_hand_too_and_only_once_they_are_two(made, world, now):
     one, other = world.owner("user_id", "1"), world.owner("anonymous_id", "kiosk")
     assert world.merge(one, other) == one
     assert large.waits(world.session, other)
+    shown = graph(world.session, one)
+    assert shown is not None
+    assert shown.waits
     world.session.commit()
     assert later(made, now) == 1
     with made() as session:
