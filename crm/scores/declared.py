@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from crm.scores.score_models import LeadColumn
 
 NAMED = ("source", "campaign")  # roles that become traits of their own
-UNKNOWN = "unknown:unknown"
+UNKNOWN, ON_ENTERING = "unknown:unknown", "marketing:entry"
 
 
 def declare(session: Session, choices: Sequence[Mapping[str, str]], *, upload_id: int, now: dt.datetime) -> int:
@@ -19,9 +19,9 @@ def declare(session: Session, choices: Sequence[Mapping[str, str]], *, upload_id
     rows = []
     for choice in choices:
         if choice["role"] == "trait" or choice["role"] in NAMED:
-            name = choice["name"].strip() if choice["role"] == "trait" else choice["role"]
-            by, _colon, when = (choice.get("filled") or (UNKNOWN if choice["role"] == "trait" else "marketing:entry")).partition(":")
-            kind = choice["type"] if choice["role"] == "trait" else "words"
+            other = choice["role"] == "trait"
+            by, _colon, when = ((choice.get("filled") or UNKNOWN) if other else ON_ENTERING).partition(":")
+            name, kind = (choice["name"].strip(), choice["type"]) if other else (choice["role"], "words")
             rows.append({"name": name, "type": kind, "filled_by": by, "filled_when": when, "upload_id": upload_id, "at": now})
     if rows:
         made = insert(LeadColumn)

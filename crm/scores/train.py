@@ -258,20 +258,26 @@ def _keep(  # noqa: PLR0913, PLR0917  what a version is made of
 
 
 def settle(session: Session, version: ScoreVersion) -> None:
-    """Champion, challenger or refused."""
+    """Champion, challenger or refused: the champion stays where the new one is worse, unless it lives on what it may not know."""
     measures = version.metrics["measures"]
     if measures["auc"]["low"] <= 0.5 or measures["auc"]["value"] <= measures["auc"]["rules"]:
         version.state = "refused"
         session.flush()
         return
     champion = session.scalar(select(ScoreVersion).where(ScoreVersion.kind == version.kind, ScoreVersion.state == "champion"))
-    if champion is None or measures["brier"]["low"] <= champion.metrics["measures"]["brier"]["high"] or version.label != champion.label:
+    no_worse = champion is not None and measures["brier"]["low"] <= champion.metrics["measures"]["brier"]["high"]
+    if champion is None or no_worse or version.label != champion.label or _forbidden(version) & {one["name"] for one in champion.features}:
         session.execute(
             update(ScoreVersion).where(ScoreVersion.kind == version.kind, ScoreVersion.state.in_(("champion", "challenger")), ScoreVersion.id != version.id)
             .values(state="retired")
         )  # fmt: skip
         version.state = "champion"
     session.flush()
+
+
+def _forbidden(version: ScoreVersion) -> set[str]:
+    """What may not be used any more: a champion that does so was never as good as it looked."""
+    return {one["feature"] for one in version.metrics["refused"]} | {one["feature"] for one in version.flags if not one["approved"]}
 
 
 def metrics_of(learning: Learning, judged: Judged, now: dt.datetime) -> dict[str, Any]:
