@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -86,14 +86,12 @@ def give(session: Session, profile_ids: Collection[uuid.UUID], *, rules: SalesSe
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     standing = {one.user_id: one for one in sellers(session, rules=rules, zone=zone, now=now)}
     chosen: dict[uuid.UUID, tuple[int | None, str]] = {}
-    for turn, lead in enumerate(wanting):
+    turn = max([now, *(one.last for one in standing.values())])
+    for lead in wanting:
         found = choose(rules.rules, lead, standing.values(), wait=rules.off_duty == "wait")
         if found:
-            chosen[lead.profile_id] = found
-            one = standing[found[0]]
-            standing[found[0]] = Standing(
-                one.user_id, one.on_duty, one.open + 1, one.most_open, one.languages, one.territories, max(now, one.last) + turn * _TICK + _TICK
-            )
+            chosen[lead.profile_id], turn, one = found, turn + _TICK, standing[found[0]]
+            standing[found[0]] = replace(one, open=one.open + 1, last=turn)
     leads.assign(session, chosen, by=None, now=now)
     given = [(one.user_id, one.last) for one in standing.values() if any(owner == one.user_id for owner, _ in chosen.values())]
     session.execute(text(_GIVEN), {"users": [user for user, _ in given], "at": [at for _, at in given]})

@@ -174,7 +174,8 @@ def _minutes(said: str) -> int:
         at = dt.time.fromisoformat(said)
     except ValueError as error:
         raise InvalidError(_("This is no time of day; write it as 09:00.")) from error
-    return at.hour * 60 + at.minute
+    minutes = at.hour * 60 + at.minute
+    return 1440 if minutes == 1439 else minutes  # noqa: PLR2004  a field of a form cannot say 24:00
 
 
 def _whole(name: str, default: int) -> int:
