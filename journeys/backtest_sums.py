@@ -20,6 +20,7 @@ from journeys.node import CartFact, Effect, RunEvent, SendMessage
 from journeys.passage import Passage
 
 ITSELF = "itself"
+CROWDED = ("people", "days", "most")  # people with too many messages on a day, such days, and the most on one
 COUNTERS = ("runs", "edges", "standing", "ends", "refused", "sent", "held", "did", "errors", "crowded", "with")
 
 
@@ -166,7 +167,7 @@ def report(sums: Sums, graph: Graph, prices: Mapping[str, tuple[Decimal, str]], 
         "did": dict(by["did"]),
         "errors": dict(by["errors"].most_common(5)),
         "cost": cost(by["sent"], prices),
-        "collisions": {"too_many": too_many, **dict(by["crowded"]), "with": dict(by["with"].most_common())},
+        "collisions": {"too_many": too_many, **{name: by["crowded"][name] for name in CROWDED}, "with": dict(by["with"].most_common())},
         "notes": list(notes),
     }
 

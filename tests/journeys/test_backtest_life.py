@@ -197,7 +197,7 @@ def test_the_same_words_go_once_a_day_and_days_with_too_many_are_told(session: S
     go(session, noon + HOUR, sign_up(noon + HOUR))
     other = HELLO | {"nodes": {**HELLO["nodes"], "mail": {"kind": "send", "settings": {"template": "again"}, "exits": {"next": "end"}}}}
     alone = lived(session, now - 5 * DAY, now, HELLO)
-    assert (alone["sent"], alone["held"], alone["collisions"]) == (1, {"duplicate": 1}, {"too_many": 1, "with": {}})
+    assert (alone["sent"], alone["held"], alone["collisions"]) == (1, {"duplicate": 1}, {"too_many": 1, "people": 0, "days": 0, "most": 0, "with": {}})
     found = lived(session, now - 5 * DAY, now, HELLO, other)
     assert found["collisions"] == {"too_many": 1, "people": 1, "days": 1, "most": 2, "with": {"j2": 1}}
 

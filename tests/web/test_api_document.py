@@ -18,6 +18,7 @@ from crm.core.config import Config
 from crm.web.app import create_app
 from crm.web.tokens import create_token
 from journeys.api import bp as journeys_api
+from journeys.backtest_api import bp as backtests_api
 
 WANTED = {
     ("get", "/api/v1/profiles"),
@@ -54,7 +55,7 @@ anything = st.recursive(
 def client(session: Session) -> FlaskClient:
     connection = session.connection()
     config = Config(home=Path("."), database_url="", redis_url="memory://", smtp_url="", secret_key="a secret of this test")
-    app = create_app(config, lambda: Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint"), [journeys_api])
+    app = create_app(config, lambda: Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint"), [journeys_api, backtests_api])
     return app.test_client()
 
 

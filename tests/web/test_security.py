@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from crm.core import db
 from crm.web.models import User
 from journeys.api import bp as journeys_api
+from journeys.backtest_api import bp as backtests_api
 from journeys.pages import bp as journeys_pages
 from tests.web.conftest import Browser
 
@@ -48,7 +49,7 @@ def test_every_form_of_every_blueprint_asks_for_its_token(app: Flask, people: di
 
 def test_every_address_names_who_may_open_it_or_is_public_on_purpose(app: Flask) -> None:
     """Pages behind `requires` carry their roles, operations their description; what carries neither is open to the world."""
-    for pages in (journeys_pages, journeys_api):
+    for pages in (journeys_pages, journeys_api, backtests_api):
         app.register_blueprint(pages)
     views = app.view_functions
     assert {name for name, view in views.items() if not hasattr(view, "roles") and not hasattr(view, "operation")} == PUBLIC

@@ -56,7 +56,7 @@ DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'kesher_backtest') THEN
     BEGIN
       GRANT kesher_backtest TO CURRENT_USER;
-      GRANT SELECT ON events, event_inbox, profiles, identities, consent_ledger, suppressions, topics, templates, messages, journeys,
+      GRANT SELECT ON events, event_inbox, profiles, identities, consent_ledger, suppressions, templates, messages, journeys,
         journey_versions, journey_arms, runs, run_steps, entry_refusals, coupons, audit_log, channel_prices, backtests TO kesher_backtest;
       GRANT UPDATE ON backtests TO kesher_backtest;
     EXCEPTION WHEN insufficient_privilege THEN NULL;
