@@ -86,10 +86,12 @@ export function Publish({ onClose }: { onClose: () => void }) {
               </fieldset>
             )}
             {!errors.length && plan.members !== null && (
-              <label className="form-check d-part">
-                <input className="form-check-input" type="checkbox" checked={include} onChange={(event) => setInclude(event.target.checked)} />
-                <span className="form-check-label">{t("include_members", { n: num(plan.members) })}</span>
-              </label>
+              <div className="d-part">
+                <label className="form-check">
+                  <input className="form-check-input" type="checkbox" checked={include} onChange={(event) => setInclude(event.target.checked)} />
+                  <span className="form-check-label">{t("include_members", { n: num(plan.members) })}</span>
+                </label>
+              </div>
             )}
             <Differences plan={plan} />
           </>
