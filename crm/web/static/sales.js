@@ -48,6 +48,7 @@
     if (key === "j") step(1);
     else if (key === "k") step(-1);
     else if (key === "?") $("#keys")?.showModal();
+    else if (key === "w") $('.k-lead-main [hx-post*="/wrong"] button')?.focus();
     else if (key === "enter" && event.target === document.body) $(".k-lead-main")?.focus();
     else {
       const button = $(`[data-key="${CSS.escape(key)}"]`);
