@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.consent.models import ConsentState
+from crm.core.json import array
 from crm.profiles.models import Identity
 from crm.profiles.zones import zone_of
 from crm.segments.rule import AccountFact, CartFact, OrderFact, Person, Place, Query, Seen
@@ -38,6 +39,19 @@ def statement(
     sql = f"SELECT p.id AS profile_id, ({clause.holds}) IS TRUE AS inside, {clause.due or 'CAST(NULL AS timestamptz)'} AS due_at {query.tables}"
     about = {"ids": list(ids)} if ids is not None else {"low": span[0], "high": span[1]} if span is not None else {}
     return Statement(sql, query.values | about)
+
+
+def together(trees: Mapping[int, Tree], *, now: dt.datetime, place: Place, ids: Sequence[uuid.UUID]) -> Statement:
+    """The answers of several trees for these profiles in one statement, a row for each with its number as segment_id; facts they share are read once."""
+    query = Query(now, place, restricted=True)
+    clauses = {number: compile_tree(tree, query) for number, tree in trees.items()}
+    insides = ", ".join(f"({clause.holds}) IS TRUE" for clause in clauses.values())
+    dues = ", ".join(clause.due or "NULL" for clause in clauses.values())
+    sql = (
+        f"SELECT p.id AS profile_id, unnest(CAST(ARRAY[{', '.join(map(str, clauses))}] AS integer[])) AS segment_id,"
+        f" unnest(ARRAY[{insides}]) AS inside, unnest(CAST(ARRAY[{dues}] AS timestamptz[])) AS due_at {query.tables}"
+    )
+    return Statement(sql, query.values | {"ids": array(ids)})
 
 
 def members(session: Session, tree: Tree, *, now: dt.datetime, place: Place, ids: Sequence[uuid.UUID] | None = None) -> set[uuid.UUID]:

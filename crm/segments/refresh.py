@@ -7,7 +7,9 @@ import datetime as dt
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import text
@@ -25,12 +27,13 @@ from crm.profiles import accounts
 from crm.profiles.move import on_move, on_part
 from crm.profiles.people import Person
 from crm.segments import store
-from crm.segments.evaluate import statement
+from crm.segments.evaluate import together
 from crm.segments.rule import Place
 from crm.segments.store import Loaded
 
 ENTERED, LEFT = "Segment Entered", "Segment Left"
 LISTED = ("List Joined", "List Left")
+TOGETHER = 25  # segments in one statement: what they share is read once, and PostgreSQL still plans it in a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,35 +210,39 @@ def _evaluate(  # noqa: PLR0913, PLR0917
 def _pass(  # noqa: PLR0913, PLR0917
     session: Session, segments: Sequence[Loaded], touched: Mapping[int, set[uuid.UUID]], now: dt.datetime, place: Place, *, careful: bool
 ) -> list[Move]:
-    """Segments come nested ones first, so that one look at each suffices."""
+    """Segments come nested ones first, so that one look at each suffices; those of one depth that concern the same people are looked at together."""
     moves: list[Move] = []
     moved: dict[str, set[uuid.UUID]] = defaultdict(set)
-    for segment in segments:
-        ids = set(touched.get(segment.id, ())).union(*(moved[slug] for slug in segment.reads.segments))
-        if not ids:
-            continue
-        if segment.status == "filling":
-            session.execute(text(_MARK), {"ids": sorted(ids), "segment": segment.id, "now": now})
-            continue
-        mine = _look(session, segment, sorted(ids), now, place, careful=careful)
-        moved[segment.slug] |= {move.profile_id for move in mine}
-        moves += mine
+    for _depth, level in groupby(segments, key=lambda segment: segment.depth):
+        looks: dict[frozenset[uuid.UUID], list[Loaded]] = defaultdict(list)
+        for segment in level:
+            ids = frozenset(touched.get(segment.id, ())).union(*(moved[slug] for slug in segment.reads.segments))
+            if ids and segment.status == "filling":
+                session.execute(text(_MARK), {"ids": sorted(ids), "segment": segment.id, "now": now})
+            elif ids:
+                looks[ids].append(segment)
+        for ids, group in looks.items():
+            for start in range(0, len(group), 1 if careful else TOGETHER):
+                moves += (mine := _look(session, group[start : start + (1 if careful else TOGETHER)], sorted(ids), now, place, careful=careful))
+                for move in mine:
+                    moved[move.slug].add(move.profile_id)
     return moves
 
 
-def _look(session: Session, segment: Loaded, ids: Sequence[uuid.UUID], now: dt.datetime, place: Place, *, careful: bool) -> list[Move]:  # noqa: PLR0913
-    made = statement(segment.tree, now=now, place=place, ids=ids)
-    values: dict[str, Any] = made.values | {"segment": segment.id, "now": now}
-    if not careful:
-        rows = session.execute(text(_APPLY.replace("{found}", made.sql)), values).all()
-        return [Move(row.profile_id, segment.id, segment.slug, row.entered) for row in rows]
+def _look(  # noqa: PLR0913
+    session: Session, segments: Sequence[Loaded], ids: Sequence[uuid.UUID], now: dt.datetime, place: Place, *, careful: bool
+) -> list[Move]:
+    made = together({segment.id: segment.tree for segment in segments}, now=now, place=place, ids=ids)
+    statement, values = text(_APPLY.replace("{found}", made.sql)), made.values | {"now": now}
+    slugs = {segment.id: segment.slug for segment in segments}
     try:
-        with session.begin_nested():
-            rows = session.execute(text(_APPLY.replace("{found}", made.sql)), values).all()
+        with session.begin_nested() if careful else nullcontext():
+            return [Move(who, number, slugs[number], entered) for who, number, entered in session.execute(statement, values).all()]
     except (DataError, ProgrammingError) as error:
-        session.execute(text("UPDATE segments SET status = 'broken', problem = :why WHERE id = :id"), {"id": segment.id, "why": str(error.orig)[:500]})
+        if not careful:
+            raise
+        session.execute(text("UPDATE segments SET status = 'broken', problem = :why WHERE id = :id"), {"id": segments[0].id, "why": str(error.orig)[:500]})
         return []
-    return [Move(row.profile_id, segment.id, segment.slug, row.entered) for row in rows]
 
 
 def _tell(session: Session, moves: Sequence[Move], why: Callable[[uuid.UUID], Why], now: dt.datetime) -> None:
@@ -260,12 +267,15 @@ def _tell(session: Session, moves: Sequence[Move], why: Callable[[uuid.UUID], Wh
 
 _APPLY = """
 WITH found AS MATERIALIZED ({found}),
-came AS (INSERT INTO memberships (profile_id, segment_id, since) SELECT profile_id, :segment, :now FROM found WHERE inside ON CONFLICT DO NOTHING RETURNING profile_id),
-went AS (DELETE FROM memberships m USING found f WHERE m.profile_id = f.profile_id AND m.segment_id = :segment AND NOT f.inside RETURNING m.profile_id),
-over AS (DELETE FROM segment_lapses l USING found f WHERE l.profile_id = f.profile_id AND l.segment_id = :segment AND l.due_at IS DISTINCT FROM f.due_at),
-next AS (INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT profile_id, :segment, due_at FROM found WHERE due_at IS NOT NULL ON CONFLICT DO NOTHING)
-SELECT profile_id, true AS entered FROM came UNION ALL SELECT profile_id, false FROM went
-"""  # noqa: E501
+came AS (INSERT INTO memberships (profile_id, segment_id, since) SELECT profile_id, segment_id, :now FROM found WHERE inside
+         ON CONFLICT DO NOTHING RETURNING profile_id, segment_id),
+went AS (DELETE FROM memberships m USING found f WHERE m.profile_id = f.profile_id AND m.segment_id = f.segment_id AND NOT f.inside
+         RETURNING m.profile_id, m.segment_id),
+over AS (DELETE FROM segment_lapses l USING found f WHERE l.profile_id = f.profile_id AND l.segment_id = f.segment_id AND l.due_at IS DISTINCT FROM f.due_at),
+next AS (INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT profile_id, segment_id, due_at FROM found WHERE due_at IS NOT NULL
+         ON CONFLICT DO NOTHING)
+SELECT profile_id, segment_id, true FROM came UNION ALL SELECT profile_id, segment_id, false FROM went
+"""
 _MARK = "INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT unnest(CAST(:ids AS uuid[])), :segment, :now ON CONFLICT DO NOTHING"
 _MARK_ALL = """
 INSERT INTO segment_lapses (profile_id, segment_id, due_at)
