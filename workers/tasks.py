@@ -169,22 +169,6 @@ def backtest() -> None:
     _repeat(ours, "backtest", lambda: backtests.work(ours.sessions, ours.config))
 
 
-@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]
-def sales() -> None:
-    """Find owners for leads, follow their ranks, send late tasks up, mail alerts."""
-    ours = _tools[0]
-
-    def step() -> int:
-        with ours.sessions() as session:
-            done = sales_work.step(session, ours.config, clock.now())
-            session.commit()
-        if done:
-            _hint_what_became_due(ours)
-        return done
-
-    _repeat(ours, "sales", step)
-
-
 def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
     ours.hints.taken(name)
     until = time.monotonic() + TURN_S
