@@ -17,11 +17,11 @@ SPOKEN = ("en", "he")
 
 def zone_sql(query: Query) -> str:
     """The zone of a profile: its trait, else its country's if that has one, else the installation's."""
-    known = query.bind(sorted(zones.known()), "text[]")
+    known = f"(SELECT {query.bind(dumps(dict.fromkeys(sorted(zones.known()), 1)), 'jsonb')})"
     said = "CASE WHEN jsonb_typeof(p.traits->'timezone') = 'string' THEN p.traits->>'timezone' END"
     country = zones.placed_sql("p.traits", "country")
-    theirs = f"CASE WHEN {country} ~ '^[A-Za-z]{{2}}$' THEN CAST({query.bind(dumps(dict(zones.single())), 'text')} AS jsonb) ->> upper({country}) END"
-    return f"CASE WHEN {said} = ANY({known}) THEN {said} ELSE coalesce({theirs}, {query.bind(query.place.timezone, 'text')}) END"
+    theirs = f"CASE WHEN {country} ~ '^[A-Za-z]{{2}}$' THEN (SELECT {query.bind(dumps(dict(zones.single())), 'jsonb')}) ->> upper({country}) END"
+    return f"CASE WHEN jsonb_exists({known}, {said}) THEN {said} ELSE coalesce({theirs}, {query.bind(query.place.timezone, 'text')}) END"
 
 
 def spellings(country: str) -> list[str]:

@@ -9,9 +9,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from crm.core.i18n import _l
+from crm.core.json import dumps
 from crm.profiles import zones
 from crm.segments import values
-from crm.segments.anniversaries import Round, Turn, key_of, turns
+from crm.segments.anniversaries import Round, key_of, turns
 from crm.segments.places import zone_sql
 from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
 
@@ -53,13 +54,14 @@ class Anniversary(Rule[AnniversarySettings]):
         key = "to_char(w.born, 'MM-DD')"
         if settings.calendar == "hebrew":
             people, key = f"SELECT w.*, h.key FROM ({people}) w JOIN hebrew_days h ON h.day = w.born", "w.key"
-        clocks, keys = _clocks(query.now.replace(second=0, microsecond=0)), _keys(settings.kept, query.now)
-        clock = ", ".join(query.bind(list(column), kind) for column, kind in zip(clocks, ("text[]", "date[]", "timestamptz[]", "timestamptz[]"), strict=True))
-        turn = ", ".join(query.bind(list(column), kind) for column, kind in zip(keys, ("date[]", "text[]", "date[]", "date[]"), strict=True))
+        clocks = f"(SELECT {query.bind(_clocks(query.now.replace(second=0, microsecond=0)), 'jsonb')})"  # read once, not for each person
+        turn = f"(SELECT {query.bind(_turns(settings.kept, query.now.astimezone(dt.UTC).date()), 'jsonb')})"
         alias = query.join(
-            f"SELECT w.id AS profile_id, coalesce(t.day >= w.born, false) AS inside, CASE t.changes - z.today WHEN 1 THEN z.tomorrow WHEN 2 THEN z.after "
-            f"ELSE CAST(t.changes - 1 AS timestamp) AT TIME ZONE 'UTC' END AS due FROM ({people}) w JOIN unnest({clock}) z(zone, today, tomorrow, after) "
-            f"ON z.zone = w.zone JOIN unnest({turn}) t(today, key, day, changes) ON t.today = z.today AND t.key = {key}"
+            f"SELECT id AS profile_id, coalesce(CAST(turn->>0 AS date) >= born, false) AS inside, CASE CAST(turn->>1 AS date) - CAST(clock->>0 AS date) "
+            f"WHEN 1 THEN CAST(clock->>1 AS timestamptz) WHEN 2 THEN CAST(clock->>2 AS timestamptz) "
+            f"ELSE CAST(CAST(turn->>1 AS date) - 1 AS timestamp) AT TIME ZONE 'UTC' END AS due "
+            f"FROM (SELECT w.*, {turn}->(clock->>0 || ' ' || {key}) AS turn FROM (SELECT w.*, {clocks}->w.zone AS clock "
+            f"FROM ({people}) w OFFSET 0) w OFFSET 0) w"
         )
         return Clause(f"{alias}.inside", f"{alias}.due")
 
@@ -101,24 +103,21 @@ def _when(settings: AnniversarySettings) -> Sentence:
 
 
 @lru_cache(maxsize=16)
-def _clocks(minute: dt.datetime) -> tuple[tuple[object, ...], ...]:
-    """Every zone: its name, its day, when tomorrow begins there, and the day after. Zones change at whole minutes."""
-    day = dt.timedelta(days=1)
-    rows = [
-        (zone, today, zones.midnight(today + day, zone), zones.midnight(today + 2 * day, zone))
-        for zone in sorted(zones.known())
-        for today in (zones.local_day(minute, zone),)
-    ]  # noqa: E501
-    return tuple(zip(*rows, strict=True))
+def _clocks(minute: dt.datetime) -> str:
+    """Every zone: its day, when tomorrow begins there, and the day after. Zones change at whole minutes."""
+    found = {}
+    for zone in sorted(zones.known()):
+        today = zones.local_day(minute, zone)
+        found[zone] = [today.isoformat(), *(zones.midnight(today + dt.timedelta(days=n), zone).isoformat() for n in (1, 2))]
+    return dumps(found)
 
 
-def _keys(kept: Round, now: dt.datetime) -> tuple[tuple[object, ...], ...]:
-    """For each day it is somewhere: every key, its anniversary where these are its days, and when that changes."""
-    rows: list[tuple[dt.date, str, Turn]] = []
-    for ahead in (-1, 0, 1):
-        today = now.astimezone(dt.UTC).date() + dt.timedelta(days=ahead)
-        rows += [(today, key, turn) for key, turn in turns(kept, today).items()]
-    return tuple(zip(*((today, key, turn.day, turn.changes) for today, key, turn in rows), strict=True))
+@lru_cache(maxsize=64)
+def _turns(kept: Round, day: dt.date) -> str:
+    """For each day it is somewhere, and every key: its anniversary where these are its days, and when that changes."""
+    days = [day + dt.timedelta(days=n) for n in (-1, 0, 1)]
+    found = {f"{today} {key}": [turn.day and turn.day.isoformat(), turn.changes.isoformat()] for today in days for key, turn in turns(kept, today).items()}
+    return dumps(found)
 
 
 plugin = Anniversary()
