@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.events import goods
 from crm.events.inbox import Waiting
 from crm.events.models import InboxRow
 from crm.events.read import UnreadableError, read
@@ -32,6 +33,7 @@ class Recent:
     processed: bool
     profile_id: uuid.UUID | None
     profile: str
+    variant: str | None = None  # what a call about goods tells of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,10 @@ def _readable(row: Any) -> _Call | None:
 
 def _shown(call: _Call, people: dict[tuple[str, str], tuple[uuid.UUID, str]]) -> Recent:
     row, accepted = call.row, call.accepted
-    found = next((people[key] for key in _keys(accepted) if key in people), (None, ""))
-    properties = accepted.call.properties or {}
-    return Recent(row.received_at, row.source_id, row.source or "", event_name(accepted.call), row.origin, properties, row.processed_at is not None, *found)
+    profile_id, profile = next((people[key] for key in _keys(accepted) if key in people), (None, ""))
+    properties, name = accepted.call.properties or {}, event_name(accepted.call)
+    variant = goods.key_of(properties) if row.trusted and name in goods.NAMES else None
+    return Recent(row.received_at, row.source_id, row.source or "", name, row.origin, properties, row.processed_at is not None, profile_id, profile, variant)
 
 
 def _keys(accepted: Accepted) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from crm.events.models import HISTORY
 from crm.events.spec import Happened
 
 DAYS = 90  # counted
-STEP = 30  # days counted at once
+STEP = 10  # days counted at once
 FRESH = dt.timedelta(minutes=10)  # today and yesterday are counted anew after this long,
 SETTLED = dt.timedelta(days=1)  # earlier days once a day
 COUNTED = frozenset({"Product Viewed", "Products Searched", "Order Completed", "Order Updated", "Order Cancelled"})
@@ -70,6 +70,7 @@ WITH seen AS (
   WHERE e.name = 'Product Viewed' AND e.occurred_at >= :start AND e.occurred_at < :end
 ), spans AS (
   SELECT variant_id, at AS began, coalesce(lead(at) OVER (PARTITION BY variant_id ORDER BY at, accepted), 'infinity') AS ended, stock FROM stock_history
+  WHERE variant_id IN (SELECT variant_id FROM stock_history WHERE stock = 0 AND at < :end)
 ), gaps AS MATERIALIZED (
   SELECT variant_id, began, ended FROM spans WHERE stock = 0 AND began < :end AND ended > :start
 ), looked AS (

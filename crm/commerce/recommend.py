@@ -138,15 +138,21 @@ _OWNED = f"""
 SELECT DISTINCT o.profile_id, {_KEY.format("i")} AS id FROM orders o CROSS JOIN LATERAL jsonb_array_elements(o.items) i
 WHERE o.profile_id = ANY(CAST(:profiles AS uuid[])) AND o.cancelled_at IS NULL
 """  # noqa: S608  our own words
-_BEST = """
+_THERE = "NOT v.archived AND v.price IS NOT NULL AND v.name <> '' AND v.stock IS DISTINCT FROM 0"
+_BEST = f"""
 WITH sold AS (
-  SELECT v.id, v.category, coalesce(sum(d.units), 0) AS units, coalesce(sum(d.views), 0) AS views
-  FROM variants v LEFT JOIN variant_days d ON d.variant_id = v.id AND d.day >= :since
-  WHERE NOT v.archived AND v.price IS NOT NULL AND v.name <> '' AND v.stock IS DISTINCT FROM 0 GROUP BY v.id
+  SELECT variant_id, sum(units) AS units, sum(views) AS views FROM variant_days WHERE day >= :since GROUP BY variant_id
+), best AS MATERIALIZED (
+  SELECT v.id, v.category, s.units, s.views FROM sold s JOIN variants v ON v.id = s.variant_id WHERE {_THERE}
+), categories AS (
+  SELECT DISTINCT category FROM variants WHERE id = ANY(CAST(:ids AS text[])) AND category <> ''
 ), ranked AS (
-  SELECT '' AS shelf, id, row_number() OVER (ORDER BY units DESC, views DESC, id) AS turn FROM sold
+  SELECT '' AS shelf, id, row_number() OVER (ORDER BY units DESC, views DESC, id) AS turn FROM best
   UNION ALL
-  SELECT category, id, row_number() OVER (PARTITION BY category ORDER BY units DESC, views DESC, id) FROM sold
-  WHERE category <> '' AND category IN (SELECT category FROM variants WHERE id = ANY(CAST(:ids AS text[])))
-) SELECT shelf, id FROM ranked WHERE turn <= :best ORDER BY shelf, turn
-"""
+  SELECT category, id, row_number() OVER (PARTITION BY category ORDER BY units DESC, views DESC, id) FROM best JOIN categories USING (category)
+  UNION ALL  -- nobody bought or saw these lately; they come last
+  SELECT c.category, f.id, :best + row_number() OVER (PARTITION BY c.category ORDER BY f.id) FROM categories c CROSS JOIN LATERAL (
+    SELECT v.id FROM variants v WHERE v.category = c.category AND {_THERE} ORDER BY v.id LIMIT :best
+  ) f
+) SELECT shelf, id FROM ranked WHERE turn <= 2 * :best ORDER BY shelf, turn
+"""  # noqa: S608  our own words

@@ -93,8 +93,8 @@ def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
     """One line about an event: the product, the sum, the page."""
     if properties.get("machine") is True:
         return _("by a machine, so it does not count")
-    if name == "Journey Ended":
-        return _("%(journey)s: %(why)s", journey=ltr(properties.get("journey", "")), why=words.reason(str(properties.get("reason", ""))))
+    if name in {"Journey Ended", "Product Stock Changed"}:
+        return _own_words(name, properties)
     currency = properties.get("currency") if isinstance(properties.get("currency"), str) else None
     if name.startswith("Order ") and (total := _amount(properties.get("total", properties.get("revenue")))) is not None:
         return _("%(order)s, %(sum)s", order=ltr(properties.get("order_id", "")), sum=money(total, currency))
@@ -105,6 +105,13 @@ def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
         if isinstance(value := properties.get(key), str | int) and value:
             return bdi(str(value)[:LONGEST]) if key == "query" else ltr(str(value)[:LONGEST])
     return ""
+
+
+def _own_words(name: str, properties: Mapping[str, Any]) -> Markup | str:
+    if name == "Journey Ended":
+        return _("%(journey)s: %(why)s", journey=ltr(properties.get("journey", "")), why=words.reason(str(properties.get("reason", ""))))
+    count = _amount(properties.get("stock"))
+    return "" if count is None else _("%(n)s left", n=num(count))
 
 
 def _amount(value: Any) -> Decimal | None:

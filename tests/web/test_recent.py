@@ -37,3 +37,13 @@ def test_one_source_is_shown_alone_and_what_cannot_be_read_is_left_out(session: 
     arrive(session, now, shop.source, "{not json")
     assert [call.name for call in recent_calls(session, now=now, source_id=shop.source)] == ["Product Added"]
     assert recent_calls(session, now=now + dt.timedelta(days=2), source_id=shop.source) == []
+
+
+def test_a_call_about_goods_is_about_a_product(session: Session, now: dt.datetime) -> None:
+    from crm.events.inbox import NewRow, append  # noqa: PLC0415
+    from crm.events.spec import Call  # noqa: PLC0415
+
+    call = Call(type="track", event="Product Stock Changed", message_id="s1", properties={"sku": "KM-1", "stock": 0})
+    append(session, [NewRow(1, trusted=True, origin="live", body=call)], now)
+    [found] = recent_calls(session, now=now)
+    assert (found.profile_id, found.variant) == (None, "KM-1")
