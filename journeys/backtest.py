@@ -35,6 +35,7 @@ SLICE_S = 5.0  # a worker gives way after this long
 TRIES = 20  # slices that ended in nothing: then something about it kills whoever works on it
 LONGEST = dt.timedelta(days=400)
 TOO_MANY = 2
+LAST = 2**31 - 1  # number there can be
 LOCK = 0x62746573  # advisory, with the backtest's number times PARTS: one worker for each part
 ONE = 0x62746531  # advisory: workers give backtests one process, so that the other goes on moving people
 ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -91,7 +92,7 @@ def latest(session: Session, journey: Journey, limit: int = 20) -> Sequence[Back
 
 def find(session: Session, journey: Journey, number: int) -> Backtest:
     """One of them. Raises NotFoundError."""
-    row = session.get(Backtest, number)
+    row = session.get(Backtest, number) if number <= LAST else None
     if row is None or row.journey_id != journey.id:
         raise NotFoundError(_l("There is no such backtest of this journey."))
     return row

@@ -59,7 +59,7 @@ class Nothing(Wanted):
 class Price(Wanted):
     """What one message costs; null takes the price away."""
 
-    channel: str = Field(max_length=40)
+    channel: str = Field(pattern="^[a-z][a-z0-9_]{0,39}$")
     price: Decimal | None = Field(ge=0, max_digits=20, decimal_places=6)
     currency: str = Field(pattern="^[A-Z]{3}$")
 
@@ -122,7 +122,7 @@ def set_channel_price(session: Session, *, body: Price, now: dt.datetime) -> Ite
 
 
 def _row(session: Session, number: int) -> Backtest:
-    row = session.get(Backtest, number)
+    row = session.get(Backtest, number) if number <= backtest.LAST else None
     if row is None:
         raise NotFoundError("There is no backtest with this number. `GET /api/v1/journeys/<slug>/backtests` lists those of a journey.")
     return row

@@ -33,7 +33,7 @@ class ConflictError(KesherError):
 
 def find(session: Session, slug: str) -> Journey:
     """The journey of this slug. Raises NotFoundError."""
-    found = session.scalars(select(Journey).where(Journey.slug == slug)).one_or_none()
+    found = session.scalars(select(Journey).where(Journey.slug == slug.replace("\x00", ""))).one_or_none()
     if found is None:
         raise NotFoundError(_l("There is no such journey."))
     return found
