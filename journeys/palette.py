@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.events import goods
 from crm.web.words import event_title
 from journeys.entry import ExitRule, Holdout, Reentry
 from journeys.kinds import NODES, TRIGGERS
@@ -71,7 +72,7 @@ def _translated(schema: Any, translate: Callable[[str], str]) -> Any:
 
 def _suggest(session: Session) -> dict[str, Any]:
     """What there is to choose from; a field takes other words too."""
-    events = [{"name": name, "title": event_title(name)} for name in session.scalars(_EVENTS, {"many": MANY})]
+    events = [{"name": name, "title": event_title(name)} for name in session.scalars(_EVENTS, {"many": MANY, "goods": sorted(goods.NAMES)})]
     templates = [{"name": row.name, "channel": row.channel} for row in session.execute(text("SELECT name, channel FROM templates ORDER BY name"))]
     traits = list(session.scalars(_TRAITS, {"many": MANY}))
     slugs = list(session.scalars(text("SELECT slug FROM journeys WHERE status <> 'stopped' ORDER BY slug")))
@@ -92,7 +93,8 @@ def _segments(session: Session) -> list[dict[str, Any]]:
 
 
 _EVENTS = text("""
-    SELECT name FROM (SELECT name FROM events ORDER BY occurred_at DESC LIMIT 20000) e GROUP BY name ORDER BY count(*) DESC LIMIT :many
+    SELECT name FROM (SELECT name FROM events ORDER BY occurred_at DESC LIMIT 20000) e
+    WHERE name <> ALL(:goods) GROUP BY name ORDER BY count(*) DESC LIMIT :many  -- goods happen to nobody, so they start nothing
 """)
 _TRAITS = text("""
     SELECT key FROM (SELECT traits FROM profiles WHERE known ORDER BY last_seen DESC LIMIT 500) p, jsonb_object_keys(p.traits) AS key

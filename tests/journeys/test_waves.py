@@ -18,7 +18,7 @@ from crm.messages import deliver
 from crm.messages.gate import REASONS
 from crm.messages.templates import About, Source
 from crm.messages.templates import publish as publish_words
-from journeys import graph, publish, waves
+from journeys import files, graph, publish, waves
 from journeys.engine import wake_due
 from journeys.simulate import simulate
 from tests.makers import accepted, config, identify, track
@@ -167,6 +167,22 @@ def test_sold_out_between_queue_and_send_is_dropped_with_its_reason(shop: Shop) 
     assert REASONS["sold_out"]
     waits = shop.session.scalar(text("SELECT count(*) FROM stock_requests WHERE ended IS NULL"))
     assert waits == 2  # whom nothing reached still waits
+
+
+def test_whom_a_sold_out_shelf_kept_waiting_is_told_the_next_time_the_same_hour(shop: Shop) -> None:
+    recipe = files.recipes()["back_in_stock"]
+    tell = {**recipe["nodes"]["tell"], "settings": {"template": "back"}}
+    publish.publish(shop.session, "back", {**recipe, "nodes": {**recipe["nodes"], "tell": tell}}, now=shop.now)
+    ask(shop, "p0")
+    shop.later(60)
+    shop.stock(1)
+    shop.waves()
+    shop.stock(0)
+    assert (shop.deliver(), shop.reasons()) == ([], ["sold_out"])
+    shop.later(20)
+    shop.stock(1)
+    shop.waves()
+    assert shop.deliver() == ["p0"]
 
 
 def test_who_bought_between_queue_and_send_gets_nothing(shop: Shop) -> None:
