@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 from crm.core.errors import InvalidError
 from journeys.files import RECIPES
 from journeys.graph import Graph
-from journeys.node import Duration
+from journeys.node import Duration, MakeTask
 from journeys.simulate import Said, Somebody, tell
 
 START = dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)
@@ -41,14 +41,22 @@ class Expected(Strict):
     channel: str = "email"
 
 
+class ExpectedTask(Strict):
+    """What a person is asked to do, so long after the start."""
+
+    after: Duration
+    title: str
+
+
 class Scenario(Strict):
-    """One story. `ends` is how the last run ended."""
+    """One story. `ends` is how the last run ended; `tasks`, where it is there, names every one."""
 
     name: str
     start: AwareDatetime = START
     traits: dict[str, Any] = {}
     events: list[Happening] = Field(min_length=1)
     expect: list[Expected]
+    tasks: list[ExpectedTask] | None = None
     ends: str | None = None
 
 
@@ -70,6 +78,11 @@ def run(graph: Graph, scenario: Scenario) -> list[str]:
     problems += [
         f"“{template}” by {channel} after {after} was sent and not told" for after, template, channel in sent if (after, template, channel) not in wanted
     ]
+    if scenario.tasks is not None:
+        asked = sorted({(each.due_at, at - scenario.start, each.title) for at, each in story.said if isinstance(each, MakeTask)})
+        told = [(each.after, each.title) for each in scenario.tasks]
+        if [each[1:] for each in asked] != told:
+            problems.append(f"people were asked {', '.join(f'“{title}” after {after}' for _, after, title in asked) or 'nothing'}")
     ended = story.runs[-1].end_reason if story.runs else None
     if scenario.ends is not None and ended != scenario.ends:
         problems.append(f"the run ended by {ended}, not by {scenario.ends}")

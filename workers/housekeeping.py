@@ -14,6 +14,7 @@ from crm.consent.ledger import seal
 from crm.messages import retention
 from crm.messages.deliver import expire_leases
 from crm.profiles.suggest import queue
+from crm.sales import rank
 from crm.segments import seen
 from crm.segments.refresh import measure_sizes
 from crm.web import users
@@ -72,6 +73,11 @@ def find_people_known_twice(session: Session, now: dt.datetime) -> int:
     return queue.look(session, now)
 
 
+def measure_loads(session: Session, now: dt.datetime) -> int:
+    """Leads of owners with more than they can take rank lower."""
+    return rank.measure_loads(session, now)
+
+
 def measure_segments(session: Session, now: dt.datetime) -> int:
     """How large each segment is."""
     return measure_sizes(session, now)
@@ -104,5 +110,5 @@ WITH gone AS (
 """
 CHORES: Sequence[Chore] = (
     make_partitions, settle_leases, seal_consents, forget_event_keys,
-    drop_inbox_days, find_people_known_twice, empty_old_details, measure_segments, gather_words, count_wants, pair_products, decide_splits,
+    drop_inbox_days, find_people_known_twice, empty_old_details, measure_segments, measure_loads, gather_words, count_wants, pair_products, decide_splits,
 )  # fmt: skip

@@ -89,8 +89,8 @@ def day(session: Session, user_id: int, *, since: dt.datetime) -> Day:
 
 
 def sources(session: Session) -> list[str]:
-    """The sources leads came from lately."""
-    return list(session.scalars(text("SELECT DISTINCT source FROM (SELECT source FROM leads WHERE open ORDER BY rank DESC LIMIT 5000) s ORDER BY 1")))
+    """The first hundred sources leads came from: each found by one step into the index."""
+    return list(session.scalars(text(_SOURCES)))
 
 
 def saved(session: Session, user_id: int, page: str) -> list[SavedFilter]:
@@ -161,6 +161,13 @@ SELECT (SELECT count(*) FROM leads WHERE touched_by = :user AND touched_at >= :s
        (SELECT per_day FROM sellers WHERE user_id = :user AND active) AS per_day,
        (SELECT count(*) FROM (SELECT FROM leads WHERE open AND owner_id = :user LIMIT :bound) m) AS mine,
        (SELECT count(*) FROM (SELECT FROM leads WHERE open AND (owner_id IS NULL OR next_at IS NULL) LIMIT :bound) n) AS nobody
+"""
+_SOURCES = """
+WITH RECURSIVE one AS (
+    (SELECT source FROM leads ORDER BY source LIMIT 1)
+    UNION ALL
+    SELECT (SELECT l.source FROM leads l WHERE l.source > one.source ORDER BY l.source LIMIT 1) FROM one WHERE one.source IS NOT NULL
+) SELECT source FROM one WHERE source IS NOT NULL LIMIT 100
 """
 _SAVE = """
 INSERT INTO saved_filters (user_id, page, name, query) VALUES (:user, :page, :name, :query)

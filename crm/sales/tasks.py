@@ -21,6 +21,15 @@ from crm.sales.lead_state import DONE
 from crm.sales.models import TASK_KINDS, Task
 
 KINDS = {"call": _l("Call"), "mail": _l("Write"), "meeting": _l("Meet"), "approve": _l("Approve"), "other": _l("Do")}
+READY = (  # what the recipes ask for
+    _l("Call about their enquiry"),
+    _l("Ask whether they still need it"),
+    _l("Call and ask what went wrong"),
+    _l("Ask about the quote"),
+    _l("Decide whether the deal is lost"),
+    _l("Ask who approves, and speak with them"),
+    _l("Speak about renewing the contract"),
+)
 LATE = "Task Late"
 HIGHEST = 2  # steps up: whoever has it, then whoever hears of late ones
 LONGEST = 500

@@ -54,7 +54,7 @@ WHEN = {
 }
 ROLES = {"buyer": _l("Buyer"), "approver": _l("Approver"), "payer": _l("Payer")}
 SILENT = {"buyer": _l("No buyer engaged"), "approver": _l("No approver engaged"), "payer": _l("No payer engaged")}
-_SHIPPED = {*deals.STAGE_WORDS, *deals.GOAL_WORDS, *tasks.KINDS.values(), work.FIRST, *SalesSettings().lost_reasons}
+_SHIPPED = {*deals.STAGE_WORDS, *deals.GOAL_WORDS, *tasks.KINDS.values(), *tasks.READY, work.FIRST, *SalesSettings().lost_reasons}
 DEAL_STATES = {"open": _l("Open"), "won": _l("Won"), "lost": _l("Lost")}
 
 

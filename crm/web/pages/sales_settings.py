@@ -32,6 +32,7 @@ from crm.web.models import User
 bp = Blueprint("sales_settings", __name__)
 TURNS = 5  # rules of assignment one after the other
 LATELY = dt.timedelta(days=90)
+RANKED_BY = ("score", "typical", "currency", "half_life_days", "answer_minutes")  # a change of these changes every rank
 
 
 @bp.get("/settings/sales")
@@ -57,8 +58,10 @@ def save() -> Response:
     said["weekdays"] = [int(day) for day in form.getlist("weekdays") if day.isdigit()]
     said["starts"], said["ends"] = _minutes(form.get("starts", "")), _minutes(form.get("ends", ""))
     said["rules"] = [_rule(turn) for turn in range(TURNS) if form.get(f"rule-{turn}")]
-    rules.save(db(), said, clock.now())
-    db().execute(text("UPDATE leads SET check_at = :now WHERE open AND (owner_id IS NULL OR next_at IS NULL)"), {"now": clock.now()})
+    after = rules.save(db(), said, clock.now()).model_dump(mode="json")
+    ranks = any(before[name] != after[name] for name in RANKED_BY)
+    whom = "open" if ranks else "open AND (owner_id IS NULL OR next_at IS NULL)"
+    db().execute(text(f"UPDATE leads SET check_at = :now WHERE {whom}"), {"now": clock.now()})  # noqa: S608  one of two texts of ours
     return _saved("sales.settings", "settings")
 
 
