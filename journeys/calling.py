@@ -64,7 +64,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float,
         if connection.was_cut:
             raise NoAnswerError(f"no whole answer within {timeout_s:g} seconds")
         return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, text[:MAX_ANSWER], len(text) <= MAX_ANSWER)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         said = f"no answer within {timeout_s:g} seconds" if connection.was_cut or isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
         raise NoAnswerError(said) from error
     finally:
@@ -100,19 +100,22 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, host: str, port: int, address: str, timeout_s: float, tls: bool) -> None:
         super().__init__(host, port, timeout=timeout_s)
         self._address, self._tls = address, tls
+        self._line: socket.socket | None = None  # ours to cut: the connection forgets it once an answer has begun
         self.was_cut = False
 
     def connect(self) -> None:
         """To the address; with TLS for the name."""
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = self._line = socket.create_connection((self._address, self.port), self.timeout)
         if self._tls:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            wrapped = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self.sock = self._line = wrapped
+            wrapped.do_handshake()
 
     def cut(self) -> None:
         """End it from another thread."""
         self.was_cut = True
         try:
-            if self.sock is not None:
-                self.sock.shutdown(socket.SHUT_RDWR)
+            if self._line is not None:
+                self._line.shutdown(socket.SHUT_RDWR)
         except OSError:
             return

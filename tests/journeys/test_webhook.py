@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import hmac
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,7 +133,9 @@ def test_a_refusal_fails_at_once_with_what_was_said(session, make, server, now):
 def test_a_server_that_hangs_or_drips_is_cut_off(session, make, server, now, monkeypatch, how):  # noqa: PLR0917
     monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.3)
     server.answers = [(how, {}, "x" * 100)]
+    began = time.monotonic()
     call(make, now)
+    assert time.monotonic() - began < 3
     assert calls(session) == [("waiting", 1)]
     assert "within" in session.scalar(text("SELECT said FROM webhook_calls"))
     assert call(make, now + dt.timedelta(seconds=9)) == 0  # the endpoint rests
@@ -245,3 +248,14 @@ def test_an_endpoint_is_set_up_by_an_administrator_only(session, signed_in):
     page = signed_in("admin").post("/settings/webhooks", data=form).get_data(as_text=True)
     assert "whsec_" in page
     assert endpoints.every(session)[0].headers == {"X-Key": "abc"}
+
+
+def test_a_server_without_tls_is_no_answer_where_tls_was_asked_for(server):
+    with pytest.raises(calling.NoAnswerError):
+        calling.post(server.url.replace("http:", "https:"), b"{}", {}, timeout_s=2, private=True)
+
+
+@pytest.mark.parametrize("url", ["ftp://example.com/", "http://user:secret@example.com/", "file:///etc/passwd", "http:///x", "gopher://127.0.0.1:25/"])
+def test_only_plain_web_addresses_are_called(url):
+    with pytest.raises(calling.NotAllowedError):
+        calling.post(url, b"{}", {}, timeout_s=2, private=True)
