@@ -70,7 +70,7 @@ def _from_people(session: Session, ids: Sequence[uuid.UUID], wanted: Mapping[str
     orders.tell(session, _refold_orders(session, people, gone, wanted["source"], config.currency), now)
     carts.fold(session, [], stay, currency=config.currency)
     refresh_search(session, rows.save(session, stay.values()))
-    computed.mark(session, stay)
+    computed.mark(session, stay, history=True)
     look_again(session, stay.keys(), "import undone", now, config)
     _vanish(session, empty)
     return Counter(events=len(gone), vanished=len(empty), changed=len(stay), kept=len(bound))
