@@ -12,14 +12,17 @@ from sqlalchemy.orm import Session
 from crm.core.i18n import _l
 from journeys import board, view
 from journeys.board import Standing
+from journeys.goods_trigger import GoodsTrigger
 from journeys.graph import Graph
 from journeys.node import RunEvent, Sentence
+from journeys.past import EVERY
 from journeys.rules import Condition, dig
 from journeys.triggers.date import DateSettings
 from journeys.triggers.ended import EndedSettings
 from journeys.triggers.event import EventSettings
 from journeys.triggers.schedule import ScheduleSettings
 from journeys.triggers.segment import SegmentSettings
+from journeys.why_waves import places
 from journeys.zones import day_in
 
 LATEST = 5  # events looked at
@@ -66,6 +69,8 @@ def _own(session: Session, journey: Standing, graph: Graph, profile_id: uuid.UUI
             yield from _of_date(session, journey, settings, profile_id, now)
         case EndedSettings() as settings:
             yield from _of_ended(session, settings, profile_id)
+        case _ if isinstance(graph.trigger, GoodsTrigger):
+            yield from places(session, journey.id, profile_id)
         case _:
             return
 

@@ -21,6 +21,7 @@ from crm.messages.templates import publish as publish_words
 from journeys import files, graph, publish, waves
 from journeys.engine import wake_due
 from journeys.simulate import simulate
+from journeys.why import why_not
 from tests.makers import accepted, config, identify, track
 from workers import pipeline
 
@@ -368,3 +369,24 @@ def test_the_last_word_about_a_cart_shows_what_costs_less(shop: Shop) -> None:
     shop.tell(track("Product Added", {"sku": "vase", "product_id": "vase", "price": "90"}, at=shop.now, user_id="p1"))
     found = shop.session.scalar(text("SELECT data->'run'->'cheaper'->'products' FROM messages"))
     assert [(each["name"], each["price"]) for each in found] == [("Jug", "60")]
+
+
+def test_why_somebody_was_not_told_yet_or_not_at_all(shop: Shop) -> None:
+    live(shop)
+    ask(shop, "p0", "p1", "p2")
+    shop.later(60)
+    shop.stock(1)
+    shop.waves()
+
+    def why(who: str) -> str:
+        profile = shop.session.scalar(text("SELECT profile_id FROM identities WHERE kind = 'user_id' AND value = :who"), {"who": who})
+        return next(iter(each.text % each.values for each in why_not(shop.session, "back", profile, shop.now)))
+
+    assert why("p1") == "Waits at place 2 in the waves of “vase”."
+    assert why("p5").startswith("No product the profile asked for")
+    shop.tell(track("Order Completed", {"order_id": "9", "products": [{"sku": "vase"}]}, at=shop.now, user_id="p1"))
+    shop.stock(0)
+    shop.later(31)
+    shop.waves()
+    assert "bought it meanwhile" in why("p1")
+    assert "ended at place 3" in why("p2")
