@@ -215,7 +215,7 @@ def _live_again(job: Job, cast: Cast, part: Mapping[str, Any]) -> dict[str, Any]
         past = Past(session, people, Keys(job.config.secret_key), consent_now=row.settings.get("consent") == "now")
         slugs = {case.journey_id: case.slug for case in cast.cases.values()}
         count_messages(sums, judge(past, counting.wishes), Crowd(row.journey_id, slugs, job.config.timezone, row.settings.get("too_many", TOO_MANY)))
-    sums.by["runs"].update(people=len(found.people), entrants=len(counting.people))
+    counting.over(len(found.people))
     return _further(part, [who.id for who in found.people]) | {"sums": sums.stored()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -90,19 +91,19 @@ def backtests(session: Session, *, slug: str, now: dt.datetime) -> Items[Backtes
     return Items(items=[_view(row) for row in backtest.latest(session, drafts.find(session, slug))])
 
 
-@operation(bp, "/backtests/<int:number>", answer=BacktestView, roles=MAKERS, summary="One backtest with its report", finds=True)
-def one_backtest(session: Session, *, number: int, now: dt.datetime) -> BacktestView:
+@operation(bp, "/backtests/<number>", answer=BacktestView, roles=MAKERS, summary="One backtest with its report", finds=True)
+def one_backtest(session: Session, *, number: str, now: dt.datetime) -> BacktestView:
     """That one."""
     del now
     return _view(_row(session, number))
 
 
-@operation(bp, "/backtests/<int:number>/cancel", answer=BacktestView, body=Nothing, roles=MAKERS, summary="Stop a backtest where it is", finds=True)
-def cancel(session: Session, *, number: int, body: Nothing, now: dt.datetime) -> BacktestView:
+@operation(bp, "/backtests/<number>/cancel", answer=BacktestView, body=Nothing, roles=MAKERS, summary="Stop a backtest where it is", finds=True)
+def cancel(session: Session, *, number: str, body: Nothing, now: dt.datetime) -> BacktestView:
     """One that is over stays as it is."""
     del body
     row = _row(session, number)
-    backtest.cancel(session, number, now)
+    backtest.cancel(session, row.id, now)
     session.refresh(row)
     return _view(row)
 
@@ -121,8 +122,8 @@ def set_channel_price(session: Session, *, body: Price, now: dt.datetime) -> Ite
     return channel_prices(session, now=now)
 
 
-def _row(session: Session, number: int) -> Backtest:
-    row = session.get(Backtest, number) if number <= backtest.LAST else None
+def _row(session: Session, number: str) -> Backtest:
+    row = session.get(Backtest, int(number)) if re.fullmatch(r"[0-9]{1,10}", number) and int(number) <= backtest.LAST else None
     if row is None:
         raise NotFoundError("There is no backtest with this number. `GET /api/v1/journeys/<slug>/backtests` lists those of a journey.")
     return row

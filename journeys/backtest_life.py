@@ -90,7 +90,8 @@ class Life:
                 self.who.learn(event, event.properties)
             if event.name in cart.EVENTS:
                 self.who.shop(event, self.setting.currency)
-        concerning = sorted((event for event in events if event.name in self.cast.names), key=order)
+        concerning = [event for event in events if event.name in self.cast.names]
+        concerning.sort(key=order)
         if at < self.setting.begins or not concerning:
             return
         self._remember(at, concerning)

@@ -47,11 +47,14 @@ class Counting:
         self.sums, self.journey_id = sums, journey_id
         self.wishes: list[Wish] = []
         self.people: set[uuid.UUID] = set()
+        self.events = self.imported = 0
 
     def heard(self, events: Sequence[Happened], begins: dt.datetime) -> None:
         """Events of the period, and how many of them were imported."""
-        mine = [event for event in events if event.occurred_at >= begins]
-        self.sums.by["runs"].update(events=len(mine), imported=sum(event.origin != LIVE for event in mine))
+        for event in events:
+            if event.occurred_at >= begins:
+                self.events += 1
+                self.imported += event.origin != LIVE
 
     def started(self, case: Case, run: Passage) -> None:
         """One more run, perhaps one more person."""
@@ -85,6 +88,10 @@ class Counting:
             self.wishes.append(Wish(run.profile_id, run.journey_id, at, effect.channel, effect.template, about, waits))
         elif run.journey_id == self.journey_id:
             self.sums.by["did"][node] += 1
+
+    def over(self, looked_at: int) -> None:
+        """Add what was counted apart."""
+        self.sums.by["runs"].update(people=looked_at, entrants=len(self.people), events=self.events, imported=self.imported)
 
     def stands(self, run: Passage) -> None:
         """Under way when the period was over."""

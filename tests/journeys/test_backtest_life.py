@@ -60,6 +60,7 @@ def lived(session: Session, begins: dt.datetime, ends: dt.datetime, *drawings: d
             life.moment(at, events)
         for run in life.end():
             counting.stands(run)
+    counting.over(len(found.people))
     past = Past(session, {wish.profile_id for wish in counting.wishes}, Keys(CONFIG.secret_key), consent_now=consent_now)
     count_messages(counting.sums, judge(past, counting.wishes), Crowd(1, {n: f"j{n}" for n in cast.cases}, "UTC", 1))
     return report(together([counting.sums]), graph.parse(drawings[0]), {}, too_many=1, notes=())
