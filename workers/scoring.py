@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import time
+import uuid
+from collections.abc import Collection
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from crm.core import clock
 from crm.core.config import from_environment
+from crm.sales import rank
 from workers.process import Tools, end_with_parent, tools
 from workers.queue import app, connect
 
@@ -23,10 +29,15 @@ def score() -> None:
     ours, work = _tools[0], _work()
     ours.hints.taken("score")
     until = time.monotonic() + TURN_S
-    while work.step(ours.sessions, ours.config, clock.now):
+    while work.step(ours.sessions, ours.config, clock.now, rank_again):
         if time.monotonic() > until:
             ours.hints.hint("score")
             return
+
+
+def rank_again(session: Session, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """Whose score moved has another place in the queue of leads."""
+    rank.refresh(session, profile_ids=profile_ids, now=now)
 
 
 def _work() -> Any:

@@ -67,6 +67,8 @@ def _category(session: Session, feature: Feature) -> tuple[Column | None, str]:
         if distinct > MOST_CATEGORIES and (distinct > UNIQUE * known or length > LONG_WORDS):
             return None, "text"
     counted = cursor.execute(SQL(_COUNT).format(here=Identifier(feature.name), least=Literal(LEAST_ROWS), most=Literal(MOST_CATEGORIES))).fetchall()
+    if not counted and feature.name.startswith("trait:"):
+        return None, "many"
     return Column(feature.name, "category", tuple(value for value, _n in counted)), ""
 
 

@@ -195,6 +195,7 @@ d AS (
          date_part('hour', e.occurred_at AT TIME ZONE {zone}) AS hour, date_part('dow', e.occurred_at AT TIME ZONE {zone}) AS weekday
   FROM r JOIN events e ON e.profile_id = r.profile_id AND e.occurred_at < r.cutoff AND e.occurred_at >= r.cutoff - {back}
   WHERE e.occurred_at >= {lowest} AND e.occurred_at < {latest} {range}
+  OFFSET 0 -- what an act is, is worked out once an event, not once a feature
 ),
 a AS (SELECT n, sum(CASE act {weights} ELSE 0 END * power(0.5, age / {half})) AS points {joined} FROM d GROUP BY n)
 SELECT r.n, r.profile_id, coalesce(a.points, 0) AS points {shown}

@@ -24,6 +24,7 @@ REFUSED = {
     "empty": _l("is empty for everybody"),
     "constant": _l("is the same for everybody"),
     "text": _l("is free text, not categories; import it with fewer different values, or leave it out"),
+    "many": _l("has so many different values that none is shared by twenty people"),
     "serial": _l("is a different whole number for everybody, like a serial number"),
     "dates": _l("holds dates as text; import it again with the type Date"),
     "late": _l("reads what happened after the cut-off"),

@@ -16,7 +16,7 @@ from crm.core.errors import KesherError
 from crm.events import inbox
 from crm.scores import apply, check, dirty, jobs, train
 from crm.scores.score import Asked, asked, find
-from crm.scores.score_models import ScoreCheck, ScoreJob, ScoreKind
+from crm.scores.score_models import Score, ScoreCheck, ScoreJob, ScoreKind
 
 LOCK = 0x73636F72  # one worker at a time, so that no older score overwrites a newer one
 PAGE = 20_000
@@ -32,7 +32,8 @@ def step(sessions: sessionmaker[Session], config: Config, now: Now, after: Refre
     with sessions() as guard:
         if not guard.scalar(text("SELECT pg_try_advisory_xact_lock(:lock, 0)"), {"lock": LOCK}):
             return 0
-        done = changed(sessions, config, now, after) or training(sessions, config, now) or comparing(sessions, config, now) or everybody(sessions, config, now)
+        done = changed(sessions, config, now, after) or training(sessions, config, now) or comparing(sessions, config, now)
+        done = done or everybody(sessions, config, now, after)
         guard.commit()
     return done
 
@@ -110,7 +111,7 @@ def react(session: Session, row: ScoreKind, made: ScoreCheck | None, now: dt.dat
     jobs.ask(session, row.kind, user_id=None, now=now)
 
 
-def everybody(sessions: sessionmaker[Session], config: Config, now: Now) -> int:
+def everybody(sessions: sessionmaker[Session], config: Config, now: Now, after: Refresh = lambda _session, _ids, _now: None) -> int:
     """A page of a round over the whole base: each night, and after a new champion."""
     with sessions() as session:
         moment = now()
@@ -127,6 +128,7 @@ def everybody(sessions: sessionmaker[Session], config: Config, now: Now) -> int:
         else:
             apply.apply(session, score, apply.serving_model(session, score), people, config=config, now=moment)
             row.after = people.between[1] if people.between else None
+            after(session, list(session.scalars(select(Score.profile_id).where(Score.kind == row.kind, Score.at == moment))), moment)
         session.commit()
     return 1
 
