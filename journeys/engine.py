@@ -294,7 +294,10 @@ _CLAIM = text("""
     FOR UPDATE OF p SKIP LOCKED
 """)
 _KEYS = text("""
+    WITH a AS MATERIALIZED (SELECT * FROM unnest(CAST(:profiles AS uuid[]), CAST(:journeys AS int[])) AS a(profile_id, journey_id))
     SELECT r.profile_id, r.journey_id, r.key, r.start, r.started_at
-    FROM unnest(CAST(:profiles AS uuid[]), CAST(:journeys AS int[])) AS a(profile_id, journey_id)
-    JOIN runs r ON r.profile_id = a.profile_id AND r.journey_id = a.journey_id AND r.status <> 'active'
+    FROM a JOIN runs r ON r.profile_id = a.profile_id AND r.journey_id = a.journey_id AND r.status <> 'active'
+    UNION ALL
+    SELECT r.profile_id, r.journey_id, r.key, r.start, r.started_at
+    FROM a JOIN past_runs r ON r.profile_id = a.profile_id AND r.journey_id = a.journey_id
 """)

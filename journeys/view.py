@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.clock import parse_time
 from crm.core.paging import Page, cursor, read_cursor
+from journeys.past import EVERY
 
 SINCE = dt.timedelta(days=30)
 
@@ -161,7 +162,7 @@ def refusals(session: Session, *, journey_id: int | None = None, profile_id: uui
 
 def start_of(session: Session, run_id: uuid.UUID) -> dict[str, Any]:
     """The event that started a run, as stored; empty where there is no such run."""
-    return session.execute(text("SELECT start FROM runs WHERE id = :id"), {"id": run_id}).scalar_one_or_none() or {}
+    return session.execute(text(f"SELECT start FROM {EVERY} r WHERE id = :id"), {"id": run_id}).scalar_one_or_none() or {}  # noqa: S608  our own words
 
 
 def _position(after: str | None) -> dict[str, object]:
@@ -232,10 +233,10 @@ _PASSED = text("""
     WHERE r.journey_id = :id AND r.version = :version AND r.started_at >= :since
     GROUP BY s.node, s.exit
 """)
-_RUNS = text("""
+_RUNS = text(f"""
     SELECT r.id, j.slug, r.journey_id, r.version, r.profile_id, p.name AS profile, r.key, r.node, r.status, r.started_at, r.due_at,
            r.ended_at, r.end_reason, r.error, r.start
-    FROM runs r JOIN journeys j ON j.id = r.journey_id LEFT JOIN profiles p ON p.id = r.profile_id
+    FROM {EVERY} r JOIN journeys j ON j.id = r.journey_id LEFT JOIN profiles p ON p.id = r.profile_id
     WHERE (CAST(:journey AS text) IS NULL OR j.slug = :journey)
       AND (CAST(:profile AS uuid) IS NULL OR r.profile_id = :profile)
       AND (CAST(:status AS text) IS NULL OR r.status = :status)
@@ -244,12 +245,17 @@ _RUNS = text("""
       AND (CAST(:since AS timestamptz) IS NULL OR r.started_at >= :since)
       AND (CAST(:before AS timestamptz) IS NULL OR (r.started_at, r.id) < (CAST(:before AS timestamptz), CAST(:before_id AS uuid)))
     ORDER BY r.started_at DESC, r.id DESC LIMIT :limit
-""")
+""")  # noqa: S608  our own words
 _STEPS = text("""
-    SELECT s.run_id, s.node, s.round, s.exit, s.detail, s.at
-    FROM unnest(CAST(:profiles AS uuid[]), CAST(:runs AS uuid[])) AS k(profile_id, run_id)
-    JOIN run_steps s ON s.profile_id = k.profile_id AND s.run_id = k.run_id
-    ORDER BY s.run_id, s.number
+    SELECT run_id, node, round, exit, detail, at FROM (
+        SELECT s.run_id, s.node, s.round, s.exit, s.detail, s.at, s.number
+        FROM unnest(CAST(:profiles AS uuid[]), CAST(:runs AS uuid[])) AS k(profile_id, run_id)
+        JOIN run_steps s ON s.profile_id = k.profile_id AND s.run_id = k.run_id
+        UNION ALL
+        SELECT r.id, e.step->>0, CAST(e.step->>1 AS smallint), e.step->>2, coalesce(r.why->CAST(e.place AS text), '{}'),
+               CAST(e.step->>3 AS timestamptz), e.place
+        FROM past_runs r CROSS JOIN LATERAL jsonb_array_elements(r.path) WITH ORDINALITY AS e(step, place) WHERE r.id = ANY(CAST(:runs AS uuid[]))
+    ) s ORDER BY run_id, number
 """)
 _REFUSALS = text("""
     SELECT f.profile_id, coalesce(p.name, ''), f.reason, f.detail, f.at

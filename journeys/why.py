@@ -136,7 +136,9 @@ def _said(condition: Condition, seen: RunEvent) -> dict[str, object]:
     return {"name": condition.name, "found": "" if found is None else str(found), "op": condition.op.replace("_", " "), "value": str(condition.value)}
 
 
-_RUN = text("SELECT status FROM runs WHERE journey_id = :journey AND profile_id = :profile ORDER BY status = 'active' DESC, started_at DESC LIMIT 1")
+_RUN = text(
+    f"SELECT status FROM {EVERY} r WHERE journey_id = :journey AND profile_id = :profile ORDER BY status = 'active' DESC, started_at DESC LIMIT 1"  # noqa: S608
+)
 _EVENTS = text("""
     SELECT name, occurred_at, accepted, source_id, origin, properties, received_at FROM events
     WHERE profile_id = :profile AND name = ANY(:names) AND occurred_at >= :since ORDER BY occurred_at DESC LIMIT :limit
@@ -147,5 +149,7 @@ _SEGMENT = text("""
 """)
 _OCCASIONS = text("SELECT at FROM journey_audiences WHERE journey_id = :journey ORDER BY at DESC LIMIT 1")
 _TRAITS = text("SELECT traits FROM profiles WHERE id = :profile")
-_OTHER = text("SELECT r.status, r.end_reason FROM runs r JOIN journeys j ON j.id = r.journey_id WHERE j.slug = :slug AND r.profile_id = :profile")
+_OTHER = text(
+    f"SELECT r.status, r.end_reason FROM {EVERY} r JOIN journeys j ON j.id = r.journey_id WHERE j.slug = :slug AND r.profile_id = :profile"  # noqa: S608
+)
 _PUBLISHED = text("SELECT min(published_at) FROM journey_versions WHERE journey_id = :journey")

@@ -18,7 +18,7 @@ from crm.sales import rank
 from crm.segments import seen
 from crm.segments.refresh import measure_sizes
 from crm.web import users
-from journeys import experiments
+from journeys import experiments, past
 from workers.migrate import ensure_partitions
 
 DEDUPE_WINDOW = dt.timedelta(days=30)
@@ -98,6 +98,11 @@ def decide_splits(session: Session, now: dt.datetime) -> int:
     return experiments.decide(session, now)
 
 
+def fold_past_runs(session: Session, now: dt.datetime) -> int:
+    """Runs long over leave the table that moving works on."""
+    return past.fold(session, now)
+
+
 def gather_words(session: Session, now: dt.datetime) -> int:
     """What the segment builder offers while one types."""
     return seen.gather(session, now)
@@ -111,4 +116,5 @@ WITH gone AS (
 CHORES: Sequence[Chore] = (
     make_partitions, settle_leases, seal_consents, forget_event_keys,
     drop_inbox_days, find_people_known_twice, empty_old_details, measure_segments, measure_loads, gather_words, count_wants, pair_products, decide_splits,
+    fold_past_runs,
 )  # fmt: skip

@@ -30,6 +30,7 @@ import journeys.backtest_models  # noqa: F401
 import journeys.draft_models  # noqa: F401
 import journeys.models
 import journeys.node_models
+import journeys.past_models  # noqa: F401
 import journeys.wave_models  # noqa: F401
 import workers.models  # noqa: F401  all tables register with the metadata
 from crm.core import partitions

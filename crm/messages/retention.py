@@ -83,7 +83,11 @@ WITH picked AS (
 SELECT at, emptied::int AS emptied FROM picked
 """  # noqa: S608  the address stays: by it a person can still unsubscribe from an old mail, and caps and duplicates are counted
 _RUNS = f"""
-WITH picked AS (SELECT id, profile_id, ended_at AS at FROM runs WHERE ended_at > :since AND ended_at < :before {_PICKED}),
+WITH picked AS (
+  SELECT id, profile_id, ended_at AS at FROM (SELECT id, profile_id, ended_at FROM runs UNION ALL SELECT id, profile_id, ended_at FROM past_runs) r
+  WHERE ended_at > :since AND ended_at < :before {_PICKED}
+),
+past AS (UPDATE past_runs r SET start = r.start || '{{"properties": {{}}}}', why = '{{}}' FROM picked p WHERE r.id = p.id),
 gone AS (UPDATE runs r SET start = r.start || '{{"properties": {{}}}}', data = NULL FROM picked p WHERE r.id = p.id),
 steps AS (UPDATE run_steps s SET detail = '{{}}' FROM picked p WHERE s.profile_id = p.profile_id AND s.run_id = p.id AND s.detail <> '{{}}')
 SELECT at, 1 AS emptied FROM picked
