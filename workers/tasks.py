@@ -19,12 +19,13 @@ from journeys import backtest as backtests
 from journeys import engine, webhooks
 from journeys import waves as occasions
 from workers import leaving, pipeline, uploads
+from workers.batches import uncollected
 from workers.due import due
 from workers.process import Tools, end_with_parent, tools
 from workers.queue import Name, app, connect
 
 TURN_S = 1.0  # a task gives way after this long and hints itself again, so that no kind of work starves another
-BATCH = 500
+BATCH = 2_000  # runs woken in one transaction
 LAPSES = 5_000
 
 log = structlog.get_logger()
@@ -57,7 +58,7 @@ def wake() -> None:
     ours = _tools[0]
 
     def step() -> int:
-        with ours.sessions() as session:
+        with uncollected(), ours.sessions() as session:
             moved = engine.wake_due(session, clock.now(), BATCH, ours.config)
             session.commit()
         if moved:
