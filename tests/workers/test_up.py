@@ -46,7 +46,7 @@ class Up:
 
     def child(self, station: str) -> int:
         """The process of one station, by the home it writes to and its name."""
-        titles = {"web": "granian", "tasks": "celeryd", "clock": "kesher: clock", "mailbox": "kesher: mailbox"}
+        titles = {"web": "granian", "tasks": "celeryd: celery@", "scoring": "celeryd: scoring@", "clock": "kesher: clock", "mailbox": "kesher: mailbox"}
         found = [pid for pid in children_of(self.process.pid) if titles[station] in title(pid) or title(pid) == f"kesher: {station}"]
         return found[0] if found else 0
 
