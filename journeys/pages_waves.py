@@ -25,7 +25,7 @@ ENDED = {
 @requires()
 def of_variant(variant_id: str) -> str:
     """The latest occasions of one variant."""
-    found = waves.following(db(), variant_id)
+    found = waves.following(db(), variant_id.replace("\x00", ""))
     return render_template(
         "journeys/waves.html", waves=found, named=lambda names: named(names, ""), ended={key: (_(said), kind) for key, (said, kind) in ENDED.items()}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,9 +101,14 @@ def products(  # noqa: PLR0913  each is a choice of the page
     session: Session, words: str = "", state: State = "all", sort: Sort = "wanted", *, now: dt.datetime, after: str | None = None, limit: int = 50
 ) -> Page[ProductRow]:
     """A page of variants; `after` is the `next` of the page before."""
-    place = _place(after)
-    params = {"words": words.lower(), "state": state, "since": (now - dt.timedelta(days=RECENT)).date(), "limit": limit + 1}
-    params |= {"after": place is not None, "rank": place[0] if place else "0", "text": place[0] if place else "", "id": place[1] if place else ""}
+    place = _place(after, sort)
+    params = {"words": words.lower().replace("\x00", ""), "state": state, "since": (now - dt.timedelta(days=RECENT)).date(), "limit": limit + 1}
+    params |= {
+        "after": place is not None,
+        "rank": place[0] if place and sort != "name" else "0",
+        "text": place[0] if place else "",
+        "id": place[1] if place else "",
+    }
     rows = session.execute(text(_LIST.format(**_ORDERS[sort])), params).all()
     shown = [ProductRow(r.id, r.name, r.variety, r.pictures, r.price, r.currency, r.stock, r.waiting, r.views, r.lost) for r in rows[:limit]]
     return Page(shown, f"{rows[limit - 1].place}\x1f{shown[-1].id}" if len(rows) > limit else None)
@@ -110,6 +116,7 @@ def products(  # noqa: PLR0913  each is a choice of the page
 
 def product(session: Session, variant_id: str, now: dt.datetime) -> ProductView | None:
     """One variant, or None."""
+    variant_id = variant_id.replace("\x00", "")  # the database cannot hold it, so nothing is called so
     row = session.execute(text("SELECT * FROM variants WHERE id = :id"), {"id": variant_id}).one_or_none()
     if row is None:
         return None
@@ -151,9 +158,11 @@ def _rate(session: Session, row: Any, since: dt.date) -> float | None:
     return None
 
 
-def _place(after: str | None) -> tuple[str, str] | None:
+def _place(after: str | None, sort: Sort) -> tuple[str, str] | None:
+    """What a page ended with; None where it is none of ours."""
     rank, separator, identifier = (after or "").replace("\x00", "").partition("\x1f")
-    return (rank, identifier) if separator else None
+    fits = sort == "name" or re.fullmatch(r"-?[0-9]{1,18}", rank, re.ASCII)
+    return (rank, identifier) if separator and fits else None
 
 
 _WANTED, _LEAST = "-coalesce(w.waiting, 0)", "coalesce(v.stock, 2147483647)"

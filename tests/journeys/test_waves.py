@@ -235,6 +235,19 @@ def test_who_looked_while_it_was_there_is_left_alone(shop: Shop) -> None:
     assert shop.deliver() == ["p6"]
 
 
+def test_who_searched_for_it_while_there_was_none_may_be_told(shop: Shop) -> None:
+    live(shop, searched=True)
+    said = {"sku": "vase", "name": "Blue vase", "price": "90", "currency": "ILS"}
+    shop.tell(Call(type="track", event="Product Updated", timestamp=shop.now.isoformat(), properties=said))
+    shop.later(5)
+    for who, words in (("p3", "BLUE va"), ("p4", "red"), ("p5", "va")):
+        shop.tell(track("Products Searched", {"query": words}, at=shop.now, user_id=who))
+    shop.later(5)
+    shop.stock(4)
+    shop.waves()
+    assert shop.deliver() == ["p3"]
+
+
 def test_by_value_the_best_customers_come_first(shop: Shop) -> None:
     live(shop, order="value")
     ask(shop, "p0", "p1", "p2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -139,3 +140,25 @@ def test_a_line_of_steps_shades_what_was_nothing(now: dt.datetime) -> None:
     drawn = steps([(now - DAY, 4.0), (now - DAY / 2, 0.0)], now - DAY, now, "Stock")
     assert drawn.count("k-steps-none") == 1 and 'aria-label="Stock"' in drawn
     assert steps([], now - DAY, now, "Stock") == ""
+
+
+@pytest.mark.parametrize("sort", ["wanted", "name", "stock", "nonsense"])
+def test_nonsense_in_the_address_is_answered(shelf: dt.datetime, browser_as: Callable[..., Any], get: Post, sort: str) -> None:
+    browser = browser_as("marketer")
+    for after in ("x", "x%1Fy", "9999999999999999999%1Fy", "%00%1F%00", "1%1F"):
+        assert browser.get(f"/products?sort={sort}&after={after}&q=%00").status_code == 200
+    assert browser.get("/products/a%00b").status_code == 404
+    assert get("/products/a%00b").status_code == 404
+    assert get("/products", cursor="\x00").status_code == 200
+
+
+def test_a_variant_may_be_called_anything(session: Session, api: Post, get: Post, browser_as: Callable[..., Any]) -> None:
+    name = "a/b c?d#e%20<ו>"
+    assert api([{"variant_id": name, "name": "<b>Odd</b>", "stock": 0, "pictures": ["https://x.example/1.png"]}]).json["accepted"] == 1
+    settle(session, dt.datetime.now(dt.UTC))
+    page = browser_as("marketer").get("/products").text
+    assert "<b>Odd" not in page
+    link = page.split('href="/products/')[1].split('"')[0]
+    assert "Odd" in browser_as("viewer").get(f"/products/{link}").text
+    assert get("/products/" + quote(name)).json["variant_id"] == name
+    assert api([{"variant_id": "x", "pictures": ["javascript:alert(1)"]}]).json["errors"][0]["index"] == 0

@@ -122,9 +122,9 @@ def product_list(session: Session, *, query: ProductsWanted, now: dt.datetime) -
     return items(Page(shown, shown[-1].variant_id if len(rows) > query.limit else None))
 
 
-@operation(bp, "/products/<variant_id>", answer=VariantView, finds=True, summary="One variant")
+@operation(bp, "/products/<path:variant_id>", answer=VariantView, finds=True, summary="One variant")
 def one_product(session: Session, *, variant_id: str, now: dt.datetime) -> VariantView:
-    row = session.get(Variant, variant_id)
+    row = session.get(Variant, variant_id.replace("\x00", ""))
     if row is None:
         raise NotFoundError("There is no variant of this id. List them with `GET /api/v1/products`.")
     return _view(row)
