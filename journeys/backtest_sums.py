@@ -78,7 +78,7 @@ class Counting:
         if not run.active:
             self.sums.by["ends"][f"{run.node}/{run.end_reason}"] += 1
             if run.error:
-                self.sums.by["errors"][run.error[:200]] += 1
+                self.sums.by["errors"][": ".join(run.error.split(": ")[:2])] += 1  # where and what kind; the rest may quote a person's data
 
     def wants(self, run: Passage, node: str, effect: Effect, at: dt.datetime, cart: CartFact | None) -> None:
         """A message is kept for the gate; what else a node does is counted by the node."""
