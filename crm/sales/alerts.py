@@ -33,6 +33,7 @@ TITLES = {
 BAND = "Score Band Changed"
 BANDS = ("cold", "cool", "warm", "hot")
 TEMPLATE = "sales_alert"
+AGAIN_AFTER = dt.timedelta(days=1)  # of telling the log about a seller's address that led nowhere
 FRESH = dt.timedelta(hours=1)  # what is older is no news
 AGAIN = "%Y-%m-%d"  # a hot page is news once a day
 _VIEWS = frozenset({"Page Viewed", "Product Viewed"})
@@ -115,8 +116,9 @@ def seen(session: Session, user_id: int, *, up_to: int, now: dt.datetime) -> Non
 def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200) -> int:
     """Queue the e-mails of new alerts, to the profile that has the seller's address; one that is not there yet is asked for. Returns how many were queued."""
     rows = session.execute(text(_UNSENT), {"limit": limit}).all()
-    strangers = {row.email: row.name for row in rows if row.seller_id is None}
-    inbox.append(session, [_introduce(email, name) for email, name in strangers.items()], now)
+    strangers = [row.user_id for row in rows if row.seller_id is None]
+    new = session.execute(text(_INTRODUCED), {"users": strangers, "now": now, "before": now - AGAIN_AFTER}).all() if strangers else []
+    inbox.append(session, [_introduce(row.email, row.name, now) for row in new], now)
     ready = [row for row in rows if row.seller_id is not None]
     requests = [
         outbox.Request(
@@ -133,8 +135,10 @@ def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200)
     return len(ready)
 
 
-def _introduce(email: str, name: str) -> NewRow:
-    call = Call(type="identify", user_id=f"seller:{email}", message_id=f"seller:{email}", traits={"email": email, "name": name, "works_here": True})
+def _introduce(email: str, name: str, now: dt.datetime) -> NewRow:
+    call = Call(
+        type="identify", user_id=f"seller:{email}", message_id=f"seller:{email}:{now:%Y-%m-%d}", traits={"email": email, "name": name, "works_here": True}
+    )
     return NewRow(SYSTEM_SOURCE, trusted=True, origin=LIVE, body=call, cause="sales")
 
 
@@ -148,8 +152,12 @@ WHERE coalesce(n.user, l.owner_id) IS NOT NULL
 ON CONFLICT (key) DO NOTHING RETURNING id
 """
 _UNSEEN = "SELECT count(*) FROM (SELECT seen_at FROM alerts WHERE user_id = :user ORDER BY id DESC LIMIT 100) a WHERE seen_at IS NULL"
+_INTRODUCED = """
+UPDATE sellers SET introduced_at = :now WHERE user_id = ANY(CAST(:users AS integer[])) AND (introduced_at IS NULL OR introduced_at < :before)
+RETURNING email, name
+"""
 _UNSENT = """
-SELECT a.id, a.kind, a.detail, a.profile_id, p.name AS lead, s.email, s.name, i.profile_id AS seller_id
+SELECT a.id, a.kind, a.detail, a.profile_id, p.name AS lead, s.user_id, s.email, s.name, i.profile_id AS seller_id
 FROM alerts a JOIN sellers s ON s.user_id = a.user_id JOIN profiles p ON p.id = a.profile_id
 LEFT JOIN identities i ON i.kind = 'email' AND i.value = lower(s.email)
 WHERE a.mail ORDER BY a.id LIMIT :limit FOR UPDATE OF a SKIP LOCKED

@@ -137,6 +137,7 @@ class Seller(Base):
     away_until: Mapped[Time | None]
     assigned_at: Mapped[Time | None]  # the last lead given by rule; with `given` it makes round-robin fair
     given: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    introduced_at: Mapped[Time | None]  # when their address was last told to the log, for alerts by e-mail
     load_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # by how many halvings their leads rank lower, see rank.py
 
 

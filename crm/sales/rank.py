@@ -72,11 +72,14 @@ def load_step(open_leads: int, most_open: int) -> int:
     return min(DEEPEST, max(0, math.ceil(math.log2(max(open_leads, 1) / max(most_open, 1)))))
 
 
-def refresh(session: Session, *, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> int:
-    """Rank these leads anew, in sets; whoever is no open lead is passed over. Returns how many were ranked."""
+def refresh(session: Session, *, profile_ids: Collection[uuid.UUID], now: dt.datetime, taken: bool = False) -> int:
+    """Rank these leads anew, in sets; whoever is no open lead is passed over. Returns how many were ranked.
+
+    A lead that waits for a worker (for an owner) goes on waiting, unless this is the worker, who has `taken` it.
+    """
     rules = settings.read(session)
     ids = sorted(profile_ids)
-    return sum(_refresh(session, ids[start : start + AT_ONCE], rules, now) for start in range(0, len(ids), AT_ONCE))
+    return sum(_refresh(session, ids[start : start + AT_ONCE], rules, now, taken=taken) for start in range(0, len(ids), AT_ONCE))
 
 
 def one(session: Session, profile_id: uuid.UUID, *, now: dt.datetime) -> Rank | None:
@@ -120,14 +123,14 @@ def _step(facts: Facts, rules: SalesSettings, now: dt.datetime) -> tuple[float, 
     return (DUE, "due", None) if now >= facts.next_at else (LATER, "later", facts.next_at)
 
 
-def _refresh(session: Session, ids: list[uuid.UUID], rules: SalesSettings, now: dt.datetime) -> int:
+def _refresh(session: Session, ids: list[uuid.UUID], rules: SalesSettings, now: dt.datetime, *, taken: bool) -> int:
     rows = session.execute(text(_FACTS), {"ids": ids, "kind": rules.score, "currency": rules.currency}).all()
     made = [(row, rank(_facts(row), rules, now)) for row in rows]
     said = [
         {"id": row.profile_id, "rank": one.rank, "worth": one.worth, "seen": row.last_seen, "band": row.band, "check": one.next_change} for row, one in made
     ]
     if said:
-        session.execute(text(_WRITE), {"rows": dumps(said)})
+        session.execute(text(_WRITE), {"rows": dumps(said), "now": now, "taken": taken})
     return len(said)
 
 
@@ -151,7 +154,8 @@ LEFT JOIN (
 WHERE l.profile_id = ANY(CAST(:ids AS uuid[])) AND l.open
 """
 _WRITE = """
-UPDATE leads l SET rank = n.rank, worth = n.worth, seen_at = n.seen, band = n.band, check_at = n.check
+UPDATE leads l SET rank = n.rank, worth = n.worth, seen_at = n.seen, band = n.band,
+    check_at = CASE WHEN l.check_at <= :now AND NOT :taken THEN l.check_at ELSE n.check END
 FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, rank float8, worth numeric, seen timestamptz, band text, "check" timestamptz)
 WHERE l.profile_id = n.id
 """

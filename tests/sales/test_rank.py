@@ -110,6 +110,22 @@ def test_pages_by_key_give_every_lead_once_and_in_order(sales, session):
     assert queue.page(session, Filters(view="nobody"), limit=50).rows == []
 
 
+def test_a_score_that_comes_first_leaves_the_lead_waiting_for_its_owner(sales, session):
+    sales.lead()
+    rank.refresh(session, profile_ids=[sales.who("dana@example.com")], now=sales.now)
+    sales.seller(1)
+    sales.works()
+    assert sales.of("dana@example.com").owner_id == 1
+
+
+def test_an_address_that_leads_nowhere_is_told_once_a_day(sales, session):
+    sales.seller(1, email="no address")
+    sales.lead()
+    for _ in range(3):
+        work.step(session, CONFIG, sales.now)
+    assert session.scalar(text("SELECT count(*) FROM event_inbox WHERE body LIKE '%seller:no address%'")) == 1
+
+
 def test_a_hot_page_tells_the_owner_once_a_day(sales, session):
     sales.seller(1)
     sales.lead()

@@ -111,6 +111,7 @@ CREATE TABLE sellers (
     away_until timestamp with time zone,
     assigned_at timestamp with time zone,
     given BIGINT DEFAULT 0 NOT NULL,
+    introduced_at timestamp with time zone,
     load_step SMALLINT DEFAULT 0 NOT NULL,
     CONSTRAINT pk_sellers PRIMARY KEY (user_id)
 );

@@ -56,7 +56,9 @@ def index() -> str:
 def show(profile_id: uuid.UUID) -> str | AnyResponse:
     """One lead beside the queue; alone where the page only asks for the lead."""
     if request.headers.get("HX-Target") == "lead" and "HX-History-Restore-Request" not in request.headers:
-        return render_template("lead.html", **_lead(profile_id))
+        shown = _lead(profile_id)
+        _looked(shown)
+        return render_template("lead.html", **shown)
     return _page(profile_id)
 
 
@@ -170,6 +172,7 @@ def _page(profile_id: uuid.UUID | None) -> str:
     first = found["page"].rows[0].profile_id if found["page"].rows else None
     chosen = profile_id or first
     shown = _lead(chosen) if chosen else {"profile": None}
+    _looked(shown)
     today = queue.day(db(), me().user_id, since=midnight(clock.now()))
     return render_template(
         "leads.html", opened=profile_id is not None, today=today, filters=queue.saved(db(), me().user_id, "leads"), sources=queue.sources(db()), **found | shown
@@ -246,6 +249,13 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "score_kind": sales.score,
         "message_id": None,
     }
+
+
+def _looked(shown: dict[str, Any]) -> None:
+    """Who saw whom is kept, as for a profile's page."""
+    if shown["profile"]:
+        users.audit(db(), user_id=me().user_id, action="profile.viewed", subject=str(shown["profile"].id))
+        db().commit()
 
 
 def _before(person: ProfileView, kind: str, now: dt.datetime) -> float | None:
