@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from crm.core.commit import hint
+from crm.profiles.models import Profile
 from crm.scores.score import asked
 from crm.scores.score_models import ScoreJob, ScoreKind
 
@@ -37,7 +38,7 @@ def schedule(session: Session, now: dt.datetime, zone: str) -> int:
                 .values(kind=one.kind, created_at=now, apply_at=now, train_at=next_night(now, zone) if one.label else None, check_at=next_week(now, zone))
                 .on_conflict_do_nothing()
             )
-    due = list(session.scalars(select(ScoreKind.kind).where(ScoreKind.train_at <= now)))
+    due = list(session.scalars(select(ScoreKind.kind).where(ScoreKind.train_at <= now, exists().select_from(Profile))))
     for kind in due:
         ask(session, kind, user_id=None, now=now)
         session.execute(update(ScoreKind).where(ScoreKind.kind == kind).values(train_at=next_night(now, zone)))
@@ -73,4 +74,5 @@ def next_week(now: dt.datetime, zone: str) -> dt.datetime:
 
 DUE = """,
        EXISTS (SELECT FROM score_dirty) OR EXISTS (SELECT FROM score_jobs WHERE status IN ('waiting', 'running'))
-    OR EXISTS (SELECT FROM score_kinds WHERE after IS NOT NULL OR apply_at <= :now OR check_at <= :now)"""  # whether the scoring process has anything to do
+    OR EXISTS (SELECT FROM score_kinds WHERE after IS NOT NULL OR ((apply_at <= :now OR check_at <= :now) AND EXISTS (SELECT FROM profiles)))
+"""  # whether the scoring process has anything to do
