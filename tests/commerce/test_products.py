@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from crm.commerce import products, requests
 from crm.commerce.products import Change
+from crm.core.db import engine_for, sessions
 from crm.events import store
 from crm.events.spec import Call
 from crm.profiles.rebuild import differences as people_differ
@@ -129,3 +131,25 @@ def test_wishes_follow_who_is_who_and_late_words(session: Session, now: dt.datet
     ids = list(session.scalars(text("SELECT id FROM profiles")))
     assert requests.differences(session, ids) == []
     assert session.scalar(text("SELECT count(DISTINCT profile_id) FROM stock_requests")) == 1
+
+
+def test_two_workers_that_tell_of_one_variant_lose_nothing(fresh_url: str, now: dt.datetime) -> None:
+    engine = engine_for(fresh_url)
+    make = sessions(engine)
+    skus = ["vase", "cup", "pot"]
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(12):
+            calls = [told("Stock Changed", now - chance.randrange(500) * MINUTE / 10, sku, stock=chance.randrange(9)) for sku in skus]
+            chance.shuffle(calls)
+            with make() as session:
+                pipeline.run(session, [accepted(call, now) for call in calls], now, config())
+                session.commit()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (1, 2)))
+    with make() as session:
+        assert session.scalar(text("SELECT count(*) FROM events")) == 2 * 12 * len(skus)
+        assert products.differences(session, skus, currency="ILS") == []
+    engine.dispose()
