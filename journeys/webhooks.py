@@ -31,6 +31,7 @@ TIMEOUT_S = 10.0  # of one call, from the first byte to the last
 LEASE = dt.timedelta(seconds=60)
 FIRST_RETRY, LAST_RETRY, ATTEMPTS = dt.timedelta(seconds=10), dt.timedelta(hours=1), 12
 REST = dt.timedelta(seconds=10)  # an endpoint out of reach is left alone so long: slow ones must not hold the workers up
+KEPT, AT_ONCE = dt.timedelta(days=90), 10_000  # of calls that are over, and how many of them go at once
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that say: try again
 
 
@@ -201,6 +202,11 @@ def again(session: Session, call_id: uuid.UUID, now: dt.datetime) -> bool:
     return found is not None
 
 
+def forget_old(session: Session, now: dt.datetime) -> int:
+    """Calls that came to their end long ago go, some at a time; what they answered stays with the runs and in the log."""
+    return len(session.execute(_FORGET, {"before": now - KEPT, "limit": AT_ONCE}).all())
+
+
 DUE = """
 EXISTS (SELECT FROM webhook_calls w LEFT JOIN webhook_endpoints e ON e.slug = w.endpoint
         JOIN journeys j ON j.id = w.journey_id
@@ -240,6 +246,10 @@ _SETTLE = text("""
     WHERE w.id = n.id AND w.status = 'waiting' AND w.attempts = n.attempts RETURNING w.id
 """)
 _REST = text("UPDATE webhook_endpoints SET resting_until = greatest(resting_until, CAST(:until AS timestamptz)) WHERE slug = :slug")
+_FORGET = text("""
+    DELETE FROM webhook_calls WHERE id IN (SELECT id FROM webhook_calls WHERE created_at < :before AND status <> 'waiting' ORDER BY created_at LIMIT :limit)
+    RETURNING id
+""")
 _AGAIN = text("""
     UPDATE webhook_calls SET due_at = :now WHERE id = :id AND status = 'waiting' AND (lease_until IS NULL OR lease_until <= :now) RETURNING endpoint
 """)

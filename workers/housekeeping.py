@@ -18,7 +18,7 @@ from crm.sales import rank
 from crm.segments import seen
 from crm.segments.refresh import measure_sizes
 from crm.web import users
-from journeys import experiments, past
+from journeys import experiments, past, webhooks
 from workers.migrate import ensure_partitions
 
 DEDUPE_WINDOW = dt.timedelta(days=30)
@@ -93,6 +93,11 @@ def pair_products(session: Session, now: dt.datetime) -> int:
     return demand.pair(session, now)
 
 
+def forget_webhook_calls(session: Session, now: dt.datetime) -> int:
+    """Calls that came to their end three months ago."""
+    return webhooks.forget_old(session, now)
+
+
 def decide_splits(session: Session, now: dt.datetime) -> int:
     """Let the better way of a split win once enough people were watched."""
     return experiments.decide(session, now)
@@ -115,6 +120,6 @@ WITH gone AS (
 """
 CHORES: Sequence[Chore] = (
     make_partitions, settle_leases, seal_consents, forget_event_keys,
-    drop_inbox_days, find_people_known_twice, empty_old_details, measure_segments, measure_loads, gather_words, count_wants, pair_products, decide_splits,
-    fold_past_runs,
+    drop_inbox_days, find_people_known_twice, empty_old_details, measure_segments, measure_loads, gather_words, count_wants, pair_products,
+    decide_splits, forget_webhook_calls, fold_past_runs,
 )  # fmt: skip

@@ -259,3 +259,10 @@ def test_a_server_without_tls_is_no_answer_where_tls_was_asked_for(server):
 def test_only_plain_web_addresses_are_called(url):
     with pytest.raises(calling.NotAllowedError):
         calling.post(url, b"{}", {}, timeout_s=2, private=True)
+
+
+def test_calls_long_over_are_forgotten_and_waiting_ones_are_not(session, make, server, now):
+    assert webhooks.forget_old(session, now + webhooks.KEPT * 2) == 0
+    call(make, now)
+    assert webhooks.forget_old(session, now + webhooks.KEPT - SECOND) == 0
+    assert webhooks.forget_old(session, now + webhooks.KEPT + SECOND) == 1
