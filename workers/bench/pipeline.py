@@ -19,14 +19,18 @@ from crm.events.inbox import NewRow
 from crm.events.models import LIVE
 from crm.events.spec import Call
 from workers import pipeline
-from workers.bench import Measure
+from workers.bench import Measure, latency
+from workers.install import scratch
 
 WORKERS = 2
 SHOP = 10
 
 
 def run(config: Config, quick: bool) -> list[Measure]:
-    """`pipeline_events`: events/s from the first claim to the last commit with two workers; floor: COPY of the same rows into a bare table."""
+    """`pipeline_events`: events/s from the first claim to the last commit with two workers; floor: COPY of the same rows into a bare table.
+
+    Then what `bench latency` measures, on an installation of its own.
+    """
     people, events = (2_000, 20_000) if quick else (50_000, 400_000)
     engine = engine_for(config.database_url)
     maker = sessions(engine)
@@ -42,7 +46,9 @@ def run(config: Config, quick: bool) -> list[Measure]:
     rate = events / (time.perf_counter() - started)
     _check(maker, events)
     engine.dispose()
-    return [Measure("pipeline_events", rate, "events/s", floor, rate / floor, clock.now())]
+    found = Measure("pipeline_events", rate, "events/s", floor, rate / floor, clock.now())
+    with scratch() as fresh:
+        return [found, *latency.run(fresh, quick)]
 
 
 def _warm(config: Config) -> None:
