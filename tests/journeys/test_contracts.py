@@ -45,6 +45,18 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "stop": [{}, {"reason": "gone"}],
     "webhook": [{"endpoint": "crm"}, {"endpoint": "crm", "path": "a/b", "traits": ["city"], "values": {"n": 1}, "within": "5m"}],
 }
+STARTS: dict[str, list[dict[str, Any]]] = {
+    "back_in_stock": [{}],
+    "date": [{"trait": "birthday"}, {"trait": "birthday", "calendar": "hebrew", "days": -7}, {"trait": "contract_end", "yearly": False, "days": 3}],
+    "ended": [{"journey": "welcome"}, {"journey": "welcome", "how": "goal"}],
+    "event": [{"event": "Signed Up"}, {"event": "Order Completed", "key": "property", "key_property": "order_id"}],
+    "hand": [{}],
+    "price_drop": [{}],
+    "schedule": [{"segment": "vip"}, {"segment": "vip", "rule": "FREQ=MONTHLY;BYMONTHDAY=1", "at": "18:30", "begins": "2026-12-01"}],
+    "score": [{}, {"score": "churn", "band": "warm", "way": "any"}],
+    "segment": [{"segment": "vip"}, {"segment": "vip", "way": "left"}],
+}
+BEGINNINGS = [(kind, settings) for kind, many in STARTS.items() for settings in many]
 CASES = [(kind, settings) for kind, many in EXAMPLES.items() for settings in many]
 
 
@@ -130,3 +142,28 @@ def test_every_word_exists_in_hebrew(kind: str, plain: dict[str, Any]) -> None:
         catalog = read_po(file, locale="he")
     known = {message.id for message in catalog if message.string}
     assert words_of(kind, plain) <= known
+
+
+def test_every_trigger_has_examples() -> None:
+    assert set(STARTS) == set(TRIGGERS)
+
+
+@pytest.mark.parametrize(("kind", "plain"), BEGINNINGS)
+def test_a_start_is_stored_written_as_a_file_and_read_back(kind: str, plain: dict[str, Any]) -> None:
+    drawing = {"name": {"en": "Try"}, "trigger": {"kind": kind, "settings": plain}, "entry": "end", "nodes": {"end": {"kind": "stop"}}}
+    whole = graph.parse(drawing)
+    assert files.from_yaml(files.to_yaml(drawing)) == changes.plain(drawing)
+    assert graph.parse(files.from_yaml(files.to_yaml(drawing))).trigger_settings == whole.trigger_settings
+    assert TRIGGERS[kind].names(whole.trigger_settings)
+    assert TRIGGERS[kind].fresh_for(whole.trigger_settings) > dt.timedelta(0)
+
+
+@pytest.mark.parametrize(("kind", "plain"), BEGINNINGS)
+def test_every_word_of_a_start_exists_in_hebrew(kind: str, plain: dict[str, Any]) -> None:
+    with (CATALOGS / "he" / "LC_MESSAGES" / "messages.po").open("rb") as file:
+        known = {message.id for message in read_po(file, locale="he") if message.string}
+    trigger: Any = TRIGGERS[kind]
+    sentence = trigger.summary(trigger.settings_type.model_validate(plain))
+    assert sentence.text % sentence.values
+    fields = {str(word) for field in trigger.settings_type.model_fields.values() for word in (field.title, field.description) if word}
+    assert {trigger.title, sentence.text} | fields <= known
