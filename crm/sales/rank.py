@@ -82,9 +82,8 @@ def refresh(session: Session, *, profile_ids: Collection[uuid.UUID], now: dt.dat
     return sum(_refresh(session, ids[start : start + AT_ONCE], rules, now, taken=taken) for start in range(0, len(ids), AT_ONCE))
 
 
-def one(session: Session, profile_id: uuid.UUID, *, now: dt.datetime) -> Rank | None:
+def one(session: Session, profile_id: uuid.UUID, *, rules: SalesSettings, now: dt.datetime) -> Rank | None:
     """The parts of one lead's rank, for its screen; None where there is no open lead."""
-    rules = settings.read(session)
     row = session.execute(text(_FACTS), {"ids": [profile_id], "kind": rules.score, "currency": rules.currency}).first()
     return rank(_facts(row), rules, now) if row else None
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, flash, redirect, render_template, request
+from flask import Blueprint, Response, flash, g, redirect, render_template, request
 from flask_babel import gettext as _
 from sqlalchemy import select
 from werkzeug.wrappers import Response as AnyResponse
@@ -29,6 +29,7 @@ from crm.sales import settings as rules
 from crm.sales.acts import Next
 from crm.sales.models import OPEN, STATUSES, Lead, Seller
 from crm.sales.queue import Filters
+from crm.sales.settings import SalesSettings
 from crm.scores.score_models import Score, ScorePast
 from crm.web import sales_words as words
 from crm.web import users
@@ -151,7 +152,7 @@ def keep_filter() -> AnyResponse:
 @requires()
 def company(account_id: uuid.UUID) -> str:
     """A company's buying group, for its page."""
-    found = buying.group(db(), account_id, now=clock.now(), score=rules.read(db()).score)
+    found = buying.group(db(), account_id, now=clock.now(), score=rules_().score)
     if found is None:
         raise NotFoundError(_("There is no such account."))
     return render_template("buying.html", group=found, words=words, sellers=sellers_(), may=me().may(*SELLERS))
@@ -180,7 +181,7 @@ def _page(profile_id: uuid.UUID | None) -> str:
 
 
 def _list() -> dict[str, Any]:
-    asked, sales = _asked(), rules.read(db())
+    asked, sales = _asked(), rules_()
     page = queue.page(db(), asked, after=request.args.get("after"), limit=PAGE, score=sales.score)
     return {
         "page": page,
@@ -219,14 +220,14 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
     person = profile_view(db(), profile_id, keys=Keys(config.secret_key), now=now)
     if person is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
-    sales = rules.read(db())
+    sales = rules_()
     lead = db().get(Lead, person.id)
     counted = {one.name: one.value for one in computed.of(db(), person.id)}
     return {
         "profile": person,
         "person": person,
         "lead": lead,
-        "rank": rank.one(db(), person.id, now=now),
+        "rank": rank.one(db(), person.id, rules=sales, now=now),
         "score": db().get(Score, (person.id, sales.score)),
         "before": _before(person, sales.score, now),
         "best_hour": counted.get("preferred_hour"),
@@ -266,12 +267,23 @@ def _before(person: ProfileView, kind: str, now: dt.datetime) -> float | None:
 
 def sellers_() -> dict[int, str]:
     """Those who take leads, by user."""
-    return {row.user_id: row.name for row in db().execute(select(Seller.user_id, Seller.name).where(Seller.active).order_by(Seller.name))}
+    if "sellers" not in g:
+        g.sellers = {row.user_id: row.name for row in db().execute(select(Seller.user_id, Seller.name).where(Seller.active).order_by(Seller.name))}
+    found: dict[int, str] = g.sellers
+    return found
+
+
+def rules_() -> SalesSettings:
+    """How this company sells, read once a request."""
+    if "sales_rules" not in g:
+        g.sales_rules = rules.read(db())
+    found: SalesSettings = g.sales_rules
+    return found
 
 
 def _next(kind: str) -> Next | None:
     form = request.form
-    due = words.moment(form.get("when", ""), form.get("at", ""), hours=rules.read(db()).hours(settings().timezone), now=clock.now())
+    due = words.moment(form.get("when", ""), form.get("at", ""), hours=rules_().hours(settings().timezone), now=clock.now())
     return Next(kind, due, form.get("title", "")[:200], form.get("task_note", "")[:2000]) if due else None
 
 
