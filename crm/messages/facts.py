@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from crm.commerce.cart import CartState
 from crm.commerce import standing
+from crm.commerce.cart import CartState
 from crm.commerce.carts import carts_at, is_open
 from crm.consent import suppression
 from crm.core.crypto import Keys
