@@ -119,6 +119,7 @@ class Query:
         self.now, self.place, self.restricted, self.spanned, self.dues = now, place, restricted, spanned, dues
         self.values: dict[str, Any] = {}
         self._joins: dict[str, str] = {}
+        self._figures: dict[str, dict[str, str]] = {}
 
     def bind(self, value: object, kind: str) -> str:
         """A parameter of this PostgreSQL type."""
@@ -143,10 +144,25 @@ class Query:
         """Left-join a fact (a SELECT with `profile_id`, one row each); returns its alias."""
         return self._joins.setdefault(body, f"f{len(self._joins)}")
 
+    def figure(self, rows: str, value: str, only: str = "") -> str:
+        """An aggregate over a person's `rows` (FROM … WHERE …), of those alone that satisfy `only`; figures over the same rows are read in one pass.
+
+        Returns its column: NULL, or 0 of a count, where there is no such row.
+        """
+        columns = self._figures.setdefault(rows, {})
+        column = columns.setdefault(f"{value} FILTER (WHERE {only})" if only else value, f"n{len(columns)}")
+        return f"{self._alias(rows)}.{column}"
+
+    def _alias(self, rows: str) -> str:
+        return f"g{list(self._figures).index(rows)}"
+
     @property
     def tables(self) -> str:
         """FROM, with every fact."""
-        facts = "".join(f"\nLEFT JOIN ({body}) {alias} ON {alias}.profile_id = p.id" for body, alias in self._joins.items())
+        bodies = dict(self._joins)
+        for rows, columns in self._figures.items():
+            bodies[f"SELECT profile_id, {', '.join(f'{value} AS {name}' for value, name in columns.items())} {rows} GROUP BY 1"] = self._alias(rows)
+        facts = "".join(f"\nLEFT JOIN ({body}) {alias} ON {alias}.profile_id = p.id" for body, alias in bodies.items())
         return f"FROM profiles p{facts}\nWHERE p.merged_into IS NULL {self.only('p.id')}"
 
 

@@ -60,19 +60,21 @@ class Orders(Rule[OrdersSettings]):
     settings_type = OrdersSettings
 
     def sql(self, settings: OrdersSettings, query: Query) -> Clause:
-        which = f"ordered_at IS NOT NULL AND cancelled_at IS NULL {query.only('profile_id')}"
-        if settings.currency:
-            which += f" AND currency = {query.bind(settings.currency, 'text')}"
+        standing = f"FROM orders WHERE ordered_at IS NOT NULL AND cancelled_at IS NULL {query.only('profile_id')}"
+        which = [f"currency = {query.bind(settings.currency, 'text')}"] if settings.currency else []
         if settings.within is not None:
-            which += f" AND ordered_at > {query.bind(query.now, 'timestamptz')} - {query.bind(settings.within, 'interval')}"
+            which.append(f"ordered_at > {query.bind(query.now, 'timestamptz')} - {query.bind(settings.within, 'interval')}")
+        only = " AND ".join(which)
         if settings.ago is not None and settings.of in {"first", "last"}:
-            alias = query.join(f"SELECT profile_id, {'min' if settings.of == 'first' else 'max'}(ordered_at) AS t FROM orders WHERE {which} GROUP BY 1")
-            clause = relative(settings.op, f"{alias}.t", settings.ago, query)
-            return clause if settings.within is None else Clause(clause.holds, f"LEAST({clause.due}, {alias}.t + {query.bind(settings.within, 'interval')})")
-        due = f", min(ordered_at) + {query.bind(settings.within, 'interval')} AS due" if settings.within is not None and query.dues else ""
-        alias = query.join(f"SELECT profile_id, {FIGURES[settings.of]} AS n{due} FROM orders WHERE {which} GROUP BY 1")
-        found = f"coalesce({alias}.n, 0)" if _fits_nothing(settings) else f"{alias}.n"
-        return Clause(f"{found} {OPS[settings.op][0]} {query.bind(Decimal(str(settings.value)), 'numeric')}", f"{alias}.due" if due else None)
+            edge = query.figure(standing, f"{'min' if settings.of == 'first' else 'max'}(ordered_at)", only)
+            clause = relative(settings.op, edge, settings.ago, query)
+            return clause if settings.within is None else Clause(clause.holds, f"LEAST({clause.due}, {edge} + {query.bind(settings.within, 'interval')})")
+        due = None
+        if settings.within is not None and query.dues:
+            due = f"({query.figure(standing, 'min(ordered_at)', only)} + {query.bind(settings.within, 'interval')})"
+        found = query.figure(standing, FIGURES[settings.of], only)
+        found = f"coalesce({found}, 0)" if _fits_nothing(settings) else found
+        return Clause(f"{found} {OPS[settings.op][0]} {query.bind(Decimal(str(settings.value)), 'numeric')}", due)
 
     def read(self, settings: OrdersSettings, person: Person, now: dt.datetime) -> bool:
         mine = [o for o in person.orders if settings.currency in {None, o.currency} and (settings.within is None or o.ordered_at > now - settings.within)]
