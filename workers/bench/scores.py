@@ -26,14 +26,14 @@ from crm.scores.measure import Floats
 from crm.scores.score import find
 from crm.scores.score_models import LeadColumn, ScoreKind
 from crm.scores.work import PAGE
-from workers.bench import Measure
+from workers.bench import Measure, sales_queue
 
 LEADS, COLUMNS, WORDS = 100_000, 40, 8  # of the columns eight are categories
 PEOPLE, EVENTS = 1_000_000, 10  # events a person, on average, within four months
 
 
 def run(config: Config, quick: bool) -> list[Measure]:
-    """`train_100k`, `score_1m` (s), `score_memory` (MB of the process that scores). Floors: one bare fit, one bare prediction of the same matrix.
+    """`train_100k`, `score_1m` (s), `score_memory` (MB of the process that scores), and the queue's measures. Floors: one bare fit, one bare prediction of the same matrix.
 
     Both are from the rows in the database to the rows in the database: features, the scan, both estimators, figures; chances, reasons, bands, traits.
     """
@@ -54,8 +54,9 @@ def run(config: Config, quick: bool) -> list[Measure]:
         if scored < people:
             raise RuntimeError(f"only {scored} of {people} were scored")
     print(f"scored with {width} features by {model}")
-    floor = _bare_prediction(people, width)
-    return [trained, Measure("score_1m", seconds, "s", floor, seconds / floor, clock.now()), Measure("score_memory", memory, "MB", None, None, clock.now())]
+    floor, queue = _bare_prediction(people, width), sales_queue.run(config, quick)
+    scored_in = Measure("score_1m", seconds, "s", floor, seconds / floor, clock.now())
+    return [trained, scored_in, Measure("score_memory", memory, "MB", None, None, clock.now()), *queue]
 
 
 def _training(session: Session, leads: int, config: Config) -> Measure:
