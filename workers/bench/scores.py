@@ -33,7 +33,7 @@ PEOPLE, EVENTS = 1_000_000, 10  # events a person, on average, within four month
 
 
 def run(config: Config, quick: bool) -> list[Measure]:
-    """`train_100k`, `score_1m` (s), `score_memory` (MB of the process that scores), and the queue's measures. Floors: one bare fit, one bare prediction of the same matrix.
+    """`train_100k`, `score_1m` (s), `score_memory` (MB of the process that scores), and the queue's. Floors: one bare fit, one bare prediction.
 
     Both are from the rows in the database to the rows in the database: features, the scan, both estimators, figures; chances, reasons, bands, traits.
     """
