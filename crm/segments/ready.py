@@ -34,5 +34,6 @@ def ready_made(currency: str) -> list[tuple[str, str, dict[str, Any]]]:
         ("buyers-best-quiet", _l("Best buyers who went quiet"), {"all": [often, much, {"not": recent}]}),
         *((f"lifecycle-{stage.replace('_', '-')}", name, {"kind": "computed", "name": "lifecycle", "value": stage}) for stage, name in STAGES.items()),
         *((f"rfm-{slug}", name, {"kind": "rfm"} | fifths) for slug, (name, fifths) in RFM.items()),
+        ("offers-email", _l("May get offers by e-mail"), {"kind": "consent", "topic": "offers"}),
         ("cart-left", _l("Left a cart behind"), {"kind": "cart", "lain": "1h"}),
     ]
