@@ -52,6 +52,7 @@ class Learning:
     points: Floats
     cutoff: Floats
     looks: tuple[float, ...]
+    lively: Bools  # who had done something the week before, at the newest looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,8 @@ def _learning(  # noqa: PLR0913, PLR0917
     refused += [*dull, *({"feature": name, "code": "late"} for name in late)]
     chosen = tuple(made[place] for place in kept)
     y, cutoff = laid.y[got.numbers], laid.cutoff[got.numbers]
-    return Learning(chosen, np.ascontiguousarray(got.matrix[:, kept]), y, got.points.astype(float), cutoff, laid.looks), refused
+    lively = np.isin(got.numbers, rows.lively(session, laid.looks))
+    return Learning(chosen, np.ascontiguousarray(got.matrix[:, kept]), y, got.points.astype(float), cutoff, laid.looks, lively), refused
 
 
 def _in_order(got: Extracted) -> Extracted:
@@ -235,7 +237,7 @@ def _flag(session: Session, score: Asked, learning: Learning, names: Sequence[st
 def _only(learning: Learning, kept: Sequence[int]) -> Learning:
     chosen = tuple(learning.columns[place] for place in kept)
     matrix = np.ascontiguousarray(learning.matrix[:, list(kept)])
-    return Learning(chosen, matrix, learning.y, learning.points, learning.cutoff, learning.looks)
+    return Learning(chosen, matrix, learning.y, learning.points, learning.cutoff, learning.looks, learning.lively)
 
 
 def _keep(  # noqa: PLR0913, PLR0917  what a version is made of
@@ -248,7 +250,8 @@ def _keep(  # noqa: PLR0913, PLR0917  what a version is made of
     version = ScoreVersion(
         kind=score.kind, number=number, state="challenger", algorithm=judged.fitted.algorithm, label=label,
         features=[{"name": one.name, "type": one.type, "categories": list(one.categories)} for one in learning.columns],
-        model=estimate.pack(judged.fitted), serving=serving_of(learning.columns, learning.matrix, judged.fitted, (judged.slope, judged.shift), judged.p),
+        model=estimate.pack(judged.fitted),
+        serving=serving_of(learning.columns, learning.matrix, judged.fitted, (judged.slope, judged.shift), judged.p, lively=learning.lively),
         metrics=metrics, flags=flags, rows=len(learning.y), wins=int(learning.y.sum()), trained_at=now,
     )  # fmt: skip
     session.add(version)
@@ -338,6 +341,6 @@ def _effects(learning: Learning, judged: Judged) -> list[dict[str, Any]]:
 def _sign(column: Column, values: Any, added: Floats) -> int:
     """1 where more of it raises, -1 where it lowers, 0 for categories."""
     known = ~np.isnan(values)
-    if column.type == "category" or known.sum() < 2 or np.std(values[known]) == 0 or np.std(added[known]) == 0:
+    if column.type == "category" or known.sum() < 2 or np.ptp(values[known]) < 1e-6 or np.ptp(added[known]) < 1e-9:
         return 0
-    return 1 if np.corrcoef(values[known], added[known])[0, 1] >= 0 else -1
+    return 1 if np.corrcoef(values[known].astype(float), added[known])[0, 1] >= 0 else -1

@@ -92,7 +92,8 @@ def evidence(said: dict[str, Any]) -> str:
 
 def refused(said: dict[str, Any]) -> str:
     """Why a column was not used."""
-    return str(_(words.REFUSED[said["code"]]))
+    sentence_ = words.REFUSED[said["code"]]
+    return str(_(sentence_))
 
 
 def version_state(state: str) -> str:
@@ -115,7 +116,8 @@ def outcome(job: ScoreJob | None) -> str:
     if job is None or job.status != "failed":
         return ""
     found = job.said or {}
-    return str(_(found["text"])) if found.get("code") == "error" else str(_("The training broke; the log says more. The score stays as it was."))
+    own = found.get("text", "")
+    return str(_(own)) if found.get("code") == "error" else str(_("The training broke; the log says more. The score stays as it was."))
 
 
 def notice(said: dict[str, Any]) -> tuple[str, str]:
