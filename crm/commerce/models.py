@@ -38,7 +38,7 @@ class Order(Base):
     """An order as last reported; `revenue` is after discount, without shipping and tax, before refunds."""
 
     __tablename__ = "orders"
-    __table_args__ = (Index("ix_orders_profile", "profile_id", "ordered_at"),)
+    __table_args__ = (Index("ix_orders_profile", "profile_id", "ordered_at", postgresql_include=["cancelled_at", "currency", "revenue", "refunded"]),)
     source_id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[str] = mapped_column(Text, primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "refold"})
