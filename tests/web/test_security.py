@@ -19,6 +19,7 @@ from tests.web.conftest import Browser
 PUBLIC = {
     "static", "signin.form", "signin.submit", "signin.leave", "signin.language", "api_document.document",
     "mydata.ask", "mydata.send", "mydata.show", "mydata.act",
+    "journeys.surveys.ask", "journeys.surveys.answer",
     "public.pixel", "public.click", "public.ask_unsubscribe", "public.unsubscribe", "public.restore_cart",
 }  # fmt: skip
 
