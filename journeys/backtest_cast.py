@@ -110,11 +110,28 @@ class Somebody:
     cut: bool = False  # the log of a machine's cart is kept in part
     known: tuple[Mapping[str, Any], str, str] | None = None  # traits, language, zone; until something is learned
     lives: list[CartLife] | None = None
+    closed: dict[tuple[int, str], CartLife] = field(default_factory=dict)  # carts that were not open when last looked at: they seldom change again
 
     def learn(self, event: Happened, traits: Mapping[str, Any]) -> None:
         """Traits told by an identify call."""
         fold.tell(self.told, traits, occurred_at=event.occurred_at, accepted=event.accepted, trust=event.trust)
         self.known = None
+
+    def carts_now(self) -> list[CartLife]:
+        """The carts as nodes see them."""
+        if self.lives is None:
+            self.lives = [self._life(each) for each in self.carts]
+        return self.lives
+
+    def _life(self, state: CartState) -> CartLife:
+        known = self.closed.get((state.source_id, state.key))
+        if known and (known.fact.status, known.fact.changed_at, known.closed_at) == (state.status, state.changed_at, state.closed_at):
+            return known
+        fact = CartFact(state.source_id, state.key, state.status, len(state.items), state.value, state.currency, state.changed_at)
+        life = CartLife(fact, state.opened_at, state.closed_at)
+        if state.status != "open":
+            self.closed[state.source_id, state.key] = life
+        return life
 
     def shop(self, event: Happened, currency: str) -> None:
         """Fold a cart event; one that comes late folds all anew."""

@@ -15,7 +15,7 @@ from journeys import entry
 from journeys.backtest_cast import MOST, Case, Cast, Setting, Sink, Somebody, order, spoken
 from journeys.engine import AGAIN
 from journeys.entry import Earlier
-from journeys.facts import CartLife, cart_of
+from journeys.facts import cart_of
 from journeys.graph import Graph
 from journeys.node import ENDED, CartFact, Effect, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import MAX_AT_ONCE, BrokenError, Facts, Moment, Passage, react, seen, walk
@@ -246,12 +246,7 @@ class Life:
 
     def cart(self, start: RunEvent) -> CartFact | None:
         """The cart an event belongs to, as it was folded by then."""
-        if self.who.lives is None:
-            self.who.lives = [
-                CartLife(CartFact(c.source_id, c.key, c.status, len(c.items), c.value, c.currency, c.changed_at), c.opened_at, c.closed_at)
-                for c in self.who.carts
-            ]
-        return cart_of(self.who.lives, start)
+        return cart_of(self.who.carts_now(), start)
 
     def facts(self, run: Passage) -> Facts:
         """What nodes may ask, as of the moment reached."""
