@@ -115,8 +115,8 @@ def outcome(job: ScoreJob | None) -> str:
     """Why the latest training led to nothing; empty where it did."""
     if job is None or job.status != "failed":
         return ""
-    found = job.said or {}
-    own = found.get("text", "")
+    found: dict[str, Any] = job.said or {}
+    own: str = found.get("text", "")
     return str(_(own)) if found.get("code") == "error" else str(_("The training broke; the log says more. The score stays as it was."))
 
 
@@ -146,7 +146,7 @@ def finding_calibration(groups: list[dict[str, float]]) -> str:
     """What the plot shows, as a sentence."""
     inside = sum(each["low"] <= each["promised"] <= each["high"] for each in groups)
     if inside == len(groups):
-        return _("What was promised is what happened: in all groups the promise lies inside the interval.")
+        return str(_("What was promised is what happened: in all groups the promise lies inside the interval."))
     return sentence(_l("In %(inside)s of %(all)s groups the promise lies inside the interval of what happened."), inside=num(inside), all=num(len(groups)))
 
 
