@@ -11,8 +11,10 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
+from crm.events.inbox import driver
 from crm.scores import apply, measure, serving
 from crm.scores.features import People
+from crm.scores.rows import DID_LATELY
 from crm.scores.score import Asked
 from crm.scores.score_models import ScoreCheck, ScoreVersion
 
@@ -20,6 +22,7 @@ LEAST = 50  # people in a band before it is judged
 Z = 3.0  # so far out that chance does it once in 370 comparisons
 APART = 0.25  # and by so much of what was promised
 MUCH = 0.25  # PSI
+SURE = 3.7  # and so far out that chance does it once in 10,000 comparisons
 SAMPLE = 10_000
 TOLD = 10  # features of a comparison that are kept
 
@@ -31,8 +34,7 @@ def compare(session: Session, score: Asked, *, config: Config, now: dt.datetime)
         return None
     bands = promises(session, score, now=now)
     drift = drifted(session, score, found, config=config, now=now)
-    weighty = {each["feature"] for each in found.metrics["effects"][:TOLD]}
-    moved = any(each["psi"] > MUCH and each["feature"] in weighty for each in drift)
+    moved = any(each["psi"] > max(MUCH, each["chance"]) for each in drift)  # of whatever weight: it says that the world, or how it is told of, is another
     alarm = "promises" if any(each["broken"] for each in bands) else "drift" if moved else None
     made = ScoreCheck(kind=score.kind, version_id=found.id, at=now, bands=bands, drift=drift[:TOLD], alarm=alarm)
     session.add(made)
@@ -56,21 +58,30 @@ def promises(session: Session, score: Asked, *, now: dt.datetime) -> list[dict[s
 
 
 def drifted(session: Session, score: Asked, version: ScoreVersion, *, config: Config, now: dt.datetime) -> list[dict[str, Any]]:
-    """PSI of every feature between training and a sample of everybody now, the largest first."""
+    """PSI of every feature between training and now beyond what chance adds, and what chance hardly exceeds; what moved much first, then the largest.
+
+    Of people who did something in the last week: whoever sleeps only grows older, and hides what the others do.
+    """
     model = apply.model_of(session, version.id)
-    total = session.scalar(text("SELECT count(*) FROM profiles WHERE merged_into IS NULL AND known")) or 0
+    of = version.serving.get("spread_of") or {"rows": version.rows, "lively": False}
+    who = SQL(DID_LATELY.format(at="{now}") if of["lively"] else "true").format(now=Literal(now))
+    counted = driver(session).execute(SQL("SELECT count(*) FROM profiles p WHERE p.merged_into IS NULL AND p.known AND {}").format(who)).fetchone()
+    total = counted[0] if counted else 0
     if total < LEAST:
         return []
     share = min(1.0, SAMPLE / total)
-    where = SQL("abs(hashtextextended(CAST(p.id AS text), 3)) % 1000000 < {}").format(Literal(int(share * 1_000_000)))
+    where = SQL("abs(hashtextextended(CAST(p.id AS text), 3)) % 1000000 < {} AND {}").format(Literal(int(share * 1_000_000)), who)
     got = apply.give(session, score, model, People(apply.relation(where, now), now, now), config=config).got
     if len(got.matrix) < LEAST:
         return []
     found = []
     for place, (column, spread) in enumerate(zip(model.columns, version.serving["spread"], strict=True)):
-        shares = serving.shares_now(column, spread, got.matrix[:, place])
-        found.append({"feature": column.name, "psi": round(measure.psi(np.asarray(spread["shares"]), shares), 4)})
-    return sorted(found, key=lambda each: -each["psi"])
+        before, shares = np.asarray(spread["shares"]), serving.shares_now(column, spread, got.matrix[:, place])
+        groups, rows = int(np.sum((before > 0) | (shares > 0))), len(got.matrix)
+        moved = measure.psi(before, shares, 0.5 / min(of["rows"], rows))
+        usual, most = measure.psi_by_chance(groups, of["rows"], rows, SURE)
+        found.append({"feature": column.name, "psi": round(max(0.0, moved - usual), 4), "chance": round(most - usual, 4)})
+    return sorted(found, key=lambda each: (each["psi"] <= max(MUCH, each["chance"]), -each["psi"]))
 
 
 _PROMISES = """

@@ -134,10 +134,22 @@ def tenths(y: Floats, p: Floats) -> list[float]:
     return [round(float(y[part].mean()) / rate, 3) for part in np.array_split(np.argsort(-p, kind="stable"), 10) if len(part)]
 
 
-def psi(before: Floats, now: Floats) -> float:
-    """Population stability index of two spreads over the same groups (Siddiqi 2006): over .1 moved, over .25 moved much."""
-    a, b = np.maximum(before, 1e-4), np.maximum(now, 1e-4)
+def psi(before: Floats, now: Floats, least: float = 1e-4) -> float:
+    """Population stability index of two spreads over the same groups (Siddiqi 2006): over .1 moved, over .25 moved much.
+
+    No share counts as less than `least`.
+    """
+    a, b = np.maximum(before, least), np.maximum(now, least)
     return float(np.sum((b - a) * np.log(b / a)))
+
+
+def psi_by_chance(groups: int, before: int, now: int, z: float) -> tuple[float, float]:
+    """The index of so many people then and now where nothing moved: on average, and what it exceeds by z deviations.
+
+    It is nearly chi-square (Yurdakul 2018); the second by the normal form of that (Wilson and Hilferty 1931).
+    """
+    free, scale = max(1, groups - 1), 1 / max(1, before) + 1 / max(1, now)
+    return free * scale, float(free * (1 - 2 / (9 * free) + z * np.sqrt(2 / (9 * free))) ** 3 * scale)
 
 
 def _draws(rows: int, draws: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg.sql import SQL
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ from crm.scores.score import Asked, Label
 
 MOST = 100_000  # rows of one training
 MOST_LOOKS = 12  # cut-offs, one label window apart
+LIVELY_LOOKS = 3  # of the newest looks: what people do then is what drift is told from
 SPREAD = dt.timedelta(days=30)  # imported outcomes learned further apart than this have an order in time
 ONE_FILE = 0.5  # told for more than this share of people at one moment: the moment of a file, which says nothing
 
@@ -59,6 +61,12 @@ def lay_down(session: Session, score: Asked, *, names: Sequence[str], now: dt.da
     session.execute(text(_KNOWN), {"names": list(names)})
     session.execute(text("ANALYZE score_rows"))
     return _read(session, looks, now)
+
+
+def lively(session: Session, looks: Sequence[float]) -> NDArray[np.int64]:
+    """`n` of the rows of people who had done something within a week, at the newest looks where there are looks."""
+    since = dt.datetime.fromtimestamp(looks[-LIVELY_LOOKS:][0], dt.UTC) if looks else None
+    return np.array(session.scalars(text(_LIVELY.format(did=DID_LATELY.format(at="r.cutoff"))), {"since": since}).all(), np.int64)
 
 
 def learned(session: Session, names: Sequence[str]) -> dict[str, Learned]:
@@ -146,6 +154,11 @@ UPDATE score_rows r SET known = CASE WHEN NOT EXISTS (
     WHERE e.profile_id = r.profile_id AND e.name = 'identify' AND e.occurred_at <= r.cutoff
       AND k.key = ANY(CAST(:names AS text[]) || ARRAY['language', 'locale', 'country', 'address'])), '{}') END
 FROM profiles p WHERE p.id = r.profile_id
+"""
+DID_LATELY = """EXISTS (SELECT FROM events e WHERE e.profile_id = p.id AND e.occurred_at < {at} AND e.occurred_at >= {at} - interval '7 days'
+  AND e.source_id <> 1 AND e.type NOT IN ('identify', 'group', 'alias'))"""
+_LIVELY = """
+SELECT r.n FROM score_rows r JOIN profiles p ON p.id = r.profile_id WHERE (CAST(:since AS timestamptz) IS NULL OR r.cutoff >= :since) AND {did}
 """
 _LEARNED = """
 WITH won AS (SELECT profile_id, min(at) AS at FROM score_wins GROUP BY profile_id),

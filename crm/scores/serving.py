@@ -18,19 +18,25 @@ RULES = (0.75, 0.45, 0.15)  # by rules: of the points
 BINS = 10
 GOOD = 0.9  # what would raise a score is what the best tenth has
 SAMPLE = 5_000
+LEAST_LIVELY = 50
 _MAY_RAISE = {one.name for one in BUILT_IN if one.raise_it}
 
 
-def serving_of(columns: Sequence[Column], matrix: Matrix, fitted: Fitted, calibration: tuple[float, float], p: Floats) -> dict[str, Any]:
-    """As it is kept; plain numbers, so that any score can be computed again from the row."""
+def serving_of(  # noqa: PLR0913
+    columns: Sequence[Column], matrix: Matrix, fitted: Fitted, calibration: tuple[float, float], p: Floats, *, lively: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """As it is kept; plain numbers, so that any score can be computed again from the row. `lively` are the rows that drift is told from."""
     chosen = np.linspace(0, len(matrix) - 1, min(len(matrix), SAMPLE)).astype(int)
     _base, added = fitted.added(matrix[chosen])
+    alive = int(lively.sum()) >= LEAST_LIVELY
+    seen = matrix[lively] if alive else matrix
     return {
         "prepared": fitted.prepared,
         "calibration": list(calibration),
         "bands": [float(cut) for cut in np.quantile(p, [1 - share for share in TOP])],
         "raises": {str(place): _good(matrix[chosen, place], added[:, place]) for place, column in enumerate(columns) if may_raise(column.name)},
-        "spread": [spread_of(column, matrix[:, place]) for place, column in enumerate(columns)],
+        "spread": [spread_of(column, seen[:, place]) for place, column in enumerate(columns)],
+        "spread_of": {"rows": len(seen), "lively": alive},
     }
 
 
