@@ -18,7 +18,7 @@ from tests.web.conftest import Browser
 
 PUBLIC = {
     "static", "signin.form", "signin.submit", "signin.leave", "signin.language", "api_document.document",
-    "mydata.ask", "mydata.send", "mydata.show", "mydata.act",
+    "mydata.ask", "mydata.send", "mydata.show", "mydata.act", "forms.take",
     "journeys.surveys.ask", "journeys.surveys.answer",
     "public.pixel", "public.click", "public.ask_unsubscribe", "public.unsubscribe", "public.restore_cart",
 }  # fmt: skip
