@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import multiprocessing
 import random
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 import workers.migrate  # noqa: F401  every table registers: pages walk them
-from crm.core import clock
+from crm.core import clock, partitions
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.core.errors import KesherError
@@ -84,6 +85,8 @@ def _bare_copy(maker: Maker, people: int, events: int) -> float:
 def _top_up(config: Config, maker: Maker, people: int, events: int) -> None:
     """People, orders and events that history did not come to in its time, straight into the tables; then what PostgreSQL knows of them."""
     with maker() as session:
+        months = [partitions.month_bounds(clock.now() - dt.timedelta(days=15 * n)) for n in range(26)]
+        partitions.ensure(session, "events", sorted(set(months)))
         session.execute(text(_PEOPLE), {"people": people})
         session.execute(text(_ORDERS))
         session.execute(text("CREATE TABLE bench_people AS SELECT row_number() OVER () AS n, id FROM profiles"))
@@ -182,8 +185,8 @@ def _membership(maker: Maker, config: Config, seconds: int) -> Measure:
     now = clock.now()
     with maker() as session:
         for number in range(LIVE_SEGMENTS):
-            did = {"kind": "did", "event": NAMES[number % 4], "value": 1 + number % 5, "within": "30d"}
-            rule = {"all": [did, {"kind": "trait", "name": "city", "value": CITIES[number % 5]}]}
+            did = {"kind": "did", "event": NAMES[number % 4], "value": 1 + number // 20, "within": "30d"}  # an event takes its person over one threshold
+            rule = {"all": [did, {"kind": "trait", "name": "city", "value": CITIES[number // 4 % 5]}]}
             store.save(session, slug=f"bench-{number}", name=f"Bench {number}", rule=rule, now=now)
         session.execute(text("UPDATE segments SET status = 'live'"))
         session.commit()
