@@ -21,6 +21,7 @@ from crm.messages.channel import registry
 from crm.messages.gate import DUPLICATE_WINDOW, Facts
 from crm.messages.render import Person
 
+PAUSED = "marketing_paused"  # the trait that leaves a person alone; segments, imports and journeys set it like any other
 Reference = tuple[str, str, str]  # address, template, what it is about
 
 
@@ -81,6 +82,7 @@ def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime
             consent=consents.get((address_hash, draft.channel, draft.topic)),
             relevant=_relevant(draft, carts, spent),
             over=spent.get(draft.id) or "no_longer_relevant",
+            paused=draft.profile_id in people and people[draft.profile_id].traits.get(PAUSED) in (True, "true"),
             repeats=pair is not None and draft.reference(pair[1]) in recent,
         )
     return Known(facts, carts, people)

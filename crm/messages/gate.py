@@ -29,6 +29,7 @@ class Facts:
     relevant: bool | None = None
     repeats: bool = False
     over: str = "no_longer_relevant"
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ def agreed(facts: Facts) -> Drop | None:
     return Drop("consent_refused" if facts.consent == "refused" else "no_consent")
 
 
+def not_paused(facts: Facts) -> Drop | None:
+    """Somebody left alone for a while gets no marketing until their trait says otherwise."""
+    return Drop("marketing_paused") if facts.paused and facts.purpose == "marketing" else None
+
+
 def still_relevant(facts: Facts) -> Drop | None:
     """What the message is about must still hold: the cart is open, the product in stock at its price and not yet theirs."""
     return Drop(facts.over) if facts.relevant is False else None
@@ -85,7 +91,7 @@ def not_a_repeat(facts: Facts) -> Drop | None:
     return Drop("duplicate") if facts.repeats else None
 
 
-CHAIN: Sequence[Question] = (reachable, not_suppressed, agreed, still_relevant, not_a_repeat)
+CHAIN: Sequence[Question] = (reachable, not_suppressed, agreed, not_paused, still_relevant, not_a_repeat)
 
 
 def decide(facts: Facts, chain: Sequence[Question] = CHAIN) -> tuple[Answer, str]:
@@ -107,6 +113,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "unsubscribed": _l("The address unsubscribed from marketing."),
         "no_consent": _l("The address never agreed to this topic on this channel."),
         "consent_refused": _l("The address refused this topic on this channel."),
+        "marketing_paused": _l("Marketing to this person is paused: their trait marketing_paused is true."),
         "no_longer_relevant": _l("What the message is about is over: the cart was ordered or emptied."),
         "sold_out": _l("What the message is about was sold out again before it went."),
         "price_rose": _l("The price in the message no longer held when its turn came."),

@@ -30,6 +30,7 @@ def test_a_person_who_agreed_gets_what_still_matters():
         ({"suppressions": frozenset({"unsubscribed"})}, "unsubscribed"),
         ({"consent": None}, "no_consent"),
         ({"consent": "refused"}, "consent_refused"),
+        ({"paused": True}, "marketing_paused"),
         ({"relevant": False}, "no_longer_relevant"),
         ({"repeats": True}, "duplicate"),
     ],
@@ -46,6 +47,10 @@ def test_what_stops_everything_stops_receipts_too(reason):
 
 def test_unsubscribing_from_marketing_leaves_receipts():
     assert asked(purpose="transactional", consent="refused", suppressions=frozenset({"unsubscribed"})) == Send()
+
+
+def test_who_is_left_alone_gets_receipts():
+    assert asked(purpose="transactional", paused=True) == Send()
 
 
 def test_the_first_objection_decides():
