@@ -16,7 +16,7 @@ ALONE = 0.85  # AUC of one column by itself: what is honestly known of a lead be
 PRESENCE = 0.62  # AUC of whether it is filled in at all
 PRESENCE_RATIO = 2.0  # and how many times as often those win for whom it is
 SURE_RATE, SURE_SHARE = 0.9, 0.2  # values that nearly always win, and the share of all wins they hold
-LATE = 0.3  # of the winners' values, learned only once they had won
+LATE = 0.3  # of the winners' values, learned only once they had won; or of the others', once they were given up
 LEAST = 30  # rows behind any evidence
 FOLDS, PRIOR = 5, 10.0
 Evidence = dict[str, Any]
@@ -24,19 +24,21 @@ Evidence = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """When a column's values became known, for winners: the share learned at or after the win, of how many."""
+    """When a column's values became known, for winners or for those given up: the share learned at or after that, of how many."""
 
     share: float
     of: int
+    won: bool = True
 
 
-def scan(columns: Sequence[Column], matrix: Matrix, y: Floats, learned: dict[str, Learned]) -> dict[str, list[Evidence]]:
+def scan(columns: Sequence[Column], matrix: Matrix, y: Floats, learned: dict[str, list[Learned]]) -> dict[str, list[Evidence]]:
     """Evidence per column that is to be left out until a person approves it; a column without any is not in the answer."""
     fold = np.random.default_rng(11).integers(0, FOLDS, len(y))
     found = {}
     for place, column in enumerate(columns):
         groups = grouped(column, matrix[:, place])
-        evidence = [one for one in (_alone(groups, y, fold), _presence(matrix[:, place], y), _sure(column, groups, y), _late(learned.get(column.name))) if one]
+        evidence = [one for one in (_alone(groups, y, fold), _presence(matrix[:, place], y), _sure(column, groups, y)) if one]
+        evidence += late(learned.get(column.name, []))
         if evidence:
             found[column.name] = evidence
     return found
@@ -95,7 +97,7 @@ def _sure(column: Column, groups: NDArray[np.int64], y: Floats) -> Evidence | No
     return {"code": "sure", "values": names[:3], "rate": round(float(wins[sure].sum() / counts[sure].sum()), 4), "share": round(share, 4)}
 
 
-def _late(learned: Learned | None) -> Evidence | None:
-    if learned is None or learned.of < LEAST or learned.share < LATE:
-        return None
-    return {"code": "late", "share": round(learned.share, 4), "of": learned.of}
+def late(learned: Sequence[Learned]) -> list[Evidence]:
+    """Filled in once it was known what became of them."""
+    told = [one for one in learned if one.of >= LEAST and one.share >= LATE]
+    return [{"code": "late" if one.won else "late_lost", "share": round(one.share, 4), "of": one.of} for one in told]

@@ -22,6 +22,7 @@ from crm.scores.score import Asked, Label
 
 MOST = 100_000  # rows of one training
 MOST_LOOKS = 12  # cut-offs, one label window apart
+LOST = "Deal Lost"  # when somebody was given up
 LIVELY_LOOKS = 3  # of the newest looks: what people do then is what drift is told from
 SPREAD = dt.timedelta(days=30)  # imported outcomes learned further apart than this have an order in time
 ONE_FILE = 0.5  # told for more than this share of people at one moment: the moment of a file, which says nothing
@@ -69,12 +70,12 @@ def lively(session: Session, looks: Sequence[float]) -> NDArray[np.int64]:
     return np.array(session.scalars(text(_LIVELY.format(did=DID_LATELY.format(at="r.cutoff"))), {"since": since}).all(), np.int64)
 
 
-def learned(session: Session, names: Sequence[str]) -> dict[str, Learned]:
-    """Of each imported column: how many winners' values were first told after they had won."""
-    found = {}
-    for name, of, late, together in session.execute(text(_LEARNED), {"names": list(names)}):
+def learned(session: Session, names: Sequence[str]) -> dict[str, list[Learned]]:
+    """Of each imported column: how many winners' values were first told after they had won, and how many of those given up after that."""
+    found: dict[str, list[Learned]] = {}
+    for name, won, of, late, together in session.execute(text(_LEARNED), {"names": list(names)}):
         if together <= ONE_FILE * of:
-            found[name] = Learned(late / of, of)
+            found.setdefault(name, []).append(Learned(late / of, of, won))
     return found
 
 
@@ -87,7 +88,9 @@ def _by_events(session: Session, score: Asked, label: Label, now: dt.datetime) -
     if count < 2:
         raise ShortHistoryError(_l("The log reaches back less than two windows of this score: one to learn from, a later one to be judged on."))
     looks = [latest - window * at for at in reversed(range(count))]
-    session.execute(text(_WINS), {"names": list(label.events), "stage": label.stage, "since": looks[0] - dt.timedelta(days=400), "now": now})
+    within = {"since": looks[0] - dt.timedelta(days=400), "now": now}
+    session.execute(text(_WINS), {"names": list(label.events), "stage": label.stage, **within})
+    session.execute(text(_LOSSES), {"lost": LOST, **within})
     people = session.scalar(text("SELECT count(*) FROM profiles WHERE merged_into IS NULL AND known")) or 0
     share = min(1.0, MOST / max(1, people * len(looks)))
     buyers = _BUYERS if score.buyers_only else ""
@@ -112,22 +115,25 @@ def _read(session: Session, looks: tuple[float, ...], now: dt.datetime) -> Rows:
 
 
 _TABLES = """
-DROP TABLE IF EXISTS score_rows, score_wins, score_raw;
+DROP TABLE IF EXISTS score_rows, score_wins, score_losses, score_raw;
 CREATE TEMP TABLE score_rows (n bigint GENERATED ALWAYS AS IDENTITY (START 0 MINVALUE 0), profile_id uuid NOT NULL, cutoff timestamptz NOT NULL,
   y float8 NOT NULL, known jsonb NOT NULL DEFAULT '{}') ON COMMIT DROP;
-CREATE TEMP TABLE score_wins (profile_id uuid NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP
+CREATE TEMP TABLE score_wins (profile_id uuid NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP;
+CREATE TEMP TABLE score_losses (profile_id uuid NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP
 """
 _BY_COLUMN = """
 WITH told AS (
   INSERT INTO score_rows (profile_id, cutoff, y)
   SELECT id, to_timestamp(CAST(traits_at->:column->>0 AS bigint) / 1000.0) + interval '1 millisecond', CAST(lower(traits->>:column) = ANY(:values) AS integer)
   FROM profiles WHERE merged_into IS NULL AND traits ? :column AND traits_at ? :column ORDER BY traits_at->:column->>0, id RETURNING profile_id, cutoff, y
-) INSERT INTO score_wins SELECT profile_id, cutoff FROM told WHERE y = 1
+), won AS (INSERT INTO score_wins SELECT profile_id, cutoff FROM told WHERE y = 1)
+INSERT INTO score_losses SELECT profile_id, cutoff FROM told WHERE y = 0
 """
 _WINS = """
 INSERT INTO score_wins SELECT profile_id, occurred_at FROM events
 WHERE name = ANY(:names) AND occurred_at >= :since AND occurred_at < :now AND (CAST(:stage AS text) IS NULL OR properties->>'stage' = CAST(:stage AS text));
 """
+_LOSSES = "INSERT INTO score_losses SELECT profile_id, occurred_at FROM events WHERE name = :lost AND occurred_at >= :since AND occurred_at < :now"
 _BY_EVENTS = """
 INSERT INTO score_rows (profile_id, cutoff, y)
 SELECT p.id, look.at, CAST((w.profile_id IS NOT NULL) = :happens AS integer)
@@ -161,13 +167,17 @@ _LIVELY = """
 SELECT r.n FROM score_rows r JOIN profiles p ON p.id = r.profile_id WHERE (CAST(:since AS timestamptz) IS NULL OR r.cutoff >= :since) AND {did}
 """
 _LEARNED = """
-WITH won AS (SELECT profile_id, min(at) AS at FROM score_wins GROUP BY profile_id),
-told AS (
-  SELECT e.profile_id, k.key, min(e.occurred_at) AS at
-  FROM won w JOIN events e ON e.profile_id = w.profile_id AND e.name = 'identify', jsonb_object_keys(e.properties) k(key)
-  WHERE k.key = ANY(CAST(:names AS text[])) GROUP BY e.profile_id, k.key
+WITH won AS (SELECT profile_id, min(at) AS at, true AS won FROM score_wins GROUP BY profile_id),
+ended AS (
+  SELECT * FROM won UNION ALL
+  SELECT profile_id, min(at), false FROM score_losses l WHERE NOT EXISTS (SELECT FROM won w WHERE w.profile_id = l.profile_id) GROUP BY profile_id
 ),
-moments AS (SELECT key, max(n) AS together FROM (SELECT key, at, count(*) AS n FROM told GROUP BY key, at) m GROUP BY key)
-SELECT t.key, count(*), count(*) FILTER (WHERE t.at > w.at), m.together
-FROM told t JOIN won w ON w.profile_id = t.profile_id JOIN moments m ON m.key = t.key GROUP BY t.key, m.together ORDER BY t.key
+told AS (
+  SELECT e.profile_id, w.won, w.at AS ended, k.key, min(e.occurred_at) AS at
+  FROM ended w JOIN events e ON e.profile_id = w.profile_id AND e.name = 'identify', jsonb_object_keys(e.properties) k(key)
+  WHERE k.key = ANY(CAST(:names AS text[])) GROUP BY e.profile_id, w.won, w.at, k.key
+),
+moments AS (SELECT key, won, max(n) AS together FROM (SELECT key, won, at, count(*) AS n FROM told GROUP BY key, won, at) m GROUP BY key, won)
+SELECT t.key, t.won, count(*), count(*) FILTER (WHERE t.at > t.ended), m.together
+FROM told t JOIN moments m ON m.key = t.key AND m.won = t.won GROUP BY t.key, t.won, m.together ORDER BY t.key, t.won DESC
 """

@@ -224,8 +224,7 @@ def _flag(session: Session, score: Asked, learning: Learning, names: Sequence[st
     known = {f"trait:{name}": late for name, late in rows.learned(session, names).items()}
     places = [place for place, column in enumerate(learning.columns) if column.name.startswith("trait:")]
     found = leakage.scan([learning.columns[place] for place in places], learning.matrix[:, places], learning.y, known)
-    found |= {name: [{"code": "late", "share": round(late.share, 4), "of": late.of}] for name, late in known.items()
-              if name not in found and late.of >= leakage.LEAST and late.share >= leakage.LATE}  # fmt: skip
+    found |= {name: told for name, late in known.items() if name not in found and (told := leakage.late(late))}
     session.execute(delete(ScoreFlag).where(ScoreFlag.kind == score.kind, ScoreFlag.approved_at.is_(None), ScoreFlag.feature.not_in(found)))
     for name, evidence in found.items():
         values = {"kind": score.kind, "feature": name, "evidence": evidence, "found_at": now}

@@ -36,6 +36,7 @@ EVIDENCE = {
     "presence": _l("Of those for whom it is filled in %(with)s won, of the others %(without)s: as if it were filled in on winning."),
     "sure": _l("%(share)s of all wins have the values %(values)s, of whom %(rate)s won."),
     "late": _l("For %(share)s of %(of)s winners it was told only after they had won."),
+    "late_lost": _l("For %(share)s of %(of)s who were given up it was told only after that."),
 }
 
 
