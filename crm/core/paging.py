@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 T = TypeVar("T")
 _EPOCH, _MICRO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.timedelta(microseconds=1)
 

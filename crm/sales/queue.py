@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
-from crm.core.paging import Page
+from crm.core.paging import UUID, Page
 from crm.sales.models import SavedFilter
 
 View = Literal["mine", "all", "nobody"]
 BOUND = 1_000  # from here on a count says "at least"
 MOST_FILTERS = 30
+BY_RANK = rf"(-?\d{{1,6}}(?:\.\d{{1,20}})?(?:e-?\d{{1,3}})?)_({UUID})"  # positions in the two orders
+BY_TIME = rf"(\d{{1,16}})_({UUID})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _narrowed(filters: Filters, values: dict[str, Any]) -> list[str]:
 
 
 def _after_best(after: str | None, values: dict[str, Any]) -> Sequence[str]:
-    found = re.fullmatch(r"(-?\d{1,6}(?:\.\d{1,20})?(?:e-?\d{1,3})?)_([0-9a-f-]{36})", after or "")
+    found = re.fullmatch(BY_RANK, after or "", re.ASCII)
     if not found:
         return ()
     values.update(after=float(found[1]), after_id=found[2])
@@ -133,7 +135,7 @@ def _after_best(after: str | None, values: dict[str, Any]) -> Sequence[str]:
 
 
 def _after_due(after: str | None, values: dict[str, Any]) -> Sequence[str]:
-    found = re.fullmatch(r"(\d{1,16})_([0-9a-f-]{36})", after or "")
+    found = re.fullmatch(BY_TIME, after or "", re.ASCII)
     if not found:
         return ()
     values.update(after=dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=int(found[1])), after_id=found[2])

@@ -282,8 +282,12 @@ def test_a_body_beyond_the_limit_is_refused(call: Caller) -> None:
     assert call.post("/consents", address="x" * 2_000_000).status_code == 413
 
 
-@pytest.mark.parametrize("path", ["/profiles", "/messages", "/segments/nobody/members", "/profiles/{dana}/timeline"])
-@pytest.mark.parametrize("cursor", ["nonsense", "1.", "99999999999999999999.1", "17.x"])
+IN_ORDER_OF_TIME_OR_ID = ["/profiles", "/messages", "/segments/nobody/members", "/lists/nobody/members", "/profiles/{dana}/timeline", "/leads", "/accounts"]
+NOT_OURS = [(path, cursor) for path in IN_ORDER_OF_TIME_OR_ID for cursor in ("nonsense", "1.", "99999999999999999999.1", f"17_{'-' * 36}", "17.x")]
+NOT_OURS += [("/segments", "No slug."), ("/segments", "x\0"), ("/products", "x\0")]
+
+
+@pytest.mark.parametrize(("path", "cursor"), NOT_OURS)
 def test_a_cursor_that_is_none_of_ours_is_refused_with_a_sentence(dana: uuid.UUID, call: Caller, path: str, cursor: str) -> None:
     answer = call.get(path.format(dana=dana), cursor=cursor)
     assert answer.status_code == 400

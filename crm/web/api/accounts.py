@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from sqlalchemy.orm import Session
 
 from crm.analytics.account_view import AccountRow, AccountView, account, accounts
 from crm.core.errors import InvalidError, NotFoundError
+from crm.core.paging import UUID
 from crm.profiles import accounts as companies
 from crm.profiles.account_models import ROLES
 from crm.profiles.find import named
@@ -23,6 +24,7 @@ WRITERS = ("admin", "marketer", "sales")
 
 class AccountsWanted(Paged):
     search: str = Field("", max_length=200, description="The beginning of a name, key or domain.")
+    cursor_form: ClassVar[str] = rf"[^\x00]*\.{UUID}"
     cursor: str | None = Field(None, max_length=400, description="The `next` of the page before.")
 
 

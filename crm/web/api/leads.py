@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from sqlalchemy import text
@@ -38,6 +38,7 @@ class LeadWanted(Wanted):
 
 
 class LeadsWanted(Paged):
+    cursor_form: ClassVar[str] = queue.BY_RANK
     view: Literal["all", "nobody"] = Field("all", description="`nobody`: without owner or next action.")
     owner: str | None = Field(None, max_length=320, description="E-mail address of the user whose leads are wanted.")
     status: Literal["", "new", "working", "qualified"] = ""

@@ -56,7 +56,7 @@ def save_list(session: Session, *, body: NewList, now: dt.datetime) -> lists.Lis
 
 @operation(bp, "/lists/<slug>/members", answer=Items[OnList], query=ById, finds=True, summary="Who is on a list")
 def list_members(session: Session, *, slug: str, query: ById, now: dt.datetime) -> Items[OnList]:
-    rows = [OnList(*row) for row in lists.members(session, slug, after=_uuid(query.cursor), limit=query.limit + 1)]
+    rows = [OnList(*row) for row in lists.members(session, slug, after=query.after, limit=query.limit + 1)]
     shown = rows[: query.limit]
     return items(Page(shown, str(shown[-1].profile_id) if len(rows) > query.limit else None))
 
@@ -76,10 +76,3 @@ def list_remove(session: Session, *, slug: str, body: Change, now: dt.datetime) 
 def _known(session: Session, body: Change) -> tuple[list[uuid.UUID], list[str]]:
     found = {said: named(session, said) for said in body.people}
     return [one for one in found.values() if one], [said for said, one in found.items() if one is None]
-
-
-def _uuid(value: str | None) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(value) if value else None
-    except ValueError:
-        return None

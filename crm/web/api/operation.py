@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from crm.core import clock
 from crm.core.errors import ForbiddenError, InvalidError, UnauthorizedError
-from crm.core.paging import Page, read_cursor
+from crm.core.paging import UUID, Page, read_cursor
 from crm.web.db import db
 from crm.web.models import ROLES, ApiToken, AuditEntry
 from crm.web.security import csrf
@@ -22,7 +23,6 @@ from crm.web.tokens import authenticate
 
 PREFIX = "/api/v1"
 NO_CURSOR = "this is not the `next` of a page before; leave it out to begin with the first page"
-_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,35 +34,46 @@ class Wanted(BaseModel):
 
 
 class Paged(Wanted):
-    """How much of a list is wanted, and from where."""
+    """How much of a list is wanted, and from where; `cursor_form` is what a position in it looks like."""
 
+    cursor_form: ClassVar[str] = r"[^\x00]*"
     limit: int = Field(50, ge=1, le=200, description="How many items at most.")
     cursor: str | None = Field(None, max_length=100, description="The `next` of the page before.")
+
+    @field_validator("cursor")
+    @classmethod
+    def _ours(cls, value: str | None) -> str | None:
+        if value and not cls.reads(value):
+            raise ValueError(NO_CURSOR)
+        return value
+
+    @classmethod
+    def reads(cls, cursor: str) -> bool:
+        """Whether it is a position in this list."""
+        return re.fullmatch(cls.cursor_form, cursor, re.ASCII) is not None
 
 
 class ByTime(Paged):
     """A list in the order of time: its cursor is a time and an id."""
 
-    cursor_id: ClassVar[str] = _UUID
+    cursor_id: ClassVar[str] = UUID
 
-    @field_validator("cursor")
     @classmethod
-    def _ours(cls, value: str | None) -> str | None:
-        place = read_cursor(value)
-        if value and (place is None or not re.fullmatch(cls.cursor_id, place[1], re.ASCII)):
-            raise ValueError(NO_CURSOR)
-        return value
+    def reads(cls, cursor: str) -> bool:
+        """A time, and an id of this form."""
+        place = read_cursor(cursor)
+        return place is not None and re.fullmatch(cls.cursor_id, place[1], re.ASCII) is not None
 
 
 class ById(Paged):
     """A list in the order of ids: its cursor is one."""
 
-    @field_validator("cursor")
-    @classmethod
-    def _ours(cls, value: str | None) -> str | None:
-        if value and not re.fullmatch(_UUID, value, re.ASCII):
-            raise ValueError(NO_CURSOR)
-        return value
+    cursor_form: ClassVar[str] = UUID
+
+    @property
+    def after(self) -> uuid.UUID | None:
+        """The last id of the page before."""
+        return uuid.UUID(self.cursor) if self.cursor else None
 
 
 class Items(BaseModel, Generic[T]):

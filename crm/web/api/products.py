@@ -116,7 +116,7 @@ def save_products(session: Session, *, body: NewProducts, now: dt.datetime) -> T
 
 @operation(bp, "/products", answer=Items[VariantView], query=ProductsWanted, summary="Variants by id, with price and stock")
 def product_list(session: Session, *, query: ProductsWanted, now: dt.datetime) -> Items[VariantView]:
-    wanted = select(Variant).where(Variant.id > (query.cursor or "").replace("\x00", "")).order_by(Variant.id).limit(query.limit + 1)
+    wanted = select(Variant).where(Variant.id > (query.cursor or "")).order_by(Variant.id).limit(query.limit + 1)
     rows = [_view(row) for row in session.scalars(wanted)]
     shown = rows[: query.limit]
     return items(Page(shown, shown[-1].variant_id if len(rows) > query.limit else None))

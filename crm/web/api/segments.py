@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from sqlalchemy import select
@@ -24,6 +24,10 @@ class NewSegment(Wanted):
     slug: str = Field(min_length=1, max_length=100, description="Small letters, digits and hyphens; an existing segment of this slug is changed.")
     name: str = Field(min_length=1, max_length=200)
     rule: dict[str, Any] = Field(description='`{"all": […]}`, `{"any": […]}`, `{"not": …}` or `{"kind": …}` with that rule\'s settings.')
+
+
+class BySlug(Paged):
+    cursor_form: ClassVar[str] = "[a-z0-9][a-z0-9_-]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,9 @@ class MemberView:
     since: dt.datetime
 
 
-@operation(bp, "/segments", answer=Items[SegmentView], query=Paged, summary="All segments by slug")
-def segment_list(session: Session, *, query: Paged, now: dt.datetime) -> Items[SegmentView]:
-    rows = session.scalars(select(Segment).where(Segment.slug > (query.cursor or "").replace("\x00", "")).order_by(Segment.slug).limit(query.limit + 1)).all()
+@operation(bp, "/segments", answer=Items[SegmentView], query=BySlug, summary="All segments by slug")
+def segment_list(session: Session, *, query: BySlug, now: dt.datetime) -> Items[SegmentView]:
+    rows = session.scalars(select(Segment).where(Segment.slug > (query.cursor or "")).order_by(Segment.slug).limit(query.limit + 1)).all()
     shown = [_view(row) for row in rows[: query.limit]]
     return items(Page(shown, shown[-1].slug if len(rows) > query.limit else None))
 
@@ -64,8 +68,8 @@ def save_segment(session: Session, *, body: NewSegment, now: dt.datetime) -> Seg
 def segment_members(session: Session, *, slug: str, query: ById, now: dt.datetime) -> Items[MemberView]:
     segment = store.find(session, slug)
     wanted = select(Membership.profile_id, Membership.since).where(Membership.segment_id == segment.id)
-    if (after := _uuid(query.cursor)) is not None:
-        wanted = wanted.where(Membership.profile_id > after)
+    if query.after is not None:
+        wanted = wanted.where(Membership.profile_id > query.after)
     rows = [MemberView(*row) for row in session.execute(wanted.order_by(Membership.profile_id).limit(query.limit + 1))]
     shown = rows[: query.limit]
     return items(Page(shown, str(shown[-1].profile_id) if len(rows) > query.limit else None))
@@ -73,10 +77,3 @@ def segment_members(session: Session, *, slug: str, query: ById, now: dt.datetim
 
 def _view(row: Segment) -> SegmentView:
     return SegmentView(row.slug, row.name, row.status, row.problem, row.size, row.version, row.rule, row.changed_at)
-
-
-def _uuid(value: str | None) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(value) if value else None
-    except ValueError:
-        return None
