@@ -21,9 +21,9 @@ import crm.migrations
 import crm.profiles.account_models
 import crm.profiles.models
 import crm.profiles.privacy_models
-import crm.scores.score_models
 import crm.sales.deal_models
 import crm.sales.models
+import crm.scores.score_models
 import crm.segments.models
 import crm.web.models
 import journeys.backtest_models  # noqa: F401

@@ -51,5 +51,6 @@ def main() -> None:
     connect(from_environment())
     _tools[:] = [tools()]
     app.worker_main([
-        "worker", "--pool", "solo", "--queues", QUEUE, "--hostname", "scoring@%h", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat",
+        "worker", "--pool", "solo", "--queues", QUEUE, "--hostname", "scoring@%h", "--loglevel", "WARNING",
+        "--without-gossip", "--without-mingle", "--without-heartbeat",
     ])  # fmt: skip

@@ -30,12 +30,13 @@ CHOICES = {
     "entered": _l("came in"), "inside": _l("is in it now"), "finished": _l("came to its end"), "goal": _l("reached the goal"),
     "left": _l("taken out by an event"), "held_out": _l("held out"), "push": _l("Push"), "second": _l("the second one"),
     "granted": _l("agreed"), "refused": _l("refused"), "email": _l("E-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"),
-    "new": _l("new"), "working": _l("being worked on"), "qualified": _l("qualified"), "won": _l("won"), "lost": _l("lost"), "hot": _l("hot"), "warm": _l("warm"), "cool": _l("cool"), "cold": _l("cold"), "any": _l("any"),  # noqa: E501
+    "new": _l("new"), "working": _l("being worked on"), "qualified": _l("qualified"), "won": _l("won"), "lost": _l("lost"), "hot": _l("hot"), "warm": _l("warm"), "cool": _l("cool"), "cold": _l("cold"),  # noqa: E501
 }  # fmt: skip
 # One word means two things where rules differ: `first` of orders, of an event, of the two Adars.
 OF_KIND = {
     ("when", "first"): _l("the first time"), ("when", "last"): _l("the last time"), ("anniversary", "first"): _l("the first one"),
     ("anniversary", "before"): _l("is kept the day before"), ("anniversary", "after"): _l("is kept the day after"),
+    ("lead", "any"): _l("any"),
 }  # fmt: skip
 # A rule's field -> where the words to offer for it come from.
 OFFERED = {

@@ -46,9 +46,7 @@ def learn(args: argparse.Namespace) -> int:
         finally:
             session.commit()  # what was flagged stays, whatever came of it
         if said["code"] == "not_enough":
-            print(
-                f"Not enough data: {said['wins']} wins of {said['rows']}; {said['least_wins']} of {said['least_rows']} are needed. Rules are used."
-            )
+            print(f"Not enough data: {said['wins']} wins of {said['rows']}; {said['least_wins']} of {said['least_rows']} are needed. Rules are used.")
             return 1
         print(f"Version {said['version']} of {one.kind} is the {said['code']}, after {time.monotonic() - began:.1f} s.")
         _tell(session, one)
@@ -117,9 +115,7 @@ def _tell(session: Session, one: Asked) -> None:
         print("  by rules: no version was trained")
         return
     judged = version.metrics["judged"]
-    print(
-        f"  version {version.number} ({version.state}, {version.algorithm}), judged on {judged['rows']:,} rows, {judged['wins']:,} wins"
-    )
+    print(f"  version {version.number} ({version.state}, {version.algorithm}), judged on {judged['rows']:,} rows, {judged['wins']:,} wins")
     for name, each in version.metrics["measures"].items():
         rules = f"   rules {each['rules']:.3f}" if "rules" in each else ""
         print(f"  {name:8} {each['value']:.3f}  ({each['low']:.3f}–{each['high']:.3f}){rules}")
