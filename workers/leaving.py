@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import crm.consent.forget
 import crm.messages.forget
+import crm.segments.forget
 import journeys.forget
 import workers.migrate  # noqa: F401  every table registers: what is not known cannot be cleared
 from crm.core.config import Config
 from crm.core.crypto import Keys
 from crm.profiles import erasure
 
-FORGET = (journeys.forget.forget, crm.messages.forget.forget, crm.consent.forget.forget)
+FORGET = (journeys.forget.forget, crm.messages.forget.forget, crm.segments.forget.forget, crm.consent.forget.forget)
 
 
 def work(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.datetime]) -> int:

@@ -25,7 +25,7 @@ from crm.profiles import people as rows
 from crm.profiles.people import Person
 from crm.profiles.rebuild import restore
 from crm.profiles.search import refresh_search
-from crm.segments.refresh import look_again
+from crm.segments.refresh import drop_members, look_again
 
 PEOPLE = 300  # of one transaction
 SAYS_THE_LOG = frozenset({"events", "identities", "memberships", "segment_lapses"})  # tables that go with the events, beside those that are folded from them
@@ -134,7 +134,7 @@ def _vanish(session: Session, ids: Collection[uuid.UUID]) -> None:
     """Those whom only this import knew were never here."""
     if not ids:
         return
-    session.execute(text(_SMALLER), {"ids": list(ids)})
+    drop_members(session, ids)
     for table in Base.metadata.sorted_tables:
         column = table.c.get("profile_id")
         if column is not None and _is_folded(table.name, column):
@@ -190,9 +190,6 @@ WHERE (o.source_id, o.order_id) = (k.source_id, k.order_id) RETURNING o.*
 _LIVED = """
 SELECT DISTINCT profile_id FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND NOT (source_id = :ours AND origin = :history)
 """  # what Kesher itself said of an import does not keep anybody
-_SMALLER = """
-INSERT INTO segment_moves (segment_id, came, went) SELECT segment_id, 0, count(*) FROM memberships WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY 1
-"""
 _GIVEN = """
 SELECT e.address, l.channel, l.topic, l.purpose FROM consent_evidence e
 JOIN consent_ledger l ON l.id = e.entry_id AND l.action = 'granted'

@@ -111,9 +111,14 @@ def move_members(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]],
     """After a join memberships are both's; the next look decides which of them stay."""
     params: dict[str, Any] = {"from": [old for old, _ in pairs], "into": [new for _, new in pairs], "now": now}
     session.execute(text(_INHERIT), params)
-    for table in ("memberships", "segment_lapses"):
-        session.execute(text(f"DELETE FROM {table} WHERE profile_id = ANY(CAST(:from AS uuid[]))"), params)
+    drop_members(session, params["from"])
     session.execute(text(_MARK_ALL), {"ids": sorted(set(params["into"])), "now": now})
+
+
+def drop_members(session: Session, ids: Collection[uuid.UUID]) -> None:
+    """These profiles are no longer there: no segment has them or counts them, and nothing is told."""
+    session.execute(text(_DROP), {"ids": list(ids)})
+    session.execute(text("DELETE FROM segment_lapses WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(ids)})
 
 
 def part_members(session: Session, from_id: uuid.UUID, to_id: uuid.UUID, _rows: Collection[uuid.UUID], now: dt.datetime) -> None:
@@ -307,8 +312,16 @@ NOTE_SIZE = (
     "INSERT INTO segment_sizes (segment_id, at, size) SELECT id, :at, size FROM segments ON CONFLICT (segment_id, at) DO UPDATE SET size = excluded.size"
 )
 _INHERIT = """
-INSERT INTO memberships (profile_id, segment_id, since)
-SELECT j.into_id, m.segment_id, min(m.since)
-FROM unnest(CAST(:from AS uuid[]), CAST(:into AS uuid[])) AS j(from_id, into_id) JOIN memberships m ON m.profile_id = j.from_id
-GROUP BY 1, 2 ON CONFLICT (profile_id, segment_id) DO UPDATE SET since = least(memberships.since, excluded.since)
+WITH given AS (
+    INSERT INTO memberships (profile_id, segment_id, since)
+    SELECT j.into_id, m.segment_id, min(m.since)
+    FROM unnest(CAST(:from AS uuid[]), CAST(:into AS uuid[])) AS j(from_id, into_id) JOIN memberships m ON m.profile_id = j.from_id
+    GROUP BY 1, 2 ON CONFLICT (profile_id, segment_id) DO UPDATE SET since = least(memberships.since, excluded.since)
+    RETURNING segment_id, xmax = 0 AS is_new
+)
+INSERT INTO segment_moves (segment_id, came, went) SELECT segment_id, count(*), 0 FROM given WHERE is_new GROUP BY 1
+"""
+_DROP = """
+WITH gone AS (DELETE FROM memberships WHERE profile_id = ANY(CAST(:ids AS uuid[])) RETURNING segment_id)
+INSERT INTO segment_moves (segment_id, came, went) SELECT segment_id, 0, count(*) FROM gone GROUP BY 1
 """

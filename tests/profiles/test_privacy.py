@@ -32,6 +32,7 @@ from crm.profiles import erasure, privacy, tombstones
 from crm.profiles.find import find, named
 from crm.profiles.privacy_models import ASKED, DONE, WAITING, Erasure
 from crm.profiles.search import search
+from crm.segments import fill, refresh, store
 from tests import makers
 from tests.makers import identify, product, track
 from workers import leaving, pipeline
@@ -349,3 +350,21 @@ def test_the_keys_of_tombstones_are_their_own() -> None:
 def test_a_shared_device_is_not_the_person(now: dt.datetime) -> None:
     call = makers.accepted(track("Page Viewed", {}, at=now, anonymous_id="tablet", user_id="2"), now)
     assert tombstones._said(replace(call)) == [("user_id", "2")]
+
+
+def test_who_was_forgotten_is_no_longer_counted_in_segments(make: sessionmaker[Session], config: Config, now: dt.datetime) -> None:
+    dana = a_life(make, config, now)
+    with make() as session:
+        for slug, city in (("many", "exists"), ("none", "missing")):
+            store.save(session, slug=slug, name=slug, rule={"kind": "trait", "name": "email", "op": city}, now=now)
+        while fill.fill(session, now, config):
+            pass
+        before = dict(session.execute(text("SELECT slug, size FROM segments")).all())
+        session.commit()
+    leave(make, config, dana, now)
+    with make() as session:
+        refresh.measure_sizes(session, now)
+        counted = text("SELECT slug, size, (SELECT count(*) FROM memberships m WHERE m.segment_id = s.id) FROM segments s")
+        after = {slug: (size, members) for slug, size, members in session.execute(counted)}
+    assert sum(before.values()) - 1 == sum(size for size, _ in after.values())
+    assert all(size == members for size, members in after.values())

@@ -118,6 +118,17 @@ def test_a_rebuild_changes_nothing_and_sizes_add_up(session: Session, now: dt.da
     assert fill.rebuild(session, loaded, now, CONFIG) == (0, 0)
 
 
+def test_two_members_who_become_one_count_once(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", BUYERS)
+    happen(session, now, order(now, "o1", anonymous_id="phone"), order(now, "o2", user_id="dana"), order(now, "o3", user_id="noa"))
+    happen(session, now, makers.identify(at=now, user_id="dana", anonymous_id="phone"))
+    while refresh.lapse_due(session, now, 100, CONFIG):
+        pass
+    refresh.measure_sizes(session, now)
+    assert members(session, "buyers") == store.find(session, "buyers").size == 2
+    assert session.scalar(text("SELECT size FROM segment_sizes")) == 2
+
+
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
