@@ -9,20 +9,25 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core import clock, partitions
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.core.json import dumps
-from crm.events.inbox import driver
+from crm.events import inbox
+from crm.events.inbox import NewRow, driver
+from crm.events.models import HISTORY
+from crm.events.spec import Call
 from crm.scores import apply, check, train
 from crm.scores.measure import Floats
 from crm.scores.score import Asked, find
 from crm.scores.score_models import LeadColumn, ScoreVersion
+from workers import pipeline
 from workers.bench import Measure
 from workers.demo.leads import DAYS, JUDGING_SEEDS, LEADS_A_DAY, PLANTED, TRAINED, TYPES, Lead, Told, calls, drift_of, moment, shop
 
@@ -103,11 +108,52 @@ class Past:
             self.session.execute(text("ANALYZE events, profiles"))  # as the server does by itself
 
 
+class Heard(Past):
+    """The same shop through the inbox and the pipeline, as the world tells of it."""
+
+    def __init__(self, maker: sessionmaker[Session], session: Session, seed: int, leads: list[Lead], config: Config) -> None:
+        super().__init__(session, seed, leads)
+        self.maker, self.config = maker, config
+        self.ids: dict[int, uuid.UUID] = {}
+
+    def whose(self, lead: int) -> uuid.UUID:
+        """The profile that the pipeline made of a lead."""
+        if lead not in self.ids:
+            found = self.session.execute(text("SELECT value, profile_id FROM identities WHERE kind = 'user_id'"))
+            self.ids = {int(value): profile_id for value, profile_id in found}
+        return self.ids[lead]
+
+    def until(self, day: float) -> None:
+        """Tell of these days, and let the pipeline work until nothing waits."""
+        self.session.commit()
+        self.ids.clear()
+        first, end = self.done, moment(day)
+        while self.done < len(self.calls) and self.calls[self.done].at < end:
+            self.done += 1
+        for start in range(first, self.done, MANY):
+            chunk = enumerate(self.calls[start : min(self.done, start + MANY)], start)
+            with self.maker() as session:
+                inbox.append(session, [NewRow(SHOP, trusted=True, origin=HISTORY, body=_call(one, number)) for number, one in chunk], end)
+                session.commit()
+            while pipeline.drain(self.maker, self.config, lambda: end):
+                pass
+
+
+def _call(one: Told, number: int) -> Call:
+    about: dict[str, Any] = {"user_id": str(one.lead), "message_id": f"l{number}", "timestamp": one.at.isoformat()}
+    if one.name == "identify":
+        return Call(type="identify", traits=dict(one.said), **about)
+    context = {"campaign": {"source": one.source}} if one.source else None
+    return Call(type="track", event=one.name, properties=dict(one.said), context=context, **about)
+
+
 def run(config: Config, quick: bool) -> list[Measure]:
     """Of 20 fresh seeds: planted columns found (%), honest ones flagged, alarms; share of 50 calls a day that buy within 30 days (%), floor: by points.
 
-    Rows go straight into the log and the people; features, scan, training, application and the weekly comparison are the product's own.
+    Rows go straight into the log and the people; features, scan, training, application and the weekly comparison are the product's own. The first seed
+    comes a second time, through the inbox and the pipeline, without its drifting world.
     """
+    leads_a_day = QUICK_LEADS if quick else LEADS_A_DAY
     seeds = list(JUDGING_SEEDS)[:QUICK] if quick else list(JUDGING_SEEDS)
     with ExitStack() as stack:
         engine = engine_for(config.database_url)
@@ -118,9 +164,26 @@ def run(config: Config, quick: bool) -> list[Measure]:
         found = []
         for seed in seeds:
             with sessions(engine)() as session:
-                found.append(judge(session, seed, config=config, leads_a_day=QUICK_LEADS if quick else LEADS_A_DAY))
+                found.append(judge(session, seed, config=config, leads_a_day=leads_a_day))
                 session.rollback()
-    return summary(found)
+        heard = through_inbox(sessions(engine), seeds[0], config=config, leads_a_day=leads_a_day)
+    same = heard.found == found[0].found and heard.falsely == found[0].falsely
+    now = clock.now()
+    apart = float(np.abs(heard.hits - found[0].hits).mean())
+    return [
+        *summary(found),
+        Measure("through_inbox_same", float(same), "of 1 seeds flags the same", None, None, now),
+        Measure("through_inbox_apart", 100 * apart, "points of precision a day", None, None, now),
+    ]
+
+
+def through_inbox(maker: sessionmaker[Session], seed: int, *, config: Config, leads_a_day: float) -> Judged:
+    """One seed by the front door; what it wrote stays."""
+    with maker() as session:
+        leads = shop(seed, leads_a_day=leads_a_day)
+        made = judged(session, Heard(maker, session, seed, leads, config), leads, None, config)
+        session.commit()
+    return made
 
 
 def prepare(session: Session) -> None:
@@ -130,18 +193,22 @@ def prepare(session: Session) -> None:
 
 def judge(session: Session, seed: int, *, config: Config, leads_a_day: float = LEADS_A_DAY) -> Judged:
     """One seed: trained at the end of day TRAINED, then its calm world and its drifting one. Prints a line."""
-    began, score, now = time.perf_counter(), find(session, "lead"), moment(TRAINED)
     leads = shop(seed, leads_a_day=leads_a_day)
-    past = Past(session, seed, leads)
+    return judged(session, Past(session, seed, leads), leads, shop(seed, leads_a_day=leads_a_day, drift=drift_of(seed)), config)
+
+
+def judged(session: Session, past: Past, leads: list[Lead], drifting: list[Lead] | None, config: Config) -> Judged:
+    """Whatever way its past comes; without a drifting world nothing is said about drift."""
+    began, score, now = time.perf_counter(), find(session, "lead"), moment(TRAINED)
     past.until(TRAINED)
     session.add_all(LeadColumn(name=name, type=kind, filled_by="unknown", filled_when="unknown", at=now) for name, kind in TYPES.items())
     version = train.train(session, score, config=config, now=now)
-    after = _drifting(session, score, past, leads_a_day, config)
+    after = _drifting(session, score, past.instead(drifting), config) if drifting else None
     calm, hits = _calling(session, score, past, leads, config)
     flags = {flag["feature"] for flag in version.flags}
     auc = version.metrics["measures"]["auc"]["value"]
     made = Judged(frozenset(LATE & flags), frozenset(LATE - flags), frozenset(flags - LATE), calm, after, hits, auc, version.state)
-    print(_line(seed, made, version, time.perf_counter() - began), flush=True)
+    print(_line(past, made, version, time.perf_counter() - began), flush=True)
     return made
 
 
@@ -169,10 +236,9 @@ def _called(  # noqa: PLR0913, PLR0917
     return float(buys[by_score].mean()), float(buys[by_points].mean())
 
 
-def _drifting(session: Session, score: Asked, past: Past, leads_a_day: float, config: Config) -> int | None:
+def _drifting(session: Session, score: Asked, other: Past, config: Config) -> int | None:
     """The same shop with its drift: how many weekly cycles until the alarm, None where there is none within two. Undone afterwards."""
-    drift = drift_of(past.seed)
-    other = past.instead(shop(past.seed, leads_a_day=leads_a_day, drift=drift))
+    drift = drift_of(other.seed)
     with session.begin_nested() as undone:
         cycles = [day for day in CHECKS if day > drift.day][:CYCLES]
         after = None
@@ -195,13 +261,14 @@ def _round(session: Session, score: Asked, config: Config, now: dt.datetime) -> 
         apply.apply(session, score, apply.serving_model(session, score), everybody, config=config, now=now)
 
 
-def _line(seed: int, made: Judged, version: ScoreVersion, seconds: float) -> str:
+def _line(past: Past, made: Judged, version: ScoreVersion, seconds: float) -> str:
     """The table of 20 is the point of this bench."""
     by_score, by_points = made.hits.mean(axis=0)
+    drifted = "through the inbox" if isinstance(past, Heard) else f"drift of {drift_of(past.seed).kind}: alarm after {made.alarm_after}"
     return (
-        f"seed {seed}: {len(made.found)} of {len(LATE)} found, missed {_names(made.missed)}, falsely {_names(made.falsely)}; drift of {drift_of(seed).kind}: "
-        f"alarm after {made.alarm_after}; without drift: {', '.join(made.calm) or 'none'}; "
-        f"{CALLS} calls a day: {by_score:.3f} by score, {by_points:.3f} by points; AUC {made.auc:.3f} by {version.algorithm}, {made.state}, {version.rows} rows, {version.wins} wins, {seconds:.0f} s"
+        f"seed {past.seed}: {len(made.found)} of {len(LATE)} found, missed {_names(made.missed)}, falsely {_names(made.falsely)}; {drifted}; "
+        f"without drift: {', '.join(made.calm) or 'none'}; {CALLS} calls a day: {by_score:.3f} by score, {by_points:.3f} by points; "
+        f"AUC {made.auc:.3f} by {version.algorithm}, {made.state}, {version.rows} rows, {version.wins} wins, {seconds:.0f} s"
     )
 
 
