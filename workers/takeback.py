@@ -25,11 +25,15 @@ from crm.profiles import people as rows
 from crm.profiles.people import Person
 from crm.profiles.rebuild import restore
 from crm.profiles.search import refresh_search
+from crm.sales import leads
 from crm.segments.refresh import drop_members, look_again
 
 PEOPLE = 300  # of one transaction
 SAYS_THE_LOG = frozenset({"events", "identities", "memberships", "segment_lapses"})  # tables that go with the events, beside those that are folded from them
-FOLDED = frozenset({"refold", "recompute"})  # what such a table declares
+WORKED_OUT = frozenset(
+    {"wave_people", "journey_arms", "split_arms", "surveys", "entry_refusals", "alerts"}
+)  # and what Kesher noted on the way: a run or a message binds
+FOLDED = frozenset({"refold", "recompute", "lead"})  # what a table declares that is folded
 
 
 def take_back(session: Session, upload_id: int, *, config: Config, now: dt.datetime) -> bool:
@@ -71,6 +75,7 @@ def _from_people(session: Session, ids: Sequence[uuid.UUID], wanted: Mapping[str
     carts.fold(session, [], stay, currency=config.currency)
     refresh_search(session, rows.save(session, stay.values()))
     computed.mark(session, stay, history=True)
+    leads.refold(session, leads.known(session, stay), now)
     look_again(session, stay.keys(), "import undone", now, config)
     _vanish(session, empty)
     return Counter(events=len(gone), vanished=len(empty), changed=len(stay), kept=len(bound))
@@ -99,7 +104,7 @@ def _bound(session: Session, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def _is_folded(table: str, column: Column[Any]) -> bool:
-    return table in SAYS_THE_LOG or column.info.get("moves") in FOLDED
+    return table in SAYS_THE_LOG | WORKED_OUT or column.info.get("moves") in FOLDED
 
 
 def _blank(person: Person) -> None:

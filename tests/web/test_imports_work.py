@@ -321,6 +321,44 @@ def test_a_person_who_was_written_to_stays_when_their_import_is_undone(made, con
     assert one(made, "SELECT jsonb_agg(jsonb_build_array(name, traits)) FROM profiles") == [["", {}]]
 
 
+WORKED_OUT = """
+WITH dana AS (SELECT id FROM profiles WHERE name = 'Dana'),
+journey AS (INSERT INTO journeys (slug, name, status, created_at) VALUES ('back', '{}', 'live', now()) RETURNING id),
+wave AS (
+    INSERT INTO waves (journey_id, variant_id, kind, at, accepted, currency, opened_at)
+    SELECT id, 'a', 'stock', now(), 1, 'ILS', now() FROM journey RETURNING id
+),
+told AS (INSERT INTO wave_people (wave_id, place, profile_id, because, since) SELECT wave.id, 1, dana.id, 'viewed', now() FROM wave, dana),
+dirty AS (INSERT INTO score_dirty (profile_id) SELECT id FROM dana),
+scored AS (INSERT INTO scores (profile_id, kind, probability, band, reasons, at) SELECT id, 'lead', 0.5, 'warm', '[]', now() FROM dana),
+held AS (INSERT INTO journey_arms (profile_id, journey_id, arm, share, at) SELECT id, 1, 'in', 0, now() FROM dana),
+refused AS (INSERT INTO entry_refusals (profile_id, journey_id, key, reason) SELECT id, 1, 'k', 'history' FROM dana)
+INSERT INTO alerts (profile_id, user_id, kind, key, at) SELECT id, 1, 'score_jump', 'k', now() FROM dana
+"""
+
+
+def test_what_was_only_worked_out_about_somebody_keeps_nobody(made, config):
+    number = upload(made, config, PEOPLE.encode())
+    act(made, config, number, "running")
+    with made() as session:
+        session.execute(text(WORKED_OUT))
+        session.commit()
+    undone = act(made, config, number, "undoing").undone
+    assert (undone["vanished"], undone.get("kept", 0)) == (2, 0)
+    for table in ("profiles", "wave_people", "score_dirty", "scores", "journey_arms", "entry_refusals", "alerts"):
+        assert one(made, f"SELECT count(*) FROM {table}") == 0, table  # noqa: S608
+
+
+def test_an_undone_file_of_leads_leaves_no_leads(made, config):
+    live(made, config, {"type": "identify", "message_id": "1", "user_id": "u1", "traits": {"email": "dana@example.com"}})
+    number = upload(made, config, b"Lead Number,Email,Lead Source\n17,dana@example.com,Google\n18,noa@example.com,Fair\n", kind="leads")
+    assert act(made, config, number, "running").counts["accepted"] == 2
+    assert one(made, "SELECT count(*) FROM leads") == 2
+    assert act(made, config, number, "undoing").undone["vanished"] == 1
+    assert one(made, "SELECT count(*) FROM leads") == 0
+    assert one(made, "SELECT count(*) FROM profiles") == 1
+
+
 def test_a_workbook_and_a_hebrew_file_of_an_old_program_read_the_same(made, config):
     rows = [
         ["שם", "טלפון", "תאריך לידה", "סכום"],
