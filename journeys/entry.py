@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Duration, RunEvent, Settings
 from journeys.rules import Condition
@@ -27,7 +28,7 @@ class Reentry(Settings):
     @model_validator(mode="after")
     def _complete(self) -> Reentry:
         if (self.again == "after_interval") != (self.interval is not None):
-            raise ValueError("an interval is needed for `after_interval`, and only there")
+            raise SaidError(_l("an interval is needed for `after_interval`, and only there"))
         return self
 
 

@@ -13,6 +13,7 @@ from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from journeys.entry import ExitRule, Holdout, Reentry, rule_for
 from journeys.kinds import NODES, TRIGGERS
+from journeys.mistakes import mistake
 from journeys.node import Node, RunEvent, Settings
 from journeys.trigger import Trigger
 
@@ -205,8 +206,7 @@ def _settings(place: str, kind: type[Settings], plain: dict[str, Any], problems:
 def _sentences(place: str | None, error: ValidationError) -> Iterator[Problem]:
     for each in error.errors(include_url=False, include_input=False):
         where = ".".join(str(part) for part in each["loc"])
-        said = each["msg"].removeprefix("Value error, ")
-        yield Problem(place, "%(field)s: %(said)s" if where else "%(said)s", {"field": where, "said": said})
+        yield Problem(place, "%(field)s: %(said)s" if where else "%(said)s", {"field": where, "said": mistake(each)})
 
 
 def _problems(graph: Graph) -> Iterator[Problem]:

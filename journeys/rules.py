@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from crm.core.clock import parse_time
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import CartFact, RunEvent, Settings
 
@@ -38,11 +39,11 @@ class Condition(Settings):
     @model_validator(mode="after")
     def _complete(self) -> Condition:
         if self.of != "language" and not self.name:
-            raise ValueError(f"a condition of {self.of} needs a name")
+            raise SaidError(_l("a condition needs the name of what it looks at"))
         if self.op in {"more_than", "at_least", "less_than", "at_most"} and _number(self.value) is None:
-            raise ValueError(f"{self.op} compares numbers; {self.value!r} is none")
+            raise SaidError(_l("this compares numbers; %(value)s is none"), value=repr(self.value))
         if self.op in {"before", "after"} and parse_time(self.value) is None:
-            raise ValueError(f"{self.op} compares times; {self.value!r} is none")
+            raise SaidError(_l("this compares times; %(value)s is none"), value=repr(self.value))
         return self
 
     def holds(  # noqa: PLR0913, PLR0917

@@ -17,6 +17,7 @@ from crm.web.words import event_title
 from journeys.experiments import Standing
 from journeys.graph import Graph, Problem
 from journeys.kinds import NODES
+from journeys.mistakes import Mistake
 from journeys.node import AUDIENCE, Sentence, write_duration
 from journeys.view import StepRow
 
@@ -47,7 +48,6 @@ CARTS = {
     "gone": _l("there was no cart any more"),
 }
 QUOTE = "'"  # around names in the sentences of graph.py
-REQUIRED, NEEDED = {"Field required", "String should have at least 1 character"}, _l("this is needed")
 CHOICES = {  # the values one chooses from in a form
     "opened": _l("opened a message"),
     "clicked": _l("followed a link"),
@@ -213,8 +213,8 @@ def problem(found: Problem, stored: object = None) -> dict[str, str | None]:
 
 def _told(name: str, value: object, nodes: Mapping[str, Any], here: str | None) -> object:
     """One value of a problem's sentence."""
-    if value in REQUIRED:
-        return str(_(NEEDED))
+    if isinstance(value, Mistake):
+        return str(_(value.text)) % value.values
     if name == "node" and isinstance(value, str):
         return f"“{_drawn(nodes, value.strip(QUOTE))}”"
     if name == "journey" and isinstance(value, Mapping):

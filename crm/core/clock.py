@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from crm.core.errors import SaidError
+from crm.core.i18n import _l
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -22,7 +25,7 @@ def parse_duration(text: str) -> dt.timedelta:
     """`90s`, `5m`, `1h`, `3d`, `2w`; anything else is a ValueError."""
     match = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
     if not match:
-        raise ValueError(f"{text!r} is not a duration; write for example 30m, 1h or 2d")
+        raise SaidError(_l("%(text)s is not a duration; write for example 30m, 1h or 2d"), text=repr(text))
     return dt.timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 

@@ -31,6 +31,14 @@ class NotFoundError(KesherError):
     status = 404
 
 
+class SaidError(ValueError):
+    """A value that may not be: `said` is a sentence that can be translated, `values` fill its slots."""
+
+    def __init__(self, said: str, **values: object) -> None:
+        super().__init__(said % values)
+        self.said, self.values = said, values
+
+
 class TooLargeError(KesherError):
     """More bytes than the limit."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, field_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, Node, Run, Sentence, Settings, Step
 from journeys.rules import Condition
@@ -30,7 +31,7 @@ class BranchSettings(Settings):
     def _distinct(cls, value: list[Way]) -> list[Way]:
         names = [way.exit for way in value]
         if len({*names, OTHERWISE}) != len(names) + 1:
-            raise ValueError(f"ways need different names, none of them {OTHERWISE!r}")
+            raise SaidError(_l("ways need different names, none of them %(other)s"), other=repr(OTHERWISE))
         return value
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, ChangeDeal, Node, Run, Sentence, Settings, Step
 from journeys.rules import dig
@@ -17,6 +18,11 @@ WORDS = {
     "move": _l("the open deal moves to “%(stage)s”"),
     "won": _l("the open deal is won"),
     "lost": _l("the open deal is lost: %(reason)s"),
+}
+LACKING = {
+    "open": _l("to open a deal, say its name"),
+    "move": _l("to move a deal, say its stage"),
+    "lost": _l("to close a deal as lost, say its reason"),
 }
 
 
@@ -35,7 +41,7 @@ class DealSettings(Settings):
     def _complete(self) -> DealSettings:
         for act, name in (("open", "title"), ("move", "stage"), ("lost", "reason")):
             if self.act == act and not getattr(self, name):
-                raise ValueError(f"to {act} a deal, say its {name}")
+                raise SaidError(LACKING[act])
         return self
 
 

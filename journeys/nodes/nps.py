@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, field_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, Ask, Duration, Node, Park, Run, SendMessage, Sentence, Settings, Step, Survey
 
@@ -28,7 +29,7 @@ class NpsSettings(Settings):
     @classmethod
     def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
         if not dt.timedelta(0) < value <= dt.timedelta(days=732):
-            raise ValueError("this lasts more than nothing and at most two years")
+            raise SaidError(_l("this lasts more than nothing and at most two years"))
         return value
 
 

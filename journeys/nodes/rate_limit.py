@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, field_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, Ask, Duration, Node, Park, Run, Sentence, Settings, Slot, Step
 
@@ -21,7 +22,7 @@ class RateLimitSettings(Settings):
     @classmethod
     def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
         if not dt.timedelta(seconds=1) <= value <= dt.timedelta(days=31):
-            raise ValueError("a stretch lasts from a second to 31 days")
+            raise SaidError(_l("a stretch lasts from a second to 31 days"))
         return value
 
 

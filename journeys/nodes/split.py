@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.entry import BUCKETS, part
 from journeys.node import Advance, Ask, Duration, Exposed, Node, Run, Sentence, Settings, Step, Winner
@@ -33,7 +34,7 @@ class Contest(Settings):
     @classmethod
     def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
         if not dt.timedelta(minutes=10) <= value <= dt.timedelta(days=60):
-            raise ValueError("people are watched from 10 minutes to 60 days")
+            raise SaidError(_l("people are watched from 10 minutes to 60 days"))
         return value
 
 
@@ -47,10 +48,10 @@ class SplitSettings(Settings):
     @model_validator(mode="after")
     def _whole(self) -> SplitSettings:
         if len({share.exit for share in self.shares}) != len(self.shares):
-            raise ValueError("ways need different names")
+            raise SaidError(_l("ways need different names"))
         total = sum(share.percent for share in self.shares)
         if abs(total - WHOLE) > 1 / BUCKETS:
-            raise ValueError(f"the ways together make {total:g} per cent; they must make 100")
+            raise SaidError(_l("the ways together make %(total)s per cent; they must make 100"), total=f"{total:g}")
         return self
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, Node, Run, Sentence, Settings, Step
 from journeys.rules import compare, dig
@@ -32,9 +33,9 @@ class SwitchSettings(Settings):
     def _distinct(self) -> SwitchSettings:
         names = [case.exit for case in self.cases]
         if len({*names, OTHERWISE}) != len(names) + 1:
-            raise ValueError(f"ways need different names, none of them {OTHERWISE!r}")
+            raise SaidError(_l("ways need different names, none of them %(other)s"), other=repr(OTHERWISE))
         if self.of != "language" and not self.name:
-            raise ValueError(f"a value of {self.of} needs a name")
+            raise SaidError(_l("a value needs the name of what it is read from"))
         return self
 
 

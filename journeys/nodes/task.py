@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, Duration, MakeTask, Node, Park, Run, Sentence, Settings, Step
 
@@ -29,7 +30,7 @@ class TaskSettings(Settings):
     @classmethod
     def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
         if not dt.timedelta(minutes=1) <= value <= dt.timedelta(days=90):
-            raise ValueError("a task is due in a minute to 90 days")
+            raise SaidError(_l("a task is due in a minute to 90 days"))
         return value
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, Duration, Node, Park, Run, Sentence, Settings, Step
 
@@ -26,7 +27,7 @@ class WaitSettings(Settings):
     @classmethod
     def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
         if not dt.timedelta(0) < value <= dt.timedelta(days=366):
-            raise ValueError("a wait lasts more than nothing and at most 366 days")
+            raise SaidError(_l("a wait lasts more than nothing and at most 366 days"))
         return value
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.node import Advance, CallWebhook, Duration, Node, Park, Run, Sentence, Settings, Step
 from journeys.rules import dig
@@ -32,7 +33,7 @@ class WebhookSettings(Settings):
     @classmethod
     def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
         if not dt.timedelta(seconds=10) <= value <= dt.timedelta(days=7):
-            raise ValueError("an answer is waited for from 10 seconds to 7 days")
+            raise SaidError(_l("an answer is waited for from 10 seconds to 7 days"))
         return value
 
 

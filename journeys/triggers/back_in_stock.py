@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.goods_trigger import GoodsTrigger, Plan
 from journeys.node import Duration, Sentence, Settings
@@ -26,7 +27,7 @@ class BackInStockSettings(Settings):
     @classmethod
     def _sensible(cls, value: dt.timedelta) -> dt.timedelta:
         if not dt.timedelta(minutes=1) <= value <= dt.timedelta(days=7):
-            raise ValueError("the next wave goes out after a minute to seven days")
+            raise SaidError(_l("the next wave goes out after a minute to seven days"))
         return value
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.events.spec import Happened
 from journeys.node import Duration, RunEvent, Sentence, Settings
@@ -29,7 +30,7 @@ class EventSettings(Settings):
     @model_validator(mode="after")
     def _complete(self) -> EventSettings:
         if (self.key == "property") != bool(self.key_property):
-            raise ValueError("a key property is needed for the key `property`, and only there")
+            raise SaidError(_l("a key property is needed for the key `property`, and only there"))
         return self
 
 

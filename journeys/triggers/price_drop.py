@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from journeys.goods_trigger import GoodsTrigger, Plan
 from journeys.node import Sentence, Settings
@@ -20,7 +21,7 @@ class PriceDropSettings(Settings):
     @model_validator(mode="after")
     def _somebody(self) -> PriceDropSettings:
         if not (self.viewed or self.carted):
-            raise ValueError("choose who is told: who looked at it, or who put it into a cart")
+            raise SaidError(_l("choose who is told: who looked at it, or who put it into a cart"))
         return self
 
 

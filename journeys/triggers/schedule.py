@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrule, rrulestr
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.events.spec import Happened
 from journeys.node import AUDIENCE, RunEvent, Sentence, Settings
@@ -48,20 +49,20 @@ class ScheduleSettings(Settings):
 def repeats(rule: str, begins: dt.date, at: str) -> rrule:
     """The rule as dateutil reads it, in wall-clock time. Raises ValueError with what is wrong."""
     if not re.fullmatch(r"[A-Z0-9=;,+-]+", rule) or "FREQ=" not in rule:
-        raise ValueError("a rule begins with FREQ=, for example FREQ=DAILY or FREQ=WEEKLY;BYDAY=MO,TH")
+        raise SaidError(_l("a rule begins with FREQ=, for example FREQ=DAILY or FREQ=WEEKLY;BYDAY=MO,TH"))
     if "UNTIL=" in rule or "DTSTART" in rule:
-        raise ValueError("a rule may say COUNT=, not UNTIL= or DTSTART; the day it begins on is a field of its own")
+        raise SaidError(_l("a rule may say COUNT=, not UNTIL= or DTSTART; the day it begins on is a field of its own"))
     if not re.search(r"FREQ=(DAILY|WEEKLY|MONTHLY|YEARLY)(;|$)", rule):
-        raise ValueError("a rule comes daily, weekly, monthly or yearly; hours of a day are said by BYHOUR=9,15")
+        raise SaidError(_l("a rule comes daily, weekly, monthly or yearly; hours of a day are said by BYHOUR=9,15"))
     start = dt.datetime.combine(begins, dt.time.fromisoformat(at))
     try:
         found = rrulestr(rule, dtstart=start)
         late = start.replace(year=LAST_YEARS + (begins.year - LAST_YEARS) % CYCLE)
         first = next(iter(rrulestr(rule, dtstart=late)), None)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"this rule cannot be read: {error}") from error
+        raise SaidError(_l("this rule cannot be read: %(why)s"), why=str(error)) from error
     if not isinstance(found, rrule) or first is None or first - late > AHEAD:
-        raise ValueError("this rule never comes within six years; look at its days and months")
+        raise SaidError(_l("this rule never comes within six years; look at its days and months"))
     return found
 
 

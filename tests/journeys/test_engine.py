@@ -295,7 +295,7 @@ def test_a_version_that_can_no_longer_be_read_breaks_its_journey(session: Sessio
     go(session, now, track("Signed Up", at=now, user_id="anna"))
     status, problem = session.execute(text("SELECT status, problem FROM journeys WHERE slug = 'hello'")).one()
     assert status == "broken"
-    assert "the journey: trigger: Field required" in problem
+    assert "the journey: trigger: this is needed" in problem
 
 
 def test_a_chain_of_causes_comes_to_an_end(session: Session, now: dt.datetime) -> None:
