@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from crm.commerce import money
-from crm.events.spec import Happened
+from crm.events.spec import BROWSER, Happened
 from crm.sales.models import OPEN, STATUSES
 
 CREATED, STATUS, ASSIGNED = "Lead Created", "Lead Status Changed", "Lead Assigned"
@@ -73,11 +73,18 @@ def _tell(lead: State, event: Happened, definitions: Definitions) -> None:
         return
     elif event.name == CREATED:
         _came(lead, event)
-    elif event.name == WON or (event.name == ORDERED and definitions.order_wins):
-        if lead.open:
-            lead.status, lead.status_at = "won", event.occurred_at
+    elif event.name == ORDERED:
+        if definitions.order_wins and event.trust > BROWSER:  # from a file too
+            _won(lead, event)
+    elif event.trusted and event.name == WON:
+        _won(lead, event)
     elif event.trusted:
         _decided(lead, event)
+
+
+def _won(lead: State, event: Happened) -> None:
+    if lead.open:
+        lead.status, lead.status_at = "won", event.occurred_at
 
 
 def _came(lead: State, event: Happened) -> None:

@@ -84,7 +84,9 @@ def person(session: Session, profile_id: uuid.UUID, *, place: Place) -> Person |
     if row is None:
         return None
     mine = {"id": profile_id}
-    log = session.execute(text("SELECT name, occurred_at, accepted, properties FROM events WHERE profile_id = :id ORDER BY occurred_at, accepted"), mine)
+    log = session.execute(
+        text("SELECT name, occurred_at, accepted, properties, trusted FROM events WHERE profile_id = :id ORDER BY occurred_at, accepted"), mine
+    )
     orders = session.execute(
         text("SELECT ordered_at, revenue - refunded, currency FROM orders WHERE profile_id = :id AND ordered_at IS NOT NULL AND cancelled_at IS NULL"), mine
     )

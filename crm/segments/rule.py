@@ -37,6 +37,7 @@ class Seen:
     occurred_at: dt.datetime
     accepted: int
     properties: Mapping[str, Any]
+    trusted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

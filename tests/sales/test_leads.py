@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
@@ -90,6 +92,30 @@ def test_an_order_wins_the_lead_and_a_new_intake_opens_it_again(sales):
     sales.happens(track("Order Completed", {"order_id": "o1", "revenue": 50}, at=sales.now - HOUR, user_id="dana@example.com"))
     assert (sales.of("dana@example.com").status, sales.of("dana@example.com").open) == ("won", False)
     assert (sales.lead().status, sales.of("dana@example.com").open) == ("new", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Order Completed", {"order_id": "o1", "revenue": 50}),
+        ("Deal Won", {"deal_id": "d1"}),
+        ("Lead Status Changed", {"status": "won"}),
+        ("Lead Assigned", {"owner_id": 7}),
+    ],
+)
+def test_a_public_key_neither_wins_a_lead_nor_gives_it_away(sales, name, said):
+    sales.happens(track("Lead Created", {}, at=sales.now - HOUR, anonymous_id="a1"), trusted=False)
+    sales.happens(track(name, said, at=sales.now, anonymous_id="a1"), trusted=False)
+    lead = sales.session.scalars(select(Lead)).one()
+    assert (lead.status, lead.owner_id) == ("new", None)
+
+
+def test_an_order_from_a_file_wins_the_lead(now):
+    created = _happened(now - HOUR, 1, "Lead Created", {})
+    ordered = replace(_happened(now, 2, "Order Completed", {}), trusted=False, origin="history", cause="import:4")
+    found = state([created, ordered], Definitions())
+    assert found is not None
+    assert found.status == "won"
 
 
 def test_marketing_hands_over_whoever_comes_into_its_segment(sales, session):

@@ -49,6 +49,7 @@ happened = st.lists(
             optional=dict.fromkeys(("status", "owner", "source", "stage", "pipeline", "currency"), word)
             | {"deal_id": st.sampled_from(["d1", "d2", 7]), "value": st.sampled_from([0, "100", 60, "x", None])},
         ),
+        st.booleans(),
     ),
     max_size=7,
 )
@@ -74,6 +75,24 @@ def test_sql_and_python_agree_and_nothing_changes_before_it_is_due(session: Sess
         nested.rollback()
 
 
+@pytest.mark.parametrize(
+    ("rule", "forged"),
+    [
+        ({"kind": "lead", "status": "won"}, ("Lead Status Changed", {"status": "won"})),
+        ({"kind": "lead", "owner": "a@b.example"}, ("Lead Assigned", {"owner": "a@b.example"})),
+        ({"kind": "deal"}, ("Deal Stage Changed", {"deal_id": "d1"})),
+        ({"kind": "deal", "state": "won"}, ("Deal Won", {"deal_id": "d1"})),
+    ],
+)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_a_public_key_says_of_leads_and_deals_is_not_believed(session, now, rule, forged, trusted):
+    day = dt.timedelta(days=1)
+    one = _person(session, now, {}, [("Lead Created", 2 * day, {}, False), (forged[0], day, forged[1], trusted)])
+    parsed = tree.parse(rule)
+    assert (one in evaluate.members(session, parsed, now=now, place=PLACE, ids=[one])) == trusted
+    assert tree.read(parsed, evaluate.person(session, one, place=PLACE), now) == trusted
+
+
 @pytest.mark.parametrize("rule", [{"kind": "lead"}, {"kind": "lead", "owner": "nobody", "source": "fair", "band": "hot"}, {"kind": "deal", "stage": "quote"}])
 def test_the_sentence_fits_its_values(rule: dict[str, Any]) -> None:
     sentence = tree.sentence(tree.leaves(tree.parse(rule))[0])
@@ -86,10 +105,10 @@ def _person(session: Session, now: dt.datetime, said: dict[str, Any], events: An
         text("INSERT INTO profiles (id, bucket, known, traits, first_seen, last_seen) VALUES (:id, 1, true, CAST(:traits AS jsonb), :now, :now)"),
         {"id": one, "traits": dumps(said), "now": now},
     )
-    for number, (name, ago, properties) in enumerate(events):
+    for number, (name, ago, properties, trusted) in enumerate(events):
         session.execute(
             text("""INSERT INTO events (profile_id, occurred_at, accepted, received_at, source_id, message_id, type, name, origin, trusted, identities,
-                    properties, context, hops) VALUES (:id, :at, :n, :at, 1, :n, 'track', :name, 'live', true, '[]', CAST(:said AS jsonb), '{}', 0)"""),
-            {"id": one, "at": now - ago, "n": number, "name": name, "said": dumps(properties)},
+                    properties, context, hops) VALUES (:id, :at, :n, :at, 1, :n, 'track', :name, 'live', :trusted, '[]', CAST(:said AS jsonb), '{}', 0)"""),
+            {"id": one, "at": now - ago, "n": number, "name": name, "said": dumps(properties), "trusted": trusted},
         )
     return one

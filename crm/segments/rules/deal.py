@@ -39,7 +39,7 @@ class Deal(Rule[DealSettings]):
         names, deal, worth = query.bind(list(STATES), "text[]"), _word("e", "deal_id"), values.number_sql("(d.properties -> 'value')")
         latest = (
             f"SELECT DISTINCT ON (e.profile_id, deal) e.profile_id, e.name, e.occurred_at, e.properties,"
-            f" {deal} AS deal FROM events e WHERE e.name = ANY({names}) {query.only('e.profile_id')}"
+            f" {deal} AS deal FROM events e WHERE e.name = ANY({names}) AND e.trusted {query.only('e.profile_id')}"
             " ORDER BY e.profile_id, deal, e.occurred_at DESC, e.accepted DESC"
         )
         name = next(name for name, state in STATES.items() if state == settings.state)
@@ -78,7 +78,7 @@ def _latest(person: Person) -> Iterator[Seen]:
     """The last word about each deal; events come in the person's order."""
     found: dict[str, Seen] = {}
     for event in person.events:
-        if event.name in STATES and (deal := values.word(event.properties.get("deal_id"))) is not None:
+        if event.name in STATES and event.trusted and (deal := values.word(event.properties.get("deal_id"))) is not None:
             found[deal] = event
     yield from found.values()
 

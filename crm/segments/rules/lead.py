@@ -1,4 +1,4 @@
-"""They are a lead: its status, whose it is, where it came from, its score's band; as the log tells it."""
+"""They are a lead: its status, whose it is, where it came from, its score's band; as the log tells it. Anybody may ask to be a lead, only we say how it stands."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Lead(Rule[LeadSettings]):
         newest, oldest = "ORDER BY e.occurred_at DESC, e.accepted DESC", "ORDER BY e.occurred_at, e.accepted"
         alias = query.join(
             f"SELECT e.profile_id, bool_or(e.name = '{CREATED}') AS is_lead,"
-            f" coalesce((array_agg({status} {newest}) FILTER (WHERE e.name = '{STATUS}'))[1], 'new') AS status,"
-            f" coalesce((array_agg({owner} {newest}) FILTER (WHERE e.name = '{ASSIGNED}'))[1], '') AS owner,"
+            f" coalesce((array_agg({status} {newest}) FILTER (WHERE e.name = '{STATUS}' AND e.trusted))[1], 'new') AS status,"
+            f" coalesce((array_agg({owner} {newest}) FILTER (WHERE e.name = '{ASSIGNED}' AND e.trusted))[1], '') AS owner,"
             f" (array_agg({source} {oldest}) FILTER (WHERE e.name = '{CREATED}'))[1] AS source"
             f" FROM events e WHERE e.name = ANY({names}) {query.only('e.profile_id')} GROUP BY 1"
         )
@@ -63,7 +63,7 @@ class Lead(Rule[LeadSettings]):
         return Clause(" AND ".join(holds))
 
     def read(self, settings: LeadSettings, person: Person, now: dt.datetime) -> bool:
-        said = {name: [e.properties for e in person.events if e.name == name] for name in (CREATED, STATUS, ASSIGNED)}
+        said = {name: [e.properties for e in person.events if e.name == name and (e.trusted or name == CREATED)] for name in (CREATED, STATUS, ASSIGNED)}
         if not said[CREATED]:
             return False
         told = values.word(said[STATUS][-1].get("status")) if said[STATUS] else None
