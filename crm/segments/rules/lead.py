@@ -1,4 +1,7 @@
-"""They are a lead: its status, whose it is, where it came from, its score's band; as the log tells it. Anybody may ask to be a lead, only we say how it stands."""
+"""They are a lead: its status, whose it is, where it came from, its score's band; as the log tells it.
+
+Anybody may ask to be a lead; only we say how it stands.
+"""
 
 from __future__ import annotations
 
