@@ -70,7 +70,7 @@ def index(slug: str) -> str:
 @requires(*MAKERS)
 def begin(slug: str) -> AnyResponse:
     """Ask for one."""
-    form, zone = request.form, ZoneInfo(settings().timezone)
+    form, zone, slug = request.form, ZoneInfo(settings().timezone), drafts.find(db(), slug).slug
     try:
         since, last = (dt.datetime.combine(dt.date.fromisoformat(form.get(name, "")), dt.time(), zone) for name in ("from", "to"))
         asked = Asked.model_validate({
@@ -127,6 +127,7 @@ def stop(slug: str, number: int) -> AnyResponse:
 @requires(*MAKERS)
 def price(slug: str) -> AnyResponse:
     """What a message over each channel costs."""
+    slug = drafts.find(db(), slug).slug
     try:
         for channel in registry():
             said = request.form.get(channel, "").strip()

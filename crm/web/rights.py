@@ -78,7 +78,8 @@ def _veiled(response: Response) -> Response:
 
 def _without_sums(value: Any) -> Any:
     if isinstance(value, Mapping):
-        if value.get("name") in TRAITS and "value" in value:
+        name = value.get("name")  # a journey's is a mapping by language
+        if isinstance(name, str) and name in TRAITS and "value" in value:
             return {**value, "value": None}
         return {key: None if key in SUMS and not isinstance(inner, dict | list) else _without_sums(inner) for key, inner in value.items()}
     return [_without_sums(one) for one in value] if isinstance(value, list) else value

@@ -87,6 +87,12 @@ def test_a_form_that_cannot_be_says_why(signed_in: Callable[..., FlaskClient], l
     assert said in client.post("/journeys/look/backtest", data=form, follow_redirects=True).text
 
 
+@pytest.mark.parametrize("path", ["backtest", "backtest/prices"])
+def test_a_journey_that_cannot_be_is_not_found(signed_in: Callable[..., FlaskClient], session: Session, path: str) -> None:
+    assert signed_in().post(f"/journeys/no%0d%0aline/{path}", data={"email": "0.03"}).status_code == 404
+    assert backtest.prices(session) == {}
+
+
 @pytest.mark.parametrize("language", ["en", "he"])
 def test_the_report_is_told_in_words(signed_in: Callable[..., FlaskClient], session: Session, look: Journey, now: dt.datetime, language: str) -> None:
     row = kept(session, look, now)

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.web import rights
 from crm.web.tokens import create_token
 from journeys import install
 from tests.makers import accepted, config, product, track
@@ -51,6 +52,12 @@ def test_a_draft_begins_as_what_is_published(client: FlaskClient) -> None:
     assert (found["revision"], found["changed"], found["problems"], found["version"]) == (0, False, [], 1)
     assert found["nodes"]["wait"]["exits"] == {"timed_out": "time passed", "happened": "it happened"}
     assert found["nodes"]["remind"]["summary"] == "“abandoned_cart” by email"
+
+
+def test_somebody_who_may_not_see_revenue_draws_all_the_same(client: FlaskClient, session: Session) -> None:
+    rights.hide(session, {("marketer", "revenue")})
+    assert drawn(client)["graph"]["name"]["en"] == "Abandoned cart"
+    assert client.get("/journeys/palette").status_code == 200
 
 
 def test_two_who_save_at_once_hear_of_each_other(client: FlaskClient) -> None:

@@ -144,11 +144,12 @@ def _read(products: Sequence[Any]) -> tuple[list[ProductItem], list[ItemProblem]
 
 
 def _texts(plain: Any) -> Any:
-    """Shops send their ids as numbers, too."""
+    """Shops send their ids as numbers, too; NUL, which no text of ours may hold, is left out as in events."""
     if not isinstance(plain, dict):
         return plain
     ids = {name: str(plain[name]) for name in ("variant_id", "product_id") if isinstance(plain.get(name), int) and not isinstance(plain[name], bool)}
-    return plain | ids
+    clean = {name: value.replace("\x00", "") for name, value in plain.items() if isinstance(value, str)}
+    return plain | clean | ids
 
 
 def _said(item: ProductItem) -> inbox.NewRow:
