@@ -6,15 +6,9 @@ import datetime as dt
 from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
-from crm.profiles.zones import zone_of
+from crm.profiles.zones import local, zone_of
 
 __all__ = ["day_in", "local", "next_at", "zone_of"]
-
-
-def local(day: dt.date, clock: dt.time, zone: str) -> dt.datetime:
-    """That moment in UTC; an hour the clocks skip is the one after it, one they repeat is its first."""
-    moment = dt.datetime.combine(day, clock, ZoneInfo(zone))
-    return moment.astimezone(dt.UTC)
 
 
 def next_at(after: dt.datetime, clock: dt.time, weekdays: Collection[int], zone: str) -> dt.datetime:

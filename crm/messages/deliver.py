@@ -81,7 +81,7 @@ def write(session: Session, drafts: Sequence[Draft], config: Config, now: dt.dat
     """The cheap gate, then the words; returns what was written, and what will not go."""
     if not drafts:
         return [], []
-    known = read(session, drafts, Keys(config.secret_key), now)
+    known = read(session, drafts, config, now)
     versions = latest(session, {d.template for d in drafts})
     written: list[Written] = []
     refused: list[Verdict] = []
@@ -109,21 +109,22 @@ def words(draft: Draft, known: Known, version: TemplateVersion, config: Config) 
 
 
 def mark(session: Session, written: Sequence[Written], config: Config, now: dt.datetime) -> tuple[list[Marked], list[Verdict]]:
-    """The final gate under each person's lock, and the mark. People held by others keep their messages for the next claim."""
+    """The final gate under each person's lock, and the mark. People and addresses held by others keep their messages for the next claim."""
     if not written:
         return [], []
     locked = set(session.scalars(text(_LOCK), {"ids": sorted({w.draft.profile_id for w in written})}))
     mine = [w for w in written if w.draft.profile_id in locked]
-    known = read(session, [w.draft for w in mine], Keys(config.secret_key), now, hold=True)
+    known = read(session, [w.draft for w in mine], config, now, hold=True)
     marked: list[Marked] = []
     refused: list[Verdict] = []
     seen = set()
-    for each in mine:
+    for each in (w for w in mine if not known.busy(w.draft)):
         address = known.facts[each.draft.id].address or ""
         reference = each.draft.reference(address)
         verdict = _refusal(each.draft, known, "final", again=reference in seen)
         if verdict is None:
             seen.add(reference)
+            known.goes(each.draft)
             marked.append(Marked(each.draft, _letter(each, address, config), each.version, now + LEASE))
         else:
             refused.append(verdict)
@@ -134,7 +135,7 @@ def mark(session: Session, written: Sequence[Written], config: Config, now: dt.d
 def _refusal(draft: Draft, known: Known, stage: str, *, again: bool = False) -> Verdict | None:
     if again:
         return Verdict(draft, stage, "drop", "duplicate", {"question": "not_a_repeat"})
-    answer, question = decide(known.facts[draft.id])
+    answer, question = decide(known.asked(draft))
     if isinstance(answer, Send):
         return None
     if isinstance(answer, Hold):
@@ -211,7 +212,7 @@ def keep_bounces(session: Session, outcomes: Sequence[Verdict], config: Config, 
 
 
 _CLAIM = """
-SELECT m.id, o.profile_id, m.channel, m.template, m.topic, m.purpose, m.relevant_if, m.data, m.hops, m.attempts
+SELECT m.id, o.profile_id, m.channel, m.template, m.topic, m.purpose, m.relevant_if, m.data, m.hops, m.attempts, m.created_at
 FROM outbox o JOIN messages m ON m.id = o.message_id
 WHERE o.due_at <= :now AND o.lease_until IS NULL ORDER BY o.due_at LIMIT :limit FOR UPDATE OF o SKIP LOCKED
 """

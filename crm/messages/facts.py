@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -15,11 +15,16 @@ from crm.commerce import standing
 from crm.commerce.cart import CartState
 from crm.commerce.carts import carts_at, is_open
 from crm.consent import suppression
+from crm.core.config import Config
 from crm.core.crypto import Keys
 from crm.core.json import dumps
+from crm.messages import caps, sending
+from crm.messages.caps import Spent
 from crm.messages.channel import registry
 from crm.messages.gate import DUPLICATE_WINDOW, Facts
 from crm.messages.render import Person
+from crm.messages.sending import Later, SendingSettings
+from crm.profiles.zones import zone_of
 
 PAUSED = "marketing_paused"  # the trait that leaves a person alone; segments, imports and journeys set it like any other
 Reference = tuple[str, str, str]  # address, template, what it is about
@@ -39,6 +44,7 @@ class Draft:
     data: Mapping[str, Any]
     hops: int
     attempts: int
+    created_at: dt.datetime | None = None
 
     @property
     def cart(self) -> Mapping[str, Any] | None:
@@ -57,10 +63,29 @@ class Known:
     facts: dict[uuid.UUID, Facts]
     carts: dict[uuid.UUID, CartState | None]
     people: dict[uuid.UUID, Person]
+    spent: Spent
+    now: dt.datetime
+
+    def asked(self, draft: Draft) -> Facts:
+        """The gate's facts, with what this set has sent meanwhile."""
+        facts = self.facts[draft.id]
+        if not self.spent.caps or not facts.address or draft.purpose != "marketing":
+            return facts
+        return replace(facts, room_at=self.spent.room_at(facts.address, draft.channel, self.now))
+
+    def busy(self, draft: Draft) -> bool:
+        """Somebody else is sending to its address: how much is too much cannot be told before that is over."""
+        return draft.purpose == "marketing" and self.facts[draft.id].address in self.spent.busy
+
+    def goes(self, draft: Draft) -> None:
+        """One more message is on its way."""
+        if draft.purpose == "marketing":
+            self.spent.note(self.facts[draft.id].address or "", draft.channel, self.now)
 
 
-def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime, *, hold: bool = False) -> Known:
-    """Read everything about these drafts. With `hold` consents and variants stay as they are until this transaction ends."""
+def read(session: Session, drafts: Sequence[Draft], config: Config, now: dt.datetime, *, hold: bool = False) -> Known:
+    """Read everything about these drafts. With `hold` consents, variants and counts per address stay as they are until this transaction ends."""
+    keys, rules = Keys(config.secret_key), sending.read(session)
     people = _people(session, {d.profile_id for d in drafts})
     addresses = _addresses(session, drafts)
     hashes = {pair: keys.address_hash(*pair) for pair in set(addresses.values())}
@@ -71,10 +96,12 @@ def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime
     wanted = {d.id: (d.profile_id, ref) for d in drafts if (ref := (d.relevant_if or {}).get("product"))}
     spent = dict(zip(wanted, standing.over(session, list(wanted.values()), hold=hold), strict=True)) if wanted else {}
     recent = _recent(session, drafts, now)
+    crowd = [addresses[d.id][1] for d in drafts if d.id in addresses and d.purpose == "marketing"]
     facts = {}
     for draft in drafts:
         pair = addresses.get(draft.id)
         address_hash = hashes[pair] if pair else b""
+        later = _later(draft, people, rules, config.timezone, now)
         facts[draft.id] = Facts(
             purpose=draft.purpose,
             address=pair[1] if pair else None,
@@ -84,8 +111,19 @@ def read(session: Session, drafts: Sequence[Draft], keys: Keys, now: dt.datetime
             over=spent.get(draft.id) or "no_longer_relevant",
             paused=draft.profile_id in people and people[draft.profile_id].traits.get(PAUSED) in (True, "true"),
             repeats=pair is not None and draft.reference(pair[1]) in recent,
+            patient_until=draft.created_at + dt.timedelta(days=rules.patience) if draft.created_at else None,
+            good_at=later.until if later else None,
+            good_why=later.reason if later else "",
         )
-    return Known(facts, carts, people)
+    return Known(facts, carts, people, caps.spent(session, rules.caps, crowd, now, hold=hold), now)
+
+
+def _later(draft: Draft, people: Mapping[uuid.UUID, Person], rules: SendingSettings, timezone: str, now: dt.datetime) -> Later | None:
+    """When marketing goes instead of now, on the person's clock."""
+    if draft.purpose != "marketing" or not (rules.quiet or rules.rest):
+        return None
+    person = people.get(draft.profile_id)
+    return sending.later(rules, channel=draft.channel, moment=now, zone=zone_of(person.traits if person else {}, timezone))
 
 
 def _relevant(draft: Draft, carts: Mapping[uuid.UUID, CartState | None], spent: Mapping[uuid.UUID, str | None]) -> bool | None:

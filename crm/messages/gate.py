@@ -20,6 +20,8 @@ class Facts:
     `consent` is `granted`, `refused` or None where the address never said anything about this channel and topic.
     `relevant` is None where the message names no condition. `repeats` says that the same template went to the same
     address for the same cart (or reference) within the duplicate window. `over` says what ended a condition that is not met.
+    `room_at` is when the address' caps let one more through, None where they do; past `patient_until` it is not waited for. `good_at` is the
+    next moment that is neither quiet nor Shabbat, None where this one is, and `good_why` which of them it is.
     """
 
     purpose: str
@@ -30,6 +32,10 @@ class Facts:
     repeats: bool = False
     over: str = "no_longer_relevant"
     paused: bool = False
+    room_at: dt.datetime | None = None
+    patient_until: dt.datetime | None = None
+    good_at: dt.datetime | None = None
+    good_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,23 @@ def not_a_repeat(facts: Facts) -> Drop | None:
     return Drop("duplicate") if facts.repeats else None
 
 
-CHAIN: Sequence[Question] = (reachable, not_suppressed, agreed, not_paused, still_relevant, not_a_repeat)
+def within_caps(facts: Facts) -> Hold | Drop | None:
+    """So many messages and no more; what finds no room in time is let go."""
+    if facts.room_at is None:
+        return None
+    if facts.patient_until is not None and facts.room_at > facts.patient_until:
+        return Drop("no_room")
+    return Hold(facts.room_at, "frequency_cap")
+
+
+def good_moment(facts: Facts) -> Hold | None:
+    """Not at night, not on Shabbat."""
+    return Hold(facts.good_at, facts.good_why) if facts.good_at is not None else None
+
+
+CHAIN: Sequence[Question] = (
+    reachable, not_suppressed, agreed, not_paused, still_relevant, not_a_repeat, within_caps, good_moment,
+)  # fmt: skip
 
 
 def decide(facts: Facts, chain: Sequence[Question] = CHAIN) -> tuple[Answer, str]:
@@ -118,6 +140,10 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "sold_out": _l("What the message is about was sold out again before it went."),
         "price_rose": _l("The price in the message no longer held when its turn came."),
         "bought": _l("The person has bought meanwhile what the message is about."),
+        "frequency_cap": _l("The address got as much marketing lately as the settings allow; it goes when there is room again."),
+        "no_room": _l("The address got so much marketing that there was no room for this message in time."),
+        "quiet_hours": _l("Quiet hours on the person's clock; it goes when they are over."),
+        "shabbat": _l("Shabbat or a holiday; it goes after nightfall."),
         "duplicate": _l("The same message about the same thing went to this address within the last 24 hours."),
         "template_missing": _l("There is no template of this name; publish it, then start the journey again."),
         "template_broken": _l("The template could not be filled in; its page says where. Correct it and publish it again."),

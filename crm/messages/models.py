@@ -48,6 +48,7 @@ class Message(Base):
         Index("ix_messages_profile", "profile_id", "created_at"),
         Index("ix_messages_created", "created_at", "id"),
         Index("ix_messages_status", "status", "created_at", "id"),
+        Index("ix_messages_address", "address", postgresql_where=text("purpose = 'marketing' AND address IS NOT NULL")),  # for the caps
         {"info": {"erasure": "blank"}},  # the row stays for the sums
     )
     id: Mapped[Id] = mapped_column(primary_key=True)
@@ -73,6 +74,7 @@ class Message(Base):
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     provider_id: Mapped[str | None] = mapped_column(Text)  # Message-ID, or what the provider calls it
     created_at: Mapped[Time] = mapped_column(server_default=func.now())
+    marked_at: Mapped[Time | None]  # when it was last marked `sending`
     sent_at: Mapped[Time | None]
     opened_at: Mapped[Time | None]  # first open not marked as a machine's
     clicked_at: Mapped[Time | None]
@@ -102,3 +104,12 @@ class Decision(Base):
     reason: Mapped[str] = mapped_column(Text)
     detail: Mapped[Json] = mapped_column(server_default=text("'{}'"), info={"personal": "messages"})  # what a mail server said may quote the address
     at: Mapped[Time] = mapped_column(server_default=func.now())
+
+
+class SendingRow(Base):
+    """When marketing may go out: one row, read by sending.py."""
+
+    __tablename__ = "sending_settings"
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, server_default=text("1"))
+    value: Mapped[Json]
+    changed_at: Mapped[Time] = mapped_column(server_default=func.now())

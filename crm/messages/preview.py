@@ -45,7 +45,7 @@ def preview(session: Session, config: Config, *, name: str, language: str | None
     if version is None:
         raise NotFoundError(f"There is no template called {name!r}.")
     sample = version.sample
-    person, cart = _profile(session, profile_id, sample) if profile_id else (_sample_person(sample), _sample_cart(sample))
+    person, cart = _profile(session, profile_id, sample) if profile_id else (_sample_person(sample), sample_cart(sample))
     return shown(version, config, person, cart, language)
 
 
@@ -68,7 +68,7 @@ def _profile(session: Session, profile_id: uuid.UUID, sample: Mapping[str, Any])
         raise NotFoundError("There is no such profile.")
     mine = [cart for cart in of_people(session, [profile_id]).get(profile_id, []) if is_open(cart)]
     cart = max(mine, key=lambda c: c.changed_at, default=None)
-    values = cart_values(list(cart.items.values()), cart.currency, cart.value) if cart else _sample_cart(sample)
+    values = cart_values(list(cart.items.values()), cart.currency, cart.value) if cart else sample_cart(sample)
     return Person(str(profile.id), profile.name, profile.traits), values
 
 
@@ -77,7 +77,8 @@ def _sample_person(sample: Mapping[str, Any]) -> Person:
     return Person("", str(profile.get("name") or ""), profile.get("traits") or {})
 
 
-def _sample_cart(sample: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def sample_cart(sample: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The cart of a template's sample, as templates see one."""
     cart = sample.get("cart")
     if not cart:
         return None

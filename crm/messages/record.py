@@ -59,6 +59,7 @@ def mark_sending(session: Session, marked: Sequence[Marked], now: dt.datetime) -
         "languages": [m.letter.language for m in marked],
         "versions": [m.version for m in marked],
         "leases": [m.lease_until for m in marked],
+        "now": now,
     }
     session.execute(text(_MARK), params)
     session.execute(text(_LEASE), {"ids": params["ids"], "leases": params["leases"]})
@@ -137,7 +138,7 @@ def cause_of(message_id: uuid.UUID) -> str:
 
 
 _MARK = """
-UPDATE messages m SET status = 'sending', reason = NULL, address = u.address, subject = u.subject, language = u.language, version = u.version
+UPDATE messages m SET status = 'sending', reason = NULL, marked_at = :now, address = u.address, subject = u.subject, language = u.language, version = u.version
 FROM unnest(CAST(:ids AS uuid[]), CAST(:addresses AS text[]), CAST(:subjects AS text[]), CAST(:languages AS text[]), CAST(:versions AS integer[]))
   u(id, address, subject, language, version) WHERE m.id = u.id
 """

@@ -62,3 +62,8 @@ def local_day(now: dt.datetime, zone: str) -> dt.date:
 def midnight(day: dt.date, zone: str) -> dt.datetime:
     """When that day begins there, in UTC; where the clocks skip midnight, the moment they do."""
     return dt.datetime.combine(day, dt.time(), zoneinfo.ZoneInfo(zone)).astimezone(dt.UTC)
+
+
+def local(day: dt.date, clock: dt.time, zone: str) -> dt.datetime:
+    """That moment in UTC; an hour the clocks skip is the one after it, one they repeat is its first."""
+    return dt.datetime.combine(day, clock, zoneinfo.ZoneInfo(zone)).astimezone(dt.UTC)
