@@ -16,6 +16,7 @@ from crm.core.i18n import _l
 from crm.messages.deliver import latest
 from crm.messages.links import links_for
 from crm.messages.models import TemplateVersion
+from crm.messages.preview import sample_cart
 from crm.messages.render import Person, context_for, language_of, render
 from crm.messages.sandbox import TemplateBrokenError
 from journeys import board
@@ -86,7 +87,7 @@ def _failing(version: TemplateVersion, people: Sequence[Somebody], config: Confi
         data = {**(shown.get("data") or {}), "event": {**each.event}}
         person = Person(str(each.id), each.name, each.traits)
         try:
-            render(version, context_for(config, person=person, cart=shown.get("cart"), data=data, links=links, language=language), links)
+            render(version, context_for(config, person=person, cart=sample_cart(shown), data=data, links=links, language=language), links)
         except TemplateBrokenError as error:
             found.append((each, str(error).rpartition(": ")[2]))
     return found

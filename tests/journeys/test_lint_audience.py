@@ -20,12 +20,12 @@ from workers import pipeline
 CONFIG = config()
 
 
-def template(session: Session, name: str, words: str) -> None:
+def template(session: Session, name: str, words: str, sample: str = "{}") -> None:
     insert = "INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:n, 'email', 'offers', 'marketing', 1)"
     session.execute(text(insert), {"n": name})
     content = {"en": {"subject": "Hello", "mjml": "", "html": f"<p>{words}</p>", "text": words}}
-    made = "INSERT INTO template_versions (name, version, content, sample, digest) VALUES (:n, 1, CAST(:c AS jsonb), '{}', :d)"
-    session.execute(text(made), {"n": name, "c": dumps(content), "d": f"{name}{words}"})
+    made = "INSERT INTO template_versions (name, version, content, sample, digest) VALUES (:n, 1, CAST(:c AS jsonb), CAST(:s AS jsonb), :d)"
+    session.execute(text(made), {"n": name, "c": dumps(content), "s": sample, "d": f"{name}{words}"})
 
 
 def go(session: Session, now: dt.datetime, *calls: Any) -> None:
@@ -66,6 +66,12 @@ def test_words_that_do_without_or_that_everybody_has_are_fine(session, now, word
     template(session, "city", words)
     go(session, now, identify({"name": "Dana"}, at=now, user_id="p"), track("Signed Up", {"plan": "gold"}, at=now, user_id="p"))
     assert found(session, mails("city"), now) == []
+
+
+def test_a_cart_only_a_run_has_is_the_sample_s(session, now):
+    template(session, "cart", "{{ cart.count }} {{ cart.lines[0].name }}", dumps({"cart": {"currency": "ILS", "items": [{"name": "Vase", "price": "9"}]}}))
+    go(session, now, identify({"name": "Dana"}, at=now, user_id="p"), track("Signed Up", at=now, user_id="p"))
+    assert found(session, mails("cart"), now) == []
 
 
 def test_a_property_the_starting_event_lacks_is_found(session, now):
