@@ -12,19 +12,20 @@ from flask_babel import gettext as _
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from crm.core import clock
-from crm.core.errors import InvalidError
+from crm.core.errors import InvalidError, NotFoundError
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 from crm.web.words import event_title
 from journeys import audiences, changes, drafts, experiments, files, lint_audience, palette, publish, tryout, view
+from journeys.differences import differences
 from journeys.draft_models import Draft
 from journeys.graph import NodePart, Problem, read, read_spot
 from journeys.kinds import TRIGGERS
 from journeys.lint import review
 from journeys.models import Journey
 from journeys.triggers.segment import SegmentSettings
-from journeys.words import named, problem, result, say
+from journeys.words import named, problem, refusal, result, say
 
 bp = Blueprint("design", __name__)
 Answer = Response | tuple[Response, int]
@@ -74,6 +75,7 @@ class Trying(Asked):
     graph: dict[str, Any]
     start: AwareDatetime | None = None
     profile_id: uuid.UUID | None = None
+    who: str = Field(default="", max_length=200)  # a real person, by any identifier
     traits: dict[str, Any] = {}
     language: str | None = None
     events: list[Said] = Field(default=[], max_length=200)
@@ -91,8 +93,9 @@ def _conflict(error: drafts.ConflictError) -> Answer:
     return jsonify({"error": str(_(str(error)))} | _stored(error.draft)), error.status
 
 
+@bp.errorhandler(NotFoundError)
 @bp.errorhandler(InvalidError)
-def _invalid(error: InvalidError) -> Answer:
+def _invalid(error: InvalidError | NotFoundError) -> Answer:
     return jsonify({"error": str(_(str(error)))}), error.status
 
 
@@ -162,6 +165,7 @@ def publishing(slug: str) -> Answer:
         "changes": [{"node": each.node, "change": each.change, "people": each.people} for each in found],
         "people": people,
         "diff": changes.diff(drafts.published(db(), journey) or {}, graph),
+        "said": [each.text for each in differences(drafts.published(db(), journey) or {}, graph)],
         "choices": list(publish.CHOICES),
         "members": audiences.members(db(), segment) if (segment := _segment(graph)) else None,
     }
@@ -230,8 +234,14 @@ def simulate() -> Answer:
     if graph is None or problems:
         return jsonify({"error": _("This cannot run yet; mend what is marked."), "problems": [problem(each, asked.graph) for each in problems]}), 400
     start = asked.start or clock.now().replace(microsecond=0)
-    who = tryout.somebody(db(), asked.profile_id, asked.traits, asked.language or settings().locale, settings().timezone)
-    return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words={"event": event_title}))
+    who = tryout.somebody(
+        db(),
+        tryout.known_as(db(), asked.who) if asked.who.strip() else asked.profile_id,
+        asked.traits,
+        asked.language or settings().locale,
+        settings().timezone,
+    )
+    return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words={"event": event_title, "refused": refusal}))
 
 
 @bp.get("/journeys/recipes")
@@ -262,7 +272,9 @@ def new() -> Answer:
 def versions(slug: str) -> Answer:
     """All versions, newest first."""
     journey = drafts.find(db(), slug)
-    return jsonify([each | {"current": each["number"] == journey.version} for each in view.versions(db(), journey.id)])
+    found = view.versions(db(), journey.id)
+    said = [{"number": each["number"], "published_at": each["at"].isoformat(), "published_by": each["published_by"]} for each in found]
+    return jsonify([each | {"current": each["number"] == journey.version} for each in said])
 
 
 @bp.get("/journeys/<slug>/versions/<int:number>")

@@ -75,3 +75,12 @@ class ReachedDate(Base):
     who: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)  # keyed hash of the e-mail address, else the profile's id
     occasion: Mapped[str] = mapped_column(Text, primary_key=True)  # the year, or the date itself where it comes once
     at: Mapped[Time]
+
+
+class StoryRow(Base):
+    """A story kept beside a journey: what happens to somebody invented, and which messages are expected."""
+
+    __tablename__ = "journey_stories"
+    journey_id: Mapped[int] = mapped_column(ForeignKey("journeys.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    story: Mapped[Json]

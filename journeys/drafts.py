@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, KesherError, NotFoundError
 from crm.core.i18n import _l
-from journeys import files
+from journeys import files, stories
 from journeys.changes import plain
 from journeys.draft_models import Draft
 from journeys.models import Journey, Version
@@ -92,6 +92,7 @@ def create(session: Session, *, recipe: str | None, name: Mapping[str, str], now
     session.flush()
     session.add(Draft(journey_id=journey.id, revision=1, graph=graph, layout={}, saved_at=now, saved_by=by))
     session.flush()
+    stories.keep(session, journey.id, stories.of_recipe(recipe) if recipe else [])
     return journey
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from journeys import files
+from journeys import drafts, files, stories
 from journeys.graph import Drawing
 from journeys.publish import publish
 
@@ -29,6 +29,7 @@ def install(session: Session, now: dt.datetime) -> list[str]:
         if current is not None and (current.published_by != RECIPE or current.graph == _plain(drawing)):
             continue
         publish(session, slug, drawing, now=now, by=RECIPE)
+        stories.keep(session, drafts.find(session, slug).id, stories.of_recipe(slug))
         done.append(slug)
     return done
 

@@ -23,8 +23,10 @@ from journeys import (
     pages_backtest,
     pages_coupons,
     pages_designer,
+    pages_stories,
     pages_surveys,
     pages_using,
+    pages_versions,
     pages_waves,
     pages_webhooks,
     presets,
@@ -46,6 +48,8 @@ bp.register_blueprint(pages_surveys.bp)
 bp.register_blueprint(pages_coupons.bp)
 bp.register_blueprint(pages_waves.bp)
 bp.register_blueprint(pages_using.bp)
+bp.register_blueprint(pages_versions.bp)
+bp.register_blueprint(pages_stories.bp)
 STATES = {  # status -> (words, tone, icon)
     "live": (_l("Active"), "ok", ""),
     "paused": (_l("Paused"), "warn", ""),

@@ -10,10 +10,12 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
 from journeys.files import RECIPES
 from journeys.graph import Graph
-from journeys.node import Duration, MakeTask
-from journeys.simulate import Said, Somebody, tell
+from journeys.mistakes import Mistake
+from journeys.node import Duration, MakeTask, write_duration
+from journeys.simulate import Said, Somebody, Story, tell
 
 START = dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)
 STORIES = RECIPES / "tests"
@@ -51,10 +53,10 @@ class ExpectedTask(Strict):
 class Scenario(Strict):
     """One story. `ends` is how the last run ended; `tasks`, where it is there, names every one."""
 
-    name: str
+    name: str = Field(min_length=1, max_length=120)
     start: AwareDatetime = START
     traits: dict[str, Any] = {}
-    events: list[Happening] = Field(min_length=1)
+    events: list[Happening] = Field(min_length=1, max_length=200)
     expect: list[Expected]
     tasks: list[ExpectedTask] | None = None
     ends: str | None = None
@@ -69,21 +71,41 @@ def read(file: Path) -> list[Scenario]:
 
 
 def run(graph: Graph, scenario: Scenario) -> list[str]:
-    """What came out otherwise than told, as sentences; empty where the story holds."""
+    """What came out otherwise than told, as English sentences; empty where the story holds."""
+    return [str(each) for each in judge(graph, scenario)]
+
+
+def told(graph: Graph, scenario: Scenario) -> Story:
+    """What the journey does when this happens."""
     said: list[Said] = [(scenario.start + each.after, each.name, each.properties) for each in scenario.events]
-    story = tell(graph, scenario.start, said, Somebody(scenario.traits))
+    return tell(graph, scenario.start, said, Somebody(scenario.traits))
+
+
+def recorded(graph: Graph, scenario: Scenario) -> Scenario:
+    """The story with what happens today as what is expected."""
+    story = told(graph, scenario)
+    expect = [Expected(after=each.at - scenario.start, template=each.template, channel=each.channel) for each in story.sent]
+    return scenario.model_copy(update={"expect": expect, "ends": story.runs[-1].end_reason if story.runs else None})
+
+
+def judge(graph: Graph, scenario: Scenario) -> list[Mistake]:
+    """What came out otherwise than told; empty where the story holds."""
+    story = told(graph, scenario)
     sent = sorted((each.at - scenario.start, each.template, each.channel) for each in story.sent)
     wanted = sorted((each.after, each.template, each.channel) for each in scenario.expect)
-    problems = [f"“{template}” by {channel} after {after} was not sent" for after, template, channel in wanted if (after, template, channel) not in sent]
-    problems += [
-        f"“{template}” by {channel} after {after} was sent and not told" for after, template, channel in sent if (after, template, channel) not in wanted
-    ]
+    problems = [_message(_l("“%(template)s” by %(channel)s after %(after)s was not sent"), each) for each in wanted if each not in sent]
+    problems += [_message(_l("“%(template)s” by %(channel)s after %(after)s was sent and not told"), each) for each in sent if each not in wanted]
     if scenario.tasks is not None:
         asked = sorted({(each.due_at, at - scenario.start, each.title) for at, each in story.said if isinstance(each, MakeTask)})
-        told = [(each.after, each.title) for each in scenario.tasks]
-        if [each[1:] for each in asked] != told:
-            problems.append(f"people were asked {', '.join(f'“{title}” after {after}' for _, after, title in asked) or 'nothing'}")
+        if [each[1:] for each in asked] != [(each.after, each.title) for each in scenario.tasks]:
+            said = ", ".join(f"“{title}” ({write_duration(after)})" for _, after, title in asked) or "–"
+            problems.append(Mistake(_l("people were asked to do: %(tasks)s"), {"tasks": said}))
     ended = story.runs[-1].end_reason if story.runs else None
     if scenario.ends is not None and ended != scenario.ends:
-        problems.append(f"the run ended by {ended}, not by {scenario.ends}")
+        problems.append(Mistake(_l("the run ended otherwise: %(ended)s, not %(wanted)s"), {"ended": ended or "–", "wanted": scenario.ends}))
     return problems
+
+
+def _message(said: str, sent: tuple[dt.timedelta, str, str]) -> Mistake:
+    after, template, channel = sent
+    return Mistake(said, {"template": template, "channel": channel, "after": after})

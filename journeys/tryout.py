@@ -12,10 +12,24 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import NotFoundError
 from crm.core.i18n import _l
+from crm.profiles.find import find
 from journeys.graph import Graph
 from journeys.simulate import Said, Somebody, Story, tell
 
 LONGEST = 500  # lines shown
+
+
+def known_as(session: Session, said: str) -> uuid.UUID:
+    """The profile of an e-mail address, a phone number, an id of the shop's or of ours. Raises NotFoundError."""
+    words = said.strip()
+    try:
+        return uuid.UUID(words)
+    except ValueError:
+        pass
+    found = next((who for kind in ("email", "phone", "user_id") if (who := find(session, kind, words))), None)
+    if found is None:
+        raise NotFoundError(_l("Nobody is known by that. Write an e-mail address, a phone number or an id."))
+    return found
 
 
 def somebody(session: Session, profile_id: uuid.UUID | None, traits: Mapping[str, Any], language: str, timezone: str) -> Somebody:
@@ -33,7 +47,7 @@ def somebody(session: Session, profile_id: uuid.UUID | None, traits: Mapping[str
 def timeline(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody, words: Mapping[str, Callable[[str], str]]) -> dict[str, Any]:
     """What happens, in order of time: events, starts, steps, messages, ends, and starts refused."""
     story = tell(graph, start, events, who)
-    lines = sorted([*_events(events, words["event"]), *_story(story)], key=lambda line: line["at"])
+    lines = sorted([*_events(events, words["event"]), *_story(story, words["refused"])], key=lambda line: line["at"])
     return {
         "start": start.isoformat(),
         "timeline": lines[:LONGEST],
@@ -46,8 +60,8 @@ def _events(events: Sequence[Said], title: Callable[[str], str]) -> list[dict[st
     return [{"at": said[0].isoformat(), "kind": "event", "text": title(said[1]), "name": said[1]} for said in events]
 
 
-def _story(story: Story) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = [{"at": at.isoformat(), "kind": "refused", "text": reason} for at, reason in story.refused]
+def _story(story: Story, refused: Callable[[str], str]) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = [{"at": at.isoformat(), "kind": "refused", "text": refused(reason)} for at, reason in story.refused]
     lines += [{"at": each.at.isoformat(), "kind": "message", "text": each.template, "channel": each.channel} for each in story.sent]
     for run in story.runs:
         lines.append({"at": run.started_at.isoformat(), "kind": "start", "run": run.key, "text": run.start.name})

@@ -122,7 +122,13 @@ def versions(session: Session, journey_id: int) -> list[dict[str, Any]]:
     rows = session.execute(
         text("SELECT number, published_at, published_by FROM journey_versions WHERE journey_id = :id ORDER BY number DESC"), {"id": journey_id}
     )
-    return [{"number": row.number, "published_at": row.published_at.isoformat(), "published_by": row.published_by} for row in rows]
+    return [{"number": row.number, "at": row.published_at, "published_by": row.published_by} for row in rows]
+
+
+def on_versions(session: Session, journey_id: int) -> dict[int, int]:
+    """version -> runs that go on in it."""
+    rows = session.execute(text("SELECT version, count(*) FROM runs WHERE status = 'active' AND journey_id = :id GROUP BY version"), {"id": journey_id})
+    return {row[0]: row[1] for row in rows}
 
 
 def failed(session: Session, journey_id: int) -> int:

@@ -38,6 +38,7 @@ REFUSED = {
     "no_key": _l("the event does not say what it is about"),
     "held_out": _l("the profile is in the share left out, to measure the effect"),
     "too_soon": _l("too little time since the latest run"),
+    "under_way": _l("a run for the same thing is under way"),
     "one_at_a_time": _l("another run of the same person is under way"),
     "too_many_hops": _l("a chain of causes was cut off"),
 }
@@ -198,6 +199,11 @@ def ending(reason: str | None) -> str:
     return str(_("%(event)s ended it", event=event_title(event)) if head == "exit" else _(ENDINGS.get(head, head)))
 
 
+def refusal(reason: str) -> str:
+    """Why something started nothing."""
+    return str(_(REFUSED.get(reason, reason))) if reason else ""
+
+
 def result(found: Standing) -> str:
     """What an experiment has shown."""
     return str(_("“%(way)s” has won", way=found.winner) if found.winner else _("no way was better"))
@@ -216,15 +222,15 @@ def _told(name: str, value: object, nodes: Mapping[str, Any], here: str | None) 
     if isinstance(value, Mistake):
         return str(_(value.text)) % value.values
     if name == "node" and isinstance(value, str):
-        return f"“{_drawn(nodes, value.strip(QUOTE))}”"
+        return f"“{step_of(nodes, value.strip(QUOTE))}”"
     if name == "journey" and isinstance(value, Mapping):
         return named(value, "")
     if name == "way" and isinstance(value, str) and here:
-        return f"“{_way(nodes.get(here), value.strip(QUOTE))}”"
+        return f"“{way_of(nodes.get(here), value.strip(QUOTE))}”"
     return value
 
 
-def _drawn(nodes: Mapping[str, Any], name: str) -> str:
+def step_of(nodes: Mapping[str, Any], name: str) -> str:
     """A step of a drawing that need not be whole, by the name it was given, else by its kind."""
     part = nodes.get(name)
     given = part.get("name") if isinstance(part, Mapping) else None
@@ -232,7 +238,7 @@ def _drawn(nodes: Mapping[str, Any], name: str) -> str:
     return named(given, name) if isinstance(given, Mapping) and given else str(_(kind.title)) if kind else name
 
 
-def _way(part: object, name: str) -> str:
+def way_of(part: object, name: str) -> str:
     """A way out by its words, where the step's settings can be read."""
     kind = NODES.get(str(part.get("kind"))) if isinstance(part, Mapping) else None
     try:

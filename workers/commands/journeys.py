@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from crm.core import clock
 from crm.core.db import engine_for
 from crm.core.errors import InvalidError, NotFoundError
-from journeys import changes, coupons, drafts, files, graph, lint, publish, scenarios, view
+from journeys import changes, coupons, drafts, files, graph, lint, publish, scenarios, stories, view
+from journeys.models import Journey
 from workers import backtesting
 from workers.commands import Subparsers
 from workers.install import opened
@@ -23,6 +24,7 @@ def add_parser(subparsers: Subparsers) -> None:
     export = actions.add_parser("export", help="Print a published journey as YAML.")
     export.add_argument("slug")
     export.add_argument("--version", type=int, help="an older version")
+    export.add_argument("--stories", action="store_true", help="print its stories instead, for tests/SLUG.yaml beside the file")
     export.set_defaults(call=write)
     take = actions.add_parser("import", help="Read a YAML file as a draft; --publish makes it live.")
     take.add_argument("file", type=Path)
@@ -33,9 +35,11 @@ def add_parser(subparsers: Subparsers) -> None:
     check = actions.add_parser("check", help="Say what is wrong with a YAML file; needs no installation.")
     check.add_argument("file", type=Path, nargs="+")
     check.set_defaults(call=judge)
-    compare = actions.add_parser("diff", help="What a YAML file says differently from the published journey.")
+    compare = actions.add_parser("diff", help="What a YAML file, or a version, says differently from the published journey or from another version.")
     compare.add_argument("slug")
-    compare.add_argument("file", type=Path)
+    compare.add_argument("file", type=Path, nargs="?")
+    compare.add_argument("--from", dest="before", type=int, help="compare with this version (default: the published one)")
+    compare.add_argument("--to", dest="after", type=int, help="a version instead of a file (default: the published one)")
     compare.set_defaults(call=differ)
     codes = actions.add_parser("coupons", help="Put codes, one a line, into a pool that coupon nodes draw from.")
     codes.add_argument("pool")
@@ -61,16 +65,19 @@ def write(args: argparse.Namespace) -> int:
     """To standard output."""
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
         journey = drafts.find(session, args.slug)
+        kept = stories.kept(session, journey.id)
         stored = view.graph_of(session, journey.id, args.version or journey.version or 0)
     if stored is None:
         raise NotFoundError(f"{args.slug} has no such version; publish it first")
-    print(files.to_yaml(stored), end="")
+    print(stories.to_yaml(kept) if args.stories else files.to_yaml(stored), end="")
     return 0
 
 
 def read(args: argparse.Namespace) -> int:
     """As a draft, or live."""
     drawing, slug, now = _drawing(args.file), args.slug or args.file.stem, clock.now()
+    told = args.file.parent / "tests" / args.file.name
+    beside = scenarios.read(told) if told.exists() else []
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
         if args.publish:
             _refuse(lint.review(session, drawing))
@@ -81,7 +88,9 @@ def read(args: argparse.Namespace) -> int:
             journey = drafts.find(session, slug) if slug in known else drafts.create(session, recipe=None, name={"en": slug}, now=now, by="command line")
             draft = drafts.load(session, journey, now)
             kept = drafts.save(session, journey, (drawing, draft.layout), revision=draft.revision, now=now, by="command line")
+            slug = journey.slug
             print(f"{journey.slug} is a draft (revision {kept.revision}); look at it under /journeys/{journey.slug}/edit.")
+        stories.keep(session, drafts.find(session, slug).id, beside)
         session.commit()
     return 0
 
@@ -103,9 +112,18 @@ def judge(args: argparse.Namespace) -> int:
 def differ(args: argparse.Namespace) -> int:
     """Lines of difference."""
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
-        lines = changes.diff(drafts.published(session, drafts.find(session, args.slug)) or {}, _drawing(args.file))
+        journey = drafts.find(session, args.slug)
+        after = _drawing(args.file) if args.file else _version(session, journey, args.after)
+        lines = changes.diff(_version(session, journey, args.before), after)
     print("\n".join(lines) or "no difference")
     return 0
+
+
+def _version(session: Session, journey: Journey, number: int | None) -> dict[str, object]:
+    stored = view.graph_of(session, journey.id, number or journey.version or 0)
+    if stored is None and number:
+        raise NotFoundError(f"{journey.slug} has no version {number}")
+    return stored or {}
 
 
 def fill(args: argparse.Namespace) -> int:

@@ -130,13 +130,15 @@ function Target(props: { node: string; label: string; to: Record<string, string>
 }
 
 function Differences({ plan }: { plan: Plan }) {
-  if (!plan.diff.length || plan.number === 1) return null;
+  if (!plan.said.length || plan.number === 1) return null;
   return (
-    <details className="k-fold">
-      <summary>{t("differences", { n: num(plan.diff.length) })}</summary>
-      <pre className="k-code wrap" dir="ltr">
-        {plan.diff.join("\n")}
-      </pre>
+    <details className="k-fold" open={plan.said.length <= 8}>
+      <summary>{t("differences", { n: num(plan.said.length) })}</summary>
+      <ul className="d-said">
+        {plan.said.map((each) => (
+          <li key={each}>{each}</li>
+        ))}
+      </ul>
     </details>
   );
 }

@@ -2,9 +2,10 @@
 
 import { useEffect, useState, type FormEvent } from "react";
 import { Icon } from "./Icon";
+import { Stories } from "./Stories";
 import { Refused, ask } from "./api";
 import { get, set, use, ways } from "./store";
-import type { Happening, Json, Line, Story } from "./types";
+import type { Happening, Json, Line, Settings, Story } from "./types";
 import { labelOf } from "./view";
 import { moment, page, t } from "./words";
 
@@ -21,15 +22,16 @@ export function TryIt() {
   const [told, setTold] = useState<Happening[]>([]);
   const [name, setName] = useState("");
   const [detail, setDetail] = useState("");
+  const [who, setWho] = useState(""); // a real person; empty: somebody invented
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
     if (!story) setTold([]); // the drawing has changed
   }, [story]);
   const next = story && nextOf(story, clock);
 
-  const tell = async (events: Happening[], until: string) => {
+  const tell = async (events: Happening[], until: string, more: { who?: string; traits?: Settings } = { who }) => {
     try {
-      const found = await ask<Story>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language });
+      const found = await ask<Story>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language, ...more });
       setTold(events);
       setTrouble("");
       set({ story: found, clock: until, said: t("tried") });
@@ -77,6 +79,10 @@ export function TryIt() {
         )}
       </div>
       <form className="k-row k-row-wrap d-happen" onSubmit={happen}>
+        <label className="visually-hidden" htmlFor="d-who">
+          {t("on_whom")}
+        </label>
+        <input className="form-control" id="d-who" dir="auto" placeholder={t("on_whom")} title={t("on_whom_help")} value={who} onChange={(event) => setWho(event.target.value)} />
         <EventField value={name} otherwise={story ? "" : starter} onChange={setName} />
         <label className="visually-hidden" htmlFor="d-detail">
           {t("properties")}
@@ -93,6 +99,7 @@ export function TryIt() {
         </p>
       )}
       <Told />
+      <Stories tried={told} onPlay={(story) => void tell(story.events, story.events.at(-1)!.at, { traits: story.traits })} />
     </section>
   );
 }

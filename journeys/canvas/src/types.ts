@@ -151,7 +151,7 @@ export interface Plan {
   problems: Problem[];
   changes: { node: string; change: "changed" | "removed" | "added" | "ways"; people: number }[];
   people: number;
-  diff: string[];
+  said: string[]; // what the draft says differently, in sentences
   choices: string[];
   members: number | null; // in the segment it begins with, where those may be included
 }
@@ -159,7 +159,7 @@ export interface Plan {
 export interface Happening {
   at: string;
   name: string;
-  properties?: Record<string, Json>;
+  properties?: Record<string, Json> | null;
 }
 
 export interface Line {
@@ -170,6 +170,11 @@ export interface Line {
   exit?: string;
   text: string;
   channel?: string;
+}
+
+export interface Told {
+  runs: boolean; // whether the drawing can run at all
+  stories: { name: string; traits: Settings; events: Happening[]; problems: string[] }[];
 }
 
 export interface Story {
