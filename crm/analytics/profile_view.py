@@ -142,10 +142,16 @@ class ProfileView:
     links: list[LinkView]
 
 
-def profile(
-    session: Session, profile_id: uuid.UUID, *, keys: Keys, now: dt.datetime, abandoned_after: dt.timedelta = dt.timedelta(hours=1)
+def profile(  # noqa: PLR0913  each narrows what is read
+    session: Session,
+    profile_id: uuid.UUID,
+    *,
+    keys: Keys,
+    now: dt.datetime,
+    abandoned_after: dt.timedelta = dt.timedelta(hours=1),
+    past: bool = True,
 ) -> ProfileView | None:
-    """The person with this id, or the one they were joined into; None where there is none."""
+    """The person with this id, or the one they were joined into; None where there is none. Without `past` orders, revenue and links are not asked for."""
     owner = session.scalar(select(Profile).where(Profile.id == follow(session, profile_id)).execution_options(populate_existing=True))
     if owner is None:
         return None
@@ -161,11 +167,11 @@ def profile(
         identities=identities,
         traits=[TraitView(name, value, _since(owner.traits_at.get(name))) for name, value in sorted(owner.traits.items())],
         carts=_carts(session, owner.id, before=now - abandoned_after),
-        orders=_orders(session, owner.id),
-        revenue=revenue(session, owner.id),
+        orders=_orders(session, owner.id) if past else [],
+        revenue=revenue(session, owner.id) if past else [],
         consents=consents(session, addresses),
         stops=stops(session, addresses),
-        links=_links(session, owner.id),
+        links=_links(session, owner.id) if past else [],
     )
 
 

@@ -80,15 +80,17 @@ def timeline(  # noqa: PLR0913  each narrows what is shown
 
     `kinds` are some of `KINDS`; none named means all. Looks two months back, then a year, then ten, and stops as soon as `limit` are found.
     """
-    owner = follow(session, profile_id)
-    if owner is None:
+    person = session.execute(text(_FOLLOW), {"id": profile_id}).first()
+    if person is None:
         return []
+    owner, first = person
     top, accepted = _place(before, now)
     values = {"id": owner, "top": top, "accepted": accepted, "limit": limit, "names": _patterns(kinds), "known": _patterns(_BEGINNINGS)}
     condition = _condition(kinds)
     for window in _WINDOWS:
-        found = _look(session, condition, {**values, "bottom": _earlier(top, window)})
-        if len(found) >= limit:
+        bottom = _earlier(top, window)
+        found = _look(session, condition, {**values, "bottom": bottom})
+        if len(found) >= limit or bottom < first:
             return found
     return _look(session, condition, {**values, "bottom": dt.datetime.min.replace(tzinfo=dt.UTC)})
 
@@ -141,11 +143,11 @@ def _look(session: Session, condition: str, values: dict[str, Any]) -> list[Entr
 
 _FOLLOW = """
 WITH RECURSIVE way AS (
-    SELECT id, merged_into, 0 AS steps FROM profiles WHERE id = :id
+    SELECT id, merged_into, first_seen, 0 AS steps FROM profiles WHERE id = :id
     UNION ALL
-    SELECT p.id, p.merged_into, way.steps + 1 FROM way JOIN profiles p ON p.id = way.merged_into WHERE way.steps < 100
+    SELECT p.id, p.merged_into, p.first_seen, way.steps + 1 FROM way JOIN profiles p ON p.id = way.merged_into WHERE way.steps < 100
 )
-SELECT id FROM way WHERE merged_into IS NULL
+SELECT id, first_seen FROM way WHERE merged_into IS NULL
 """
 _EVENTS = """
 SELECT e.*, s.name AS source FROM (

@@ -7,7 +7,7 @@ import uuid
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert
+from sqlalchemy import func, insert, update
 from sqlalchemy.orm import Session
 
 from crm.core import partitions
@@ -45,6 +45,7 @@ def happened(session: Session, profile_id: uuid.UUID, *times: dt.datetime, name:
         for n, at in enumerate(times)
     ]
     session.execute(insert(Event), rows)
+    session.execute(update(Profile).where(Profile.id == profile_id).values(first_seen=func.least(Profile.first_seen, min(times))))
 
 
 def test_a_timeline_reaches_back_over_empty_years(session: Session, now: dt.datetime) -> None:

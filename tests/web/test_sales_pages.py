@@ -7,7 +7,7 @@ import re
 import uuid
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import event, insert, select, text
 
 from crm.core import clock
 from crm.core.crypto import Keys
@@ -63,6 +63,15 @@ def test_the_queue_opens_on_the_best_lead_with_everything_about_it(shop, browser
     page = browser_as("sales").get("/leads").text
     for words in ("דנה אברהמי", "Answer due", "from", "Place in the queue", "What happened", "Open cart", "tel:+972505550142"):
         assert words in page
+
+
+def test_the_queue_asks_the_database_for_what_it_shows_alone(shop, browser_as, session):
+    browser, asked = browser_as("sales"), []
+    browser.get("/leads")
+    event.listen(session.connection(), "before_cursor_execute", lambda *said: asked.append(said[2]))
+    browser.get("/leads")
+    assert not any("FROM orders" in one or "FROM links" in one for one in asked)
+    assert 10 < len(asked) <= 30
 
 
 def test_a_lead_alone_is_answered_to_a_script(shop, browser_as):

@@ -217,29 +217,31 @@ def _query() -> str:
 
 def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
     now, config = clock.now(), settings()
-    person = profile_view(db(), profile_id, keys=Keys(config.secret_key), now=now)
+    person = profile_view(db(), profile_id, keys=Keys(config.secret_key), now=now, past=False)
     if person is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     sales = rules_()
     lead = db().get(Lead, person.id)
+    companies = accounts.of_profile(db(), person.id)
+    score, before = _score(person, sales.score, now)
     counted = {one.name: one.value for one in computed.of(db(), person.id)}
     return {
         "profile": person,
         "person": person,
         "lead": lead,
         "rank": rank.one(db(), person.id, rules=sales, now=now),
-        "score": db().get(Score, (person.id, sales.score)),
-        "before": _before(person, sales.score, now),
+        "score": score,
+        "before": before,
         "best_hour": counted.get("preferred_hour"),
         "events": timeline(db(), person.id, limit=EVENTS, now=now),
-        "companies": accounts.of_profile(db(), person.id),
-        "groups": buying.of_profile(db(), person.id, now=now, score=sales.score),
+        "companies": companies,
+        "groups": buying.of_profile(db(), person.id, now=now, score=sales.score) if companies else [],
         "deals": deals.of_profile(db(), person.id),
         "tasks": tasks.open_of(db(), person.id),
         "task_kinds": tasks.KINDS,
         "outcomes": acts.OUTCOMES,
         "templates": db().scalars(select(Template.name).where(Template.channel == "email").order_by(Template.name)).all(),
-        "topics": {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))},
+        "topics": {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))} if person.consents else {},
         "sellers": sellers_(),
         "words": words,
         "statuses": STATUSES,
@@ -259,10 +261,12 @@ def _looked(shown: dict[str, Any]) -> None:
         db().commit()
 
 
-def _before(person: ProfileView, kind: str, now: dt.datetime) -> float | None:
-    """The chance a week ago."""
+def _score(person: ProfileView, kind: str, now: dt.datetime) -> tuple[Score | None, float | None]:
+    """The score, and the chance a week ago."""
     past = select(ScorePast.probability).where(ScorePast.profile_id == person.id, ScorePast.kind == kind, ScorePast.at <= now - _WEEK)
-    return db().scalar(past.order_by(ScorePast.at.desc()).limit(1))
+    before = past.order_by(ScorePast.at.desc()).limit(1).scalar_subquery()
+    row = db().execute(select(Score, before).where(Score.profile_id == person.id, Score.kind == kind)).first()
+    return (row[0], row[1]) if row else (None, None)
 
 
 def sellers_() -> dict[int, str]:
