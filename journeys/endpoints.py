@@ -22,6 +22,7 @@ from journeys.node_models import Endpoint
 from journeys.webhooks import signing_key
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+PRINTED = re.compile(r"[!-~]+")
 HEADER = re.compile(r"([A-Za-z0-9-]{1,60}):[ \t]*([\x21-\x7e][\x20-\x7e]{0,1999})")
 OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent", "idempotency-key"})
 STATES = ("waiting", "answered", "failed", "withdrawn")
@@ -60,7 +61,7 @@ def save(  # noqa: PLR0913
     if not SLUG.fullmatch(slug):
         raise InvalidError(_l("An endpoint is named with small letters, digits, - and _, for example stock-check."))
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment or not url.isascii():
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment or not PRINTED.fullmatch(url):
         raise InvalidError(_l("The address begins with https:// or http:// and has no user, question mark or # in it."))
     found = session.get(Endpoint, slug) or Endpoint(slug=slug, headers={}, generation=1, created_at=now)
     found.url, found.private, found.resting_until = url, private, None

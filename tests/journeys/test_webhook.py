@@ -250,6 +250,11 @@ def test_an_endpoint_is_set_up_by_an_administrator_only(session, signed_in):
     assert endpoints.every(session)[0].headers == {"X-Key": "abc"}
 
 
+def test_an_address_of_two_lines_is_refused(session, signed_in):
+    signed_in("admin").post("/settings/webhooks", data={"slug": "two", "url": "https://shop.example\r\nX: y"})
+    assert endpoints.every(session) == []
+
+
 def test_a_server_without_tls_is_no_answer_where_tls_was_asked_for(server):
     with pytest.raises(calling.NoAnswerError):
         calling.post(server.url.replace("http:", "https:"), b"{}", {}, timeout_s=2, private=True)
