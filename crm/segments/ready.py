@@ -24,6 +24,7 @@ def ready_made(currency: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Slug, name and rule of each; sums are in the shop's currency."""
     recent = {"kind": "orders", "of": "last", "op": "within_last", "ago": "90d"}
     old = {"kind": "orders", "of": "last", "op": "longer_ago"}
+    ending = {"name": "contract_end", "op": "within_next", "value": "60d"}
     often, much = {"kind": "orders", "value": 4, "within": "365d"}, {"kind": "orders", "of": "revenue", "value": 1000, "currency": currency, "within": "365d"}
     return [
         ("buyers-new", _l("New buyers"), {"kind": "orders", "of": "first", "op": "within_last", "ago": "30d"}),
@@ -36,4 +37,5 @@ def ready_made(currency: str) -> list[tuple[str, str, dict[str, Any]]]:
         *((f"rfm-{slug}", name, {"kind": "rfm"} | fifths) for slug, (name, fifths) in RFM.items()),
         ("offers-email", _l("May get offers by e-mail"), {"kind": "consent", "topic": "offers"}),
         ("cart-left", _l("Left a cart behind"), {"kind": "cart", "lain": "1h"}),
+        ("contract-ending", _l("Contract ends within sixty days"), {"any": [{"kind": "trait"} | ending, {"kind": "account", "role": "buyer"} | ending]}),
     ]

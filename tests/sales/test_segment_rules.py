@@ -14,8 +14,11 @@ from sqlalchemy.orm import Session
 from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.core.json import dumps
+from crm.events.spec import Call
 from crm.segments import evaluate, tree
+from crm.segments.ready import ready_made
 from crm.segments.rule import Place
+from tests import makers
 
 PLACE = Place(Keys("secret"))
 word = st.sampled_from(["new", "lost", "quote", "sales", "Fair", "a@b.example", "", "ILS", "d1", "d2", "working", 7, True, None])
@@ -91,6 +94,21 @@ def test_what_a_public_key_says_of_leads_and_deals_is_not_believed(session, now,
     parsed = tree.parse(rule)
     assert (one in evaluate.members(session, parsed, now=now, place=PLACE, ids=[one])) == trusted
     assert tree.read(parsed, evaluate.person(session, one, place=PLACE), now) == trusted
+
+
+def test_a_contract_about_to_end_is_the_persons_own_or_that_of_the_company_they_buy_for(sales, session, now):
+    soon, later = (now + dt.timedelta(days=30)).isoformat(), (now + dt.timedelta(days=300)).isoformat()
+    sales.happens(makers.identify({"contract_end": soon, "email": "own@example.com"}, at=now, user_id="own@example.com"))
+    for email, role, end, company in (
+        ("buyer@example.com", "buyer", soon, "acme"),
+        ("viewer@example.com", "viewer", soon, "acme"),
+        ("safe@example.com", "buyer", later, "globex"),
+    ):
+        said = Call(type="group", user_id=email, group_id=company, message_id=email, timestamp=now, traits={"role": role, "contract_end": end})
+        sales.happens(makers.identify({"email": email}, at=now, user_id=email), said)
+    [rule] = [rule for slug, _, rule in ready_made("ILS") if slug == "contract-ending"]
+    inside = evaluate.members(session, tree.parse(rule), now=now, place=PLACE)
+    assert inside == {sales.who("own@example.com"), sales.who("buyer@example.com")}
 
 
 @pytest.mark.parametrize("rule", [{"kind": "lead"}, {"kind": "lead", "owner": "nobody", "source": "fair", "band": "hot"}, {"kind": "deal", "stage": "quote"}])
