@@ -17,10 +17,13 @@ from crm.core.ids import new_id
 from crm.core.json import dumps
 from crm.segments import evaluate, lists, store, tree
 from crm.segments.rule import Place
+from crm.segments.rules import rfm
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 PLACE = Place(Keys("secret"))
 NAMES = ("Product Viewed", "Order Completed", "Email Opened")
+LETTERS = ("Email Opened", "SMS Opened", "WhatsApp Link Clicked", "Push Link Clicked")
+RFM = ("111", "335", "543", "555", "55", "5555", 444, "55x", None)
 WORDS = ("haifa", "Haifa", "תל אביב", "É", "é", "12", "12.50", "", "2026-11-10", "2026-11-10T08:30:00Z", "2026-02-30", "true")
 scalar = st.one_of(st.sampled_from(WORDS), st.booleans(), st.integers(-3, 20), st.sampled_from([0.5, 12.5]), st.none())
 value = st.one_of(scalar, st.lists(st.sampled_from(WORDS), max_size=3))
@@ -66,7 +69,10 @@ leaf = st.one_of(
                                        "prop": st.sampled_from(["age", "city"])}, optional={"within": spans, "where": where})),
     kind("did", st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([1, 2]), "per": st.sampled_from(["age", "city"])}, optional={"within": spans, "where": where})),
     kind("sequence", st.fixed_dictionaries({"first": st.sampled_from(NAMES), "then": st.sampled_from(NAMES), "apart": spans}, optional={"within": spans, "then_where": where})),
-    kind("message", st.fixed_dictionaries({"did": st.sampled_from(["opened", "clicked"]), "op": ops, "value": st.integers(0, 2)}, optional={"within": spans})),
+    kind("message", st.fixed_dictionaries({"did": st.sampled_from(["opened", "clicked"]), "op": ops, "value": st.integers(0, 2)},
+                                          optional={"within": spans, "channel": st.sampled_from(["email", "sms", "whatsapp", "push"])})),
+    kind("rfm", st.builds(lambda *spans: {f"{part}_{end}": n for part, span in zip(rfm.PARTS, spans, strict=True) for end, n in zip(("from", "to"), sorted(span), strict=True)},
+                          *[st.tuples(st.integers(1, 5), st.integers(1, 5)) for _ in rfm.PARTS])),
     kind("orders", st.fixed_dictionaries({"of": st.just("count"), "op": ops, "value": st.integers(0, 2)}, optional={"within": spans, "currency": st.just("ILS")})),
     kind("orders", st.fixed_dictionaries({"of": st.sampled_from(["revenue", "average"]), "op": ops, "value": st.sampled_from([0, 50, 100]), "currency": st.just("ILS")}, optional={"within": spans})),
     kind("orders", st.fixed_dictionaries({"of": st.sampled_from(["first", "last"]), "op": st.sampled_from(["within_last", "longer_ago"]), "ago": spans})),
@@ -124,13 +130,13 @@ place = st.fixed_dictionaries(
 company = st.fixed_dictionaries({"role": st.sampled_from(["buyer", "viewer"]), "traits": properties, "colleague": st.sampled_from([None, True, False])})
 people = st.fixed_dictionaries({
     "traits": st.builds(lambda a, b: a | b, properties, place),
-    "computed": properties,
+    "computed": st.builds(lambda a, b: a | b, properties, optional(rfm=st.sampled_from(RFM))),
     "companies": st.lists(company, max_size=2),
     "runs": st.lists(st.tuples(st.sampled_from(["cart", "other"]), ago, st.sampled_from([None, "finished", "goal", "exit"]), ago), max_size=2),
     "listed": st.booleans(),
     "nested": st.booleans(),
     "bucket": st.integers(0, 9999),
-    "events": st.lists(st.tuples(st.sampled_from(NAMES), ago, properties), max_size=5),
+    "events": st.lists(st.tuples(st.sampled_from(NAMES + LETTERS), ago, properties), max_size=5),
     "orders": st.lists(st.tuples(ago, st.sampled_from([20, 50, 100]), st.sampled_from(["ILS", "USD"])), max_size=3),
     "carts": st.lists(st.tuples(ago, st.sampled_from([20, 50]), st.sampled_from(["open", "ordered"]), st.booleans()), max_size=2),
     "consent": st.sampled_from([None, "granted", "refused"]),
