@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -17,8 +18,10 @@ from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.web import users
 from crm.web.app import create_app
+from tests.makers import accepted, config, identify, track
 from tests.web.conftest import PASSWORD
 from tests.web.shop import Shop, open_shop
+from workers import pipeline
 from workers.mailbox_pages import bp as mailbox
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
@@ -101,6 +104,32 @@ def test_no_page_is_wider_than_its_window_or_has_an_error(site: tuple[str, Shop]
                 ), path
             assert [text for text in troubles if "sandboxed" not in text and "ERR_" not in text] == []
             page.context.close()
+
+
+def test_words_without_a_space_stay_within_a_phone(site: tuple[str, Shop], chromium: Browser, fresh_url: str, now: dt.datetime) -> None:
+    url = site[0]
+    word = "Ω" * 150
+    traits = {"name": word, "company": word}
+    calls = [
+        track("Product Updated", {"variant_id": word, "name": word, "brand": word, "category": word}, at=now, user_id="w"),
+        identify(traits, at=now, user_id="w"),
+        track("Lead Created", {"source": word}, at=now, user_id="w"),
+        track("Order Completed", {"order_id": word, "total": 1, "currency": "ILS"}, at=now, user_id="w"),
+    ]
+    engine = engine_for(fresh_url)
+    with Session(engine) as session:
+        pipeline.run(session, [accepted(call, now) for call in calls], now, config())
+        session.commit()
+    engine.dispose()
+    page, _troubles = signed_in(chromium, url, "he", 360)
+    paths = (f"/products/{quote(word)}", "/leads?view=all&sort=due")
+    wide = []
+    for path in paths:
+        page.goto(url + path)
+        if page.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
+            wide.append(path[:9])
+    assert wide == []
+    page.context.close()
 
 
 def test_typing_finds_people_and_keeps_the_search_in_the_address(site: tuple[str, Shop], chromium: Browser) -> None:
