@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.core.errors import NotFoundError
 from crm.events import inbox
 from crm.sales import deals, leads, tasks
 from crm.sales.deals import Asked, By
@@ -33,12 +32,9 @@ def apply(session: Session, passages: Sequence[Passage], now: dt.datetime) -> di
     able = [one for one in asked if one[0].journey_id not in problems]
     tasks.create(session, [_task(*one, sellers.get(one[3].owner)) for one in able if isinstance(one[3], MakeTask)], now)  # type: ignore[arg-type]
     _give(session, [(p, each) for p, _, _, each in able if isinstance(each, GiveOwner)], sellers, now)
-    for passage, node, round_, each in able:
-        if isinstance(each, ChangeDeal):
-            try:
-                deals.apply(session, _deal(passage, node, round_, each), now=now)
-            except NotFoundError as error:
-                problems[passage.journey_id] = str(error)
+    wishes = {_key(p, node, round_): (p, _deal(p, node, round_, each)) for p, node, round_, each in able if isinstance(each, ChangeDeal)}
+    wrong = deals.apply(session, [asked for _, asked in wishes.values()], now=now)
+    problems |= {wishes[key][0].journey_id: said for key, said in wrong.items()}
     _withdraw(session, passages, now)
     return problems
 
@@ -46,6 +42,10 @@ def apply(session: Session, passages: Sequence[Passage], now: dt.datetime) -> di
 def _sellers(session: Session, emails: set[str]) -> dict[str, int]:
     rows = session.execute(text("SELECT email, user_id FROM sellers WHERE active AND email = ANY(:emails)"), {"emails": sorted(emails)}) if emails else ()
     return {row.email: row.user_id for row in rows}
+
+
+def _key(passage: Passage, node: str, round_: int) -> str:
+    return f"run:{passage.id}:{node}:{round_}"
 
 
 def _task(passage: Passage, node: str, round_: int, each: MakeTask, owner: int | None) -> NewTask:
@@ -57,7 +57,7 @@ def _task(passage: Passage, node: str, round_: int, each: MakeTask, owner: int |
         owner,
         each.role or None,
         each.late_after,
-        key=f"run:{passage.id}:{node}:{round_}",
+        key=_key(passage, node, round_),
         about={"run_id": str(passage.id), "node": node, "round": round_},
         hops=passage.hops + 1,
     )
@@ -92,7 +92,7 @@ def _deal(passage: Passage, node: str, round_: int, each: ChangeDeal) -> Asked:
     return Asked(
         passage.profile_id,
         each.act,
-        f"run:{passage.id}:{node}:{round_}",
+        _key(passage, node, round_),
         each.pipeline,
         each.stage,
         each.title,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from crm.commerce import money
@@ -17,6 +17,7 @@ from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.ids import new_id
 from crm.events import inbox
+from crm.events.inbox import NewRow
 from crm.sales.deal_models import Deal, DealMove, Pipeline, Stage
 
 MOVED, WON, LOST = "Deal Stage Changed", "Deal Won", "Deal Lost"
@@ -82,31 +83,9 @@ def open_deal(session: Session, new: NewDeal, *, by: By, now: dt.datetime) -> De
     begins = stage(session, new.stage, new.pipeline)
     if new.key and session.scalar(select(Deal.id).where(Deal.key == new.key)):
         return None
-    items = [dict(item) for item in new.items]
-    about = session.execute(text(_ABOUT), {"id": new.profile_id}).first()
-    deal = Deal(
-        id=new_id(),
-        profile_id=new.profile_id,
-        account_id=about.account_id if about else None,
-        title=new.title.strip().replace("\x00", "")[:LONGEST] or "—",
-        pipeline_id=begins.pipeline_id,
-        stage_id=begins.id,
-        amount=new.amount if new.amount is not None else total(items),
-        currency=new.currency,
-        items=items,
-        owner_id=new.owner_id if new.owner_id is not None else (about.owner_id if about else None),
-        status="open",
-        source=(about.source or "") if about else "",
-        campaign=(about.campaign or "") if about else "",
-        closes_on=new.closes_on,
-        key=new.key,
-        created_at=now,
-        stage_at=now,
-    )
+    deal = _made(new, begins, session.execute(text(_ABOUT), {"ids": [new.profile_id]}).first(), now)
     session.add(deal)
-    session.flush()
-    _note(session, deal, None, by, now)
-    _say(session, deal, begins, None, by, now)
+    _record(session, [_Change(deal, begins, None, None, by)], now)
     return deal
 
 
@@ -117,10 +96,8 @@ def move(session: Session, deal_id: uuid.UUID, *, to: str, by: By, now: dt.datet
     goal, was = stage(session, to, pipeline.slug), session.get_one(Stage, deal.stage_id)
     if goal.id == was.id and deal.status == "open":
         return deal
-    deal.stage_id, deal.stage_at, deal.status, deal.closed_at, deal.lost_reason = goal.id, now, "open", None, None
-    session.flush()
-    _note(session, deal, was.id, by, now)
-    _say(session, deal, goal, was, by, now)
+    _shift(deal, goal, now)
+    _record(session, [_Change(deal, goal, was, was.id, by)], now)
     return deal
 
 
@@ -134,10 +111,8 @@ def close(  # noqa: PLR0913  each is said in the event
     status = "won" if won else "lost"
     if deal.status == status:
         return deal
-    deal.status, deal.closed_at, deal.lost_reason = status, now, None if won else reason.strip()[:LONGEST]
-    session.flush()
-    _note(session, deal, deal.stage_id, by, now)
-    _say(session, deal, session.get_one(Stage, deal.stage_id), None, by, now)
+    _end(deal, won=won, reason=reason, now=now)
+    _record(session, [_Change(deal, session.get_one(Stage, deal.stage_id), None, deal.stage_id, by)], now)
     return deal
 
 
@@ -161,7 +136,7 @@ def change(  # noqa: PLR0913  each is a field of the form
     deal.amount, deal.currency, deal.closes_on = amount, currency, closes_on
     session.flush()
     if counts:
-        _note(session, deal, deal.stage_id, by, now)
+        session.add(_noted(deal, deal.stage_id, by, now))
     session.execute(text("UPDATE leads SET check_at = :now WHERE profile_id = :id"), {"now": now, "id": deal.profile_id})
     return deal
 
@@ -206,64 +181,172 @@ class Asked:
     by: By = field(default_factory=By)
 
 
-def apply(session: Session, asked: Asked, *, now: dt.datetime) -> uuid.UUID | None:
-    """Do what a journey asks; returns the deal, None where there is nothing to act on. Twice the same key changes nothing."""
-    latest: uuid.UUID | None = session.scalar(text(_LATEST), {"id": asked.profile_id, "pipeline": asked.pipeline})
-    if asked.act == "open":
-        if latest is not None:
-            return latest
-        new = NewDeal(asked.profile_id, asked.title, asked.currency, asked.amount, (), asked.pipeline, asked.stage, key=asked.key)
-        made = open_deal(session, new, by=asked.by, now=now)
-        return made.id if made else None
-    if latest is None:
-        return None
-    if asked.act == "move":
-        move(session, latest, to=asked.stage, by=asked.by, now=now)
-    else:
-        close(session, latest, won=asked.act == "won", by=asked.by, now=now, reason=asked.reason)
-    return latest
+def apply(session: Session, asked: Sequence[Asked], *, now: dt.datetime) -> dict[str, str]:
+    """Do what journeys ask, in sets; returns what is wrong, by key. The same key twice changes nothing. The caller holds the people's locks."""
+    wrong: dict[str, str] = {}
+    plan = _Plan(session)
+    left = list(asked)
+    while left:  # a person's second wish sees what the first one did
+        first = {one.profile_id: one for one in reversed(left)}
+        _once(session, list(first.values()), plan, wrong, now)
+        left = [one for one in left if first[one.profile_id] is not one]
+    return wrong
 
 
-def _note(session: Session, deal: Deal, was: int | None, by: By, now: dt.datetime) -> None:
-    session.add(
-        DealMove(
-            deal_id=deal.id,
-            from_stage_id=was,
-            stage_id=deal.stage_id,
-            status=deal.status,
-            amount=deal.amount,
-            currency=deal.currency,
-            closes_on=deal.closes_on,
-            by=by.user_id,
-            at=now,
-        )
+def _made(new: NewDeal, begins: Stage, about: Row[Any] | None, now: dt.datetime) -> Deal:
+    items = [dict(item) for item in new.items]
+    return Deal(
+        id=new_id(),
+        profile_id=new.profile_id,
+        account_id=about.account_id if about else None,
+        title=new.title.strip().replace("\x00", "")[:LONGEST] or "—",
+        pipeline_id=begins.pipeline_id,
+        stage_id=begins.id,
+        amount=new.amount if new.amount is not None else total(items),
+        currency=new.currency,
+        items=items,
+        owner_id=new.owner_id if new.owner_id is not None else (about.owner_id if about else None),
+        status="open",
+        source=(about.source or "") if about else "",
+        campaign=(about.campaign or "") if about else "",
+        closes_on=new.closes_on,
+        key=new.key,
+        created_at=now,
+        stage_at=now,
     )
+
+
+class _Plan:
+    """Every pipeline with its stages, read once."""
+
+    def __init__(self, session: Session) -> None:
+        rows = session.execute(select(Pipeline, Stage).join(Stage, Stage.pipeline_id == Pipeline.id).order_by(Pipeline.id, Stage.position, Stage.id))
+        self.stages: dict[str, list[Stage]] = {}
+        self.slugs: dict[int, str] = {}
+        for pipeline, one in rows:
+            self.stages.setdefault(pipeline.slug, []).append(one)
+            self.slugs[pipeline.id] = pipeline.slug
+
+    def stage(self, slug: str, pipeline: str) -> Stage:
+        there = self.stages.get(pipeline) if pipeline else next(iter(self.stages.values()), None)
+        if not there:
+            raise NotFoundError(_l("There is no such pipeline."))
+        found = next((one for one in there if one.slug == slug), None) if slug else there[0]
+        if found is None:
+            raise NotFoundError(_l("There is no such stage."))
+        return found
+
+
+def _once(session: Session, asked: Sequence[Asked], plan: _Plan, wrong: dict[str, str], now: dt.datetime) -> None:
+    """At most one wish of each person."""
+    who = {"ids": [one.profile_id for one in asked], "pipelines": [one.pipeline for one in asked]}
+    latest = {row.profile_id: row.deal_id for row in session.execute(text(_LATEST), who)}
+    mine = select(Deal).where(Deal.id.in_(latest.values())).order_by(Deal.id).with_for_update().execution_options(populate_existing=True)
+    there = {deal.id: deal for deal in session.scalars(mine)}
+    abouts = {row.profile_id: row for row in session.execute(text(_ABOUT), {"ids": who["ids"]})}
+    keys = set(session.scalars(select(Deal.key).where(Deal.key.in_([one.key for one in asked]))))
+    changes: list[_Change] = []
+    for one in asked:
+        deal = there.get(latest[one.profile_id]) if one.profile_id in latest else None
+        try:
+            if one.act != "open":
+                changes += _acted(deal, one, plan, now) if deal else ()
+            elif deal is None and one.key not in keys:
+                new = NewDeal(one.profile_id, one.title, one.currency, one.amount, (), one.pipeline, one.stage, key=one.key)
+                begins = plan.stage(one.stage, one.pipeline)
+                deal = _made(new, begins, abouts.get(one.profile_id), now)
+                session.add(deal)
+                changes.append(_Change(deal, begins, None, None, one.by))
+        except NotFoundError as error:
+            wrong[one.key] = str(error)
+    _record(session, changes, now)
+
+
+def _acted(deal: Deal, one: Asked, plan: _Plan, now: dt.datetime) -> list[_Change]:
+    was = next(each for each in plan.stages[plan.slugs[deal.pipeline_id]] if each.id == deal.stage_id)
+    if one.act != "move":
+        _end(deal, won=one.act == "won", reason=one.reason, now=now)
+        return [_Change(deal, was, None, was.id, one.by)]
+    goal = plan.stage(one.stage, plan.slugs[deal.pipeline_id])
+    if goal.id == was.id:
+        return []
+    _shift(deal, goal, now)
+    return [_Change(deal, goal, was, was.id, one.by)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What became of a deal: `was` is said, `noted` stands in the stage log."""
+
+    deal: Deal
+    goal: Stage
+    was: Stage | None
+    noted: int | None
+    by: By
+
+
+def _shift(deal: Deal, goal: Stage, now: dt.datetime) -> None:
+    deal.stage_id, deal.stage_at, deal.status, deal.closed_at, deal.lost_reason = goal.id, now, "open", None, None
+
+
+def _end(deal: Deal, *, won: bool, reason: str, now: dt.datetime) -> None:
+    if not won and not reason.strip():
+        raise InvalidError(_l("Say why it was lost; the reasons are counted."))
+    deal.status, deal.closed_at, deal.lost_reason = "won" if won else "lost", now, None if won else reason.strip()[:LONGEST]
+
+
+def _record(session: Session, changes: Sequence[_Change], now: dt.datetime) -> None:
+    """Into the stage log, the event log and the queue, in sets."""
+    if not changes:
+        return
     session.flush()
+    session.add_all(_noted(each.deal, each.noted, each.by, now) for each in changes)
+    session.flush()
+    named = select(Pipeline.id, Pipeline.slug).where(Pipeline.id.in_({each.deal.pipeline_id for each in changes}))
+    slugs = {row.id: row.slug for row in session.execute(named)}
+    inbox.append(session, [_event(each, slugs[each.deal.pipeline_id]) for each in changes], now)
+    touched = {"now": now, "ids": [each.deal.profile_id for each in changes]}
+    session.execute(text("UPDATE leads SET check_at = :now WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), touched)
 
 
-def _say(session: Session, deal: Deal, goal: Stage, was: Stage | None, by: By, now: dt.datetime) -> None:  # noqa: PLR0913, PLR0917  one event's parts
-    pipeline = session.get_one(Pipeline, deal.pipeline_id)
+def _noted(deal: Deal, was: int | None, by: By, now: dt.datetime) -> DealMove:
+    return DealMove(
+        deal_id=deal.id,
+        from_stage_id=was,
+        stage_id=deal.stage_id,
+        status=deal.status,
+        amount=deal.amount,
+        currency=deal.currency,
+        closes_on=deal.closes_on,
+        by=by.user_id,
+        at=now,
+    )
+
+
+def _event(change: _Change, pipeline: str) -> NewRow:
+    deal = change.deal
     said: dict[str, Any] = {
         "deal_id": str(deal.id),
-        "pipeline": pipeline.slug,
-        "stage": goal.slug,
-        "was": was.slug if was else None,
+        "pipeline": pipeline,
+        "stage": change.goal.slug,
+        "was": change.was.slug if change.was else None,
         "status": deal.status,
         "value": money.plain(deal.amount.normalize()),
         "currency": deal.currency,
     }
-    name = {"open": MOVED, "won": WON, "lost": LOST}[deal.status]
     if deal.status == "lost":
         said["reason"] = deal.lost_reason
-    inbox.append(session, [inbox.system_event(name, deal.profile_id, said, cause=by.said, hops=by.hops)], now)
-    session.execute(text("UPDATE leads SET check_at = :now WHERE profile_id = :id"), {"now": now, "id": deal.profile_id})
+    name = {"open": MOVED, "won": WON, "lost": LOST}[deal.status]
+    return inbox.system_event(name, deal.profile_id, said, cause=change.by.said, hops=change.by.hops)
 
 
 _ABOUT = """
-SELECT l.owner_id, l.source, l.campaign, (SELECT m.account_id FROM account_members m WHERE m.profile_id = p.id ORDER BY m.since LIMIT 1) AS account_id
-FROM profiles p LEFT JOIN leads l ON l.profile_id = p.id WHERE p.id = :id
+SELECT p.id AS profile_id, l.owner_id, l.source, l.campaign,
+       (SELECT m.account_id FROM account_members m WHERE m.profile_id = p.id ORDER BY m.since LIMIT 1) AS account_id
+FROM profiles p LEFT JOIN leads l ON l.profile_id = p.id WHERE p.id = ANY(CAST(:ids AS uuid[]))
 """
 _LATEST = """
-SELECT d.id FROM deals d JOIN pipelines g ON g.id = d.pipeline_id
-WHERE d.profile_id = :id AND d.status = 'open' AND (CAST(:pipeline AS text) = '' OR g.slug = :pipeline) ORDER BY d.created_at DESC, d.id LIMIT 1
+SELECT DISTINCT ON (n.id) n.id AS profile_id, d.id AS deal_id FROM unnest(CAST(:ids AS uuid[]), CAST(:pipelines AS text[])) AS n(id, pipeline)
+JOIN deals d ON d.profile_id = n.id AND d.status = 'open' JOIN pipelines g ON g.id = d.pipeline_id
+WHERE n.pipeline = '' OR g.slug = n.pipeline ORDER BY n.id, d.created_at DESC, d.id
 """

@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from crm.core.errors import InvalidError, NotFoundError
 from crm.sales import board, buying, deals, forecast
@@ -116,3 +116,31 @@ def test_a_company_without_an_approver_says_so_and_scores_lower(sales, session):
     assert (late.silent, late.chance) == (["buyer", "payer"], None)
     buying.set_owners(session, account, [3, 4])
     assert buying.group(session, account, now=sales.now).owners == [3, 4]
+
+
+def test_what_journeys_ask_of_many_is_done_in_as_many_questions_as_for_one(sales, session):
+    people = [sales.lead(f"p{n}@example.com", at=sales.now).profile_id for n in range(6)]
+
+    def asks(some, act):
+        asked = []
+        count = lambda *said: asked.append(said[2])  # noqa: E731
+        event.listen(session.connection(), "before_cursor_execute", count)
+        wishes = [deals.Asked(who, act, f"{act}:{who}", title="Boxes", currency="ILS", stage="quote" if act == "move" else "") for who in some]
+        assert deals.apply(session, wishes, now=sales.now) == {}
+        event.remove(session.connection(), "before_cursor_execute", count)
+        return len(asked)
+
+    assert asks(people[1:], "open") <= asks(people[:1], "open") + 1
+    assert asks(people[1:], "move") <= asks(people[:1], "move") + 1
+    assert asks(people, "won") < 12
+    assert session.scalars(text("SELECT status FROM deals")).all() == ["won"] * 6
+
+
+def test_two_wishes_for_one_person_follow_each_other_and_a_wrong_one_is_named(sales, session, dana):
+    both = [
+        deals.Asked(dana, "open", "a", title="Boxes", currency="ILS"),
+        deals.Asked(dana, "move", "b", stage="quote"),
+        deals.Asked(dana, "move", "c", stage="no"),
+    ]
+    assert deals.apply(session, both, now=sales.now).keys() == {"c"}
+    assert session.scalar(text("SELECT s.slug FROM deals d JOIN stages s ON s.id = d.stage_id")) == "quote"
