@@ -104,6 +104,7 @@ ITEMS = (
             Item("privacy", _l("Privacy"), "shield-x", "/settings/privacy", ("admin",)),
             Item("identity", _l("Identity"), "git-merge", "/settings/identity", MAKERS),
             Item("sales", _l("Sales"), "phone", "/settings/sales", ("admin",)),
+            Item("sending", _l("Sending rules"), "clock-pause", "/settings/sending", ("admin",)),
             Item("users", _l("Users"), "user-cog", "/settings/users", ("admin",)),
             Item("tokens", _l("API tokens"), "key", "/settings/tokens", ("admin",)),
             Item("audit", _l("Changes"), "history", "/settings/changes", ("admin",)),

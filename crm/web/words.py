@@ -262,6 +262,7 @@ ACTIONS = {
     "people.joined": _l("Profiles joined"),
     "people.parted": _l("Profiles taken apart"),
     "suggestion.rejected": _l("Suggested join rejected"),
+    "sending.changed": _l("Sending rules changed"),
     "identity.limits": _l("Identity limits changed"),
     "identity.blocked": _l("Identifier blocked"),
     "identity.unblocked": _l("Identifier unblocked"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 
 from flask import Blueprint, render_template, request
 from flask_babel import gettext as _
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 from crm.core import clock
 from crm.core.errors import NotFoundError
-from crm.messages.log import Filters, by_status, decisions, message, messages
+from crm.messages.log import DecisionRow, Filters, MessageRow, by_status, decisions, message, messages
 from crm.messages.models import STATUSES, Message, Template
 from crm.profiles.models import Profile
 from crm.web.auth import requires
@@ -54,7 +55,14 @@ def show(message_id: uuid.UUID) -> str:
         raise NotFoundError(_("There is no such message. It may have been erased with its person."))
     drawer = request.headers.get("HX-Target") == "drawer" and "HX-History-Restore-Request" not in request.headers
     template = "message-drawer.html" if drawer else "message.html"
-    return render_template(template, x=found, decisions=decisions(db(), message_id), runs=is_built("/runs/"), drawer=drawer)
+    decided = decisions(db(), message_id)
+    return render_template(template, x=found, decisions=decided, runs=is_built("/runs/"), drawer=drawer, again=_again(found, decided))
+
+
+def _again(row: MessageRow, decided: Sequence[DecisionRow]) -> dt.datetime | None:
+    """When a message that the gate holds comes before it again."""
+    until = decided[-1].detail.get("until") if row.status == "held" and decided else None
+    return dt.datetime.fromisoformat(until) if until else None
 
 
 def _journeys() -> list[str]:

@@ -9,11 +9,15 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from crm.consent.models import Topic
+from crm.core import clock
 from crm.core.errors import NotFoundError
+from crm.messages import sending
 from crm.messages.models import Message, Template, TemplateVersion
 from crm.messages.preview import preview
+from crm.messages.sending import Later
 from crm.profiles.models import Profile
 from crm.profiles.search import search
+from crm.profiles.zones import zone_of
 from crm.web.auth import requires
 from crm.web.db import db, settings
 from crm.web.security import framed
@@ -48,7 +52,7 @@ def show(name: str) -> str:
     people = search(db(), words, limit=FOUND).rows if words else []
     return render_template(
         "template.html", template=template, made=made, as_whom=as_whom, width=width if width in {*WIDTHS, "text"} else "phone", widths=WIDTHS,
-        words=words, people=people, topics=_topics(),
+        words=words, people=people, topics=_topics(), later=_later(template, as_whom),
     )  # fmt: skip
 
 
@@ -59,6 +63,14 @@ def body(name: str) -> Response:
     as_whom = _profile()
     made = preview(db(), settings(), name=name, language=request.args.get("language"), profile_id=as_whom.id if as_whom else None)
     return framed(made.html)
+
+
+def _later(template: Template, whom: Profile | None) -> Later | None:
+    """When it would go to them if it came due now, where that is not at once."""
+    if template.purpose != "marketing" or whom is None:
+        return None
+    zone = zone_of(whom.traits, settings().timezone)
+    return sending.later(sending.read(db()), channel=template.channel, moment=clock.now(), zone=zone)
 
 
 def _profile() -> Profile | None:

@@ -1,0 +1,101 @@
+"""When marketing goes out: quiet hours, Shabbat and holidays, how much is too much; and what that means for the next days."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request
+from flask_babel import format_datetime
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from crm.core import clock
+from crm.core.errors import InvalidError
+from crm.messages import sending
+from crm.messages.caps import ALL
+from crm.messages.channel import registry
+from crm.messages.sending import SendingSettings
+from crm.messages.shabbat import PLACES, SATURDAY, is_rest
+from crm.profiles.zones import local, local_day
+from crm.web import auth, show, users
+from crm.web.auth import requires
+from crm.web.db import db, settings
+
+bp = Blueprint("sending", __name__, url_prefix="/settings/sending")
+FRIDAY, AHEAD = 4, 400  # days looked through for the next holiday
+TIMES = {"friday": dt.time(20, 10), "night": dt.time(23, 30), "noon": dt.time(12)}
+
+
+@bp.get("")
+@requires("admin")
+def page() -> str:
+    """What is set, and examples."""
+    return _page(sending.read(db()))
+
+
+@bp.post("")
+@requires("admin")
+def save() -> str | Response:
+    """Keep it; what waits by the old settings is asked about again."""
+    before = sending.read(db())
+    try:
+        after = sending.save(db(), _said(), clock.now())
+    except InvalidError as error:
+        db().rollback()
+        flash(_(str(error)), "bad")
+        return _page(before)
+    if after != before:
+        users.audit(db(), user_id=auth.me().user_id, action="sending.changed", subject="", detail=after.model_dump(mode="json"))
+    db().commit()
+    flash(_("Saved."), "ok")
+    return redirect("/settings/sending")
+
+
+def _said() -> dict[str, Any]:
+    form = request.form
+    quiet = {name: _quiet(name) for name in registry() if f"quiet-{name}" in form}
+    caps = {name: {window: form.get(f"{window}-{name}") or None for window in ("day", "week")} for name in (ALL, *registry())}
+    said: dict[str, Any] = {"quiet": quiet, "caps": {name: cap for name, cap in caps.items() if any(cap.values())}, "patience": form.get("patience") or 3}
+    return said | ({"rest": {"place": form.get("place", ""), "candles": form.get("candles", "")}} if "rest" in form else {})
+
+
+def _quiet(name: str) -> dict[str, Any]:
+    form = request.form
+    days = [int(day) for day in form.getlist(f"weekdays-{name}") if day.isdigit()]
+    return {"starts": _minutes(form.get(f"starts-{name}", "")), "ends": _minutes(form.get(f"ends-{name}", "")), "weekdays": days}
+
+
+def _minutes(said: str) -> int:
+    try:
+        at = dt.time.fromisoformat(said)
+    except ValueError as error:
+        raise InvalidError(_("This is no time of day; write it as 09:00.")) from error
+    return at.hour * 60 + at.minute
+
+
+def _page(rules: SendingSettings) -> str:
+    return render_template("sending.html", rules=rules, channels=registry(), places=PLACES, examples=_examples(rules), zone=settings().timezone)
+
+
+def _examples(rules: SendingSettings) -> list[tuple[str, str, str]]:
+    """Due, goes, and why not before (empty: at once) for marketing by e-mail on the installation's clock."""
+    zone = settings().timezone
+    found = []
+    for moment in _moments(local_day(clock.now(), zone), zone):
+        later = sending.later(rules, channel="email", moment=moment, zone=zone)
+        found.append((_when(moment), _when(later.until) if later else "", later.reason if later else ""))
+    return found
+
+
+def _moments(today: dt.date, zone: str) -> list[dt.datetime]:
+    """The next Friday evening, the next night of a Tuesday, and noon of the next holiday."""
+    ahead = [today + dt.timedelta(days=n) for n in range(1, AHEAD)]
+    friday = next(day for day in ahead if day.weekday() == FRIDAY)
+    working = next(day for day in ahead if day.weekday() == 1 and not is_rest(day, israel=True))
+    holiday = next(day for day in ahead if day.weekday() != SATURDAY and is_rest(day, israel=True))
+    return [local(friday, TIMES["friday"], zone), local(working, TIMES["night"], zone), local(holiday, TIMES["noon"], zone)]
+
+
+def _when(moment: dt.datetime) -> str:
+    return str(format_datetime(show.local(moment), "EEEE d MMMM, HH:mm", rebase=False))
