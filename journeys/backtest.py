@@ -212,7 +212,7 @@ def _live_again(job: Job, cast: Cast, part: Mapping[str, Any]) -> dict[str, Any]
             for run in life.end():
                 counting.stands(run)
         people = {wish.profile_id for wish in counting.wishes}
-        past = Past(session, people, Keys(job.config.secret_key), consent_now=row.settings.get("consent") == "now")
+        past = Past(session, people, Keys(job.config.secret_key), consent_now=row.settings.get("consent") == "now", timezone=job.config.timezone)
         slugs = {case.journey_id: case.slug for case in cast.cases.values()}
         count_messages(sums, judge(past, counting.wishes), Crowd(row.journey_id, slugs, job.config.timezone, row.settings.get("too_many", TOO_MANY)))
     counting.over(len(found.people))

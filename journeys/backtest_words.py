@@ -36,7 +36,8 @@ NOTES = {
     "consent_then": _l("Consent and suppressions count as they were at each moment; a suppression lifted since leaves no trace and counts as never there."),
     "consent_now": _l("Consent counts as it is today; suppressions as they were."),
     "gate": _l(
-        "Asked of each message: an address, suppression, consent, the cart still open, the same words within a day. Caps and quiet hours are not asked."
+        "Asked of each message: an address, suppression, consent, a pause of marketing, the cart still open, the same words within a day;"
+        " caps, counted over this backtest's own messages; quiet hours, Shabbat and holidays by today's settings and clocks."
     ),
 }
 CAUSES = {

@@ -15,6 +15,7 @@ from crm.consent.ledger import GRANTED, REFUSED, Change
 from crm.core.crypto import Keys
 from crm.events.models import HISTORY
 from crm.events.spec import Call
+from crm.messages import sending
 from journeys import backtest_read, graph
 from journeys.backtest_cast import Case, Cast
 from journeys.backtest_gate import Past, judge
@@ -61,7 +62,7 @@ def lived(session: Session, begins: dt.datetime, ends: dt.datetime, *drawings: d
         for run in life.end():
             counting.stands(run)
     counting.over(len(found.people))
-    past = Past(session, {wish.profile_id for wish in counting.wishes}, Keys(CONFIG.secret_key), consent_now=consent_now)
+    past = Past(session, {wish.profile_id for wish in counting.wishes}, Keys(CONFIG.secret_key), consent_now=consent_now, timezone=CONFIG.timezone)
     count_messages(counting.sums, judge(past, counting.wishes), Crowd(1, {n: f"j{n}" for n in cast.cases}, "UTC", 1))
     return report(together([counting.sums]), graph.parse(drawings[0]), {}, too_many=1, notes=())
 
@@ -231,3 +232,31 @@ _RUN = """
 INSERT INTO runs (id, profile_id, journey_id, version, key, node, status, started_at, entered_at, start)
 VALUES (gen_random_uuid(), :profile, 1, 1, 'x', 'mail', 'done', :at, :at, '{}')
 """
+
+
+def test_caps_shabbat_and_pauses_are_asked_as_of_then(session: Session, now: dt.datetime) -> None:
+    agree(session, now - 40 * DAY)
+    for at in (now - 30 * DAY, now - 28 * DAY):
+        go(session, at, sign_up(at))
+    go(session, now - 20 * DAY, identify({"marketing_paused": True}, at=now - 20 * DAY, user_id="a"))
+    go(session, now - 19 * DAY, sign_up(now - 19 * DAY))
+    go(session, now - 18 * DAY, identify({"marketing_paused": False}, at=now - 18 * DAY, user_id="a"))
+    go(session, now - 10 * DAY, sign_up(now - 10 * DAY))
+    free = lived(session, now - 31 * DAY, now, HELLO)
+    assert (free["sent"], free["held"]) == (3, {"marketing_paused": 1})
+    sending.save(session, {"caps": {"": {"week": 1}}, "patience": 30}, now)
+    capped = lived(session, now - 31 * DAY, now, HELLO)
+    assert (capped["sent"], capped["held"]) == (3, {"frequency_cap": 1, "marketing_paused": 1})
+    sending.save(session, {"caps": {"": {"week": 1}}, "patience": 1}, now)
+    assert lived(session, now - 31 * DAY, now, HELLO)["held"] == {"no_room": 1, "marketing_paused": 1}
+
+
+def test_what_came_due_on_shabbat_is_counted_on_the_evening_it_would_have_gone(session: Session, now: dt.datetime) -> None:
+    shabbat = (now - 30 * DAY).replace(hour=10, minute=0, second=0)
+    shabbat += dt.timedelta(days=(5 - shabbat.weekday()) % 7)
+    agree(session, shabbat - 9 * DAY)
+    go(session, shabbat, sign_up(shabbat))
+    sending.save(session, {"rest": {}, "quiet": {"email": {"starts": 17 * 60, "ends": 9 * 60}}}, now)
+    found = lived(session, shabbat - DAY, shabbat + 5 * DAY, HELLO)
+    assert (found["held"], found["sent"]) == ({"shabbat": 1}, 1)
+    assert next(iter(found["days"])) > shabbat.date().isoformat()
