@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from itertools import combinations
 
 import pytest
 from sqlalchemy import text
 
 from crm.profiles.suggest import queue
 from crm.profiles.suggest.facts import Facts, facts_of
-from crm.profiles.suggest.judge import judge
+from crm.profiles.suggest.judge import Judgement, judge
+from crm.profiles.suggest.settle import settle
 from crm.profiles.suggest.sound import sounds, words
 from tests import makers
 from tests.makers import identify
@@ -72,6 +74,37 @@ def test_two_user_ids_are_never_certain():
 def test_odd_traits_are_not_known():
     odd = facts_of({"name": 7, "firstName": ["x"], "city": {"a": 1}, "address": 5, "birthday": "1980-99-99", "phone": {}}, ())
     assert odd == Facts((), (), (), "", None, frozenset(), frozenset())
+
+
+def test_two_names_that_differ_by_an_i_are_not_certain_at_one_address():
+    assert level(facts("Sarah Cohen", **HERZL), facts("Shirah Cohen", **HERZL)) == "likely"
+    assert level(facts("שרה כהן", **HERZL), facts("שירה כהן", **HERZL)) == "likely"
+    assert level(facts("Sara Cohen", **HERZL), facts("שירה כהן", **HERZL)) == "likely"
+    assert level(facts("Sara Cohen", **HERZL), facts("שרה כהן", **HERZL)) == "certain"
+
+
+def test_another_year_of_birth_in_an_address_contradicts_in_either_alphabet():
+    assert level(facts("יצחק מלכה", email="yitzhak59@example.com", **HERZL), facts("Yitzhak Malka", birthday="1950-09-18", **HERZL)) == "likely"
+    assert level(facts("יצחק מלכה", email="yitzhak50@example.com", **HERZL), facts("Yitzhak Malka", birthday="1950-09-18", **HERZL)) == "certain"
+
+
+def test_two_who_are_certainly_one_third_are_one():
+    moved = {"city": "Haifa", "address": {"street": "Bialik 3"}}
+    known = {
+        1: facts("David Cohen", birthday="1980-05-06", **HERZL),
+        2: facts("David Cohen", birthday="1980-05-06", **moved),
+        3: facts("דוד כהן", **HERZL),
+        4: facts("David Cohen", **moved),
+    }
+    assert (1, 4) not in by_themselves(known)
+    assert settle(by_themselves(known), known)[1, 4].level == "certain"
+    known[4] = facts("David Cohen", birthday="1955-01-02", **HERZL)
+    assert by_themselves(known)[3, 4].level == "certain"
+    assert settle(by_themselves(known), known)[3, 4].level == "likely"
+
+
+def by_themselves(known: dict[int, Facts]) -> dict[tuple[int, int], Judgement]:
+    return {pair: found for pair in combinations(known, 2) if (found := judge(known[pair[0]], known[pair[1]]))}
 
 
 def test_the_queue_fills_by_itself_and_remembers_what_was_said(session, now):

@@ -10,8 +10,9 @@ from itertools import combinations
 from crm.core import clock
 from crm.core.config import Config
 from crm.profiles.suggest.facts import Facts, facts_of, keys_of
-from crm.profiles.suggest.judge import CERTAIN, doubtful, judge
+from crm.profiles.suggest.judge import CERTAIN, judge
 from crm.profiles.suggest.queue import CROWD
+from crm.profiles.suggest.settle import settle
 from workers.bench import Measure
 from workers.twice import JUDGING_SEEDS, Known, population
 
@@ -39,8 +40,8 @@ def judged(people: Iterable[Known]) -> tuple[float, float]:
     """Precision and recall of the pairs called certain."""
     by_id = {one.id: one for one in people}
     facts = {one.id: _facts(one) for one in by_id.values()}
-    said = {pair: found for pair in _meeting(facts) if (found := judge(facts[pair[0]], facts[pair[1]])) and found.level == CERTAIN}
-    certain = said.keys() - doubtful(said, facts)
+    said = {pair: found for pair in _meeting(facts) if (found := judge(facts[pair[0]], facts[pair[1]]))}
+    certain = [pair for pair, found in settle(said, facts).items() if found.level == CERTAIN]
     right = sum(by_id[a].person == by_id[b].person for a, b in certain)
     persons: dict[int, int] = defaultdict(int)
     for one in by_id.values():

@@ -7,17 +7,14 @@ name, so there a doubt about the name counts. `likely` is for a person to look a
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from crm.profiles.suggest.facts import Facts, swapped
 from crm.profiles.suggest.sound import is_hebrew, sounds, words
 
 CERTAIN, LIKELY = "certain", "likely"
-T = TypeVar("T")
-_YEAR = re.compile(r"^[a-z]+?(\d{2})$")
+_YEAR = re.compile(r"^([a-z]+)(\d{2})$")
+_OPEN_I = re.compile(r"[^aeiouy]i(?:sh|ch|tz|ts|kh|[^aeiouy])[aeiou]")
 _DIGITS = re.compile(r"\d{2,}")
 
 
@@ -42,20 +39,15 @@ def judge(one: Facts, other: Facts) -> Judgement | None:
     return Judgement(level, agrees, contradicts) if level else None
 
 
-def doubtful(certain: Mapping[tuple[T, T], Judgement], facts: Mapping[T, Facts]) -> set[tuple[T, T]]:
-    """Pairs that only an address makes certain, where one of the two would also be somebody who contradicts the other: a son of his father's name."""
-    partners: dict[T, list[T]] = defaultdict(list)
-    for one, other in certain:
-        partners[one].append(other)
-        partners[other].append(one)
-    found = set()
-    for pair, said in certain.items():
-        if not {"birthday", "phone"} & set(said.agrees):
-            one, other = pair
-            thirds = [(other, third) for third in partners[one] if third != other] + [(one, third) for third in partners[other] if third != one]
-            if any(_birthdays(facts[a], facts[b]) == "no" for a, b in thirds):
-                found.add(pair)
-    return found
+def against(one: Facts, other: Facts) -> bool:
+    """Whether another birthday, year of birth or user id says that they are two persons."""
+    return _birthdays(one, other) == "no" or bool(one.user_ids and other.user_ids)
+
+
+def implied(one: Facts, other: Facts) -> Judgement:
+    """Two who are certainly the same third person, whatever else they share."""
+    found = {"name": "yes" if _names(one.name, other.name) == "same" else ""} | _evidence(one, other)
+    return Judgement(CERTAIN, *(tuple(what for what, answer in found.items() if answer == said) for said in ("yes", "no")))
 
 
 def alike(one: str, other: str) -> bool:
@@ -71,6 +63,7 @@ def _evidence(one: Facts, other: Facts) -> dict[str, str]:
         "phone": _sets(one.phones, other.phones),
         "email": _locals(one, other),
         "user_id": "no" if one.user_ids and other.user_ids else "",
+        "spelling": "unsure" if _unsure(one.name, other.name) else "",
     }
 
 
@@ -80,7 +73,9 @@ def _level(name: str, found: dict[str, str]) -> str | None:  # noqa: PLR0911  on
         return LIKELY if strong and name == "same" else None
     if name == "same" and _surely(found, strong):
         return CERTAIN
-    if name != "same" and strong >= 2 and found["birthday"] == "yes":
+    if name != "same" and strong >= 2 and (found["birthday"] == "yes" or (name == "first" and found["phone"] == found["address"] == "yes")):
+        return CERTAIN  # relatives who share a number and an address differ in the first name
+    if name.startswith("near") and strong and found["email"] == "yes":
         return CERTAIN
     if name == "near_last" and found["address"] == "yes" and found["city"] != "no":
         return CERTAIN  # a relative's last name would be spelt alike
@@ -96,10 +91,10 @@ def _surely(found: dict[str, str], strong: int) -> bool:
     if strong >= 2 or found["phone"] == "yes":
         return True
     if found["city"] == "no":
-        return found["birthday"] == "yes" and found["phone"] != "no"
+        return found["birthday"] == "yes" and (found["phone"] != "no" or found["email"] == "yes")
     if found["birthday"] == "yes":
         return True
-    return found["address"] == "yes" or (found["email"] == found["city"] == "yes" and found["address"] != "no")
+    return (found["address"] == "yes" and not found["spelling"]) or (found["email"] == found["city"] == "yes" and found["address"] != "no")
 
 
 def _names(one: tuple[str, ...], other: tuple[str, ...]) -> str:
@@ -107,7 +102,7 @@ def _names(one: tuple[str, ...], other: tuple[str, ...]) -> str:
     if len(one) < 2 or len(other) < 2:
         return ""
     if len(one) != len(other):
-        return "same" if _covers(one, other) else ""
+        return "same" if _covers(one, other) else "first" if _like(one[0], other[0]) == 2 else ""
     straight = [_like(a, b) for a, b in zip(one, other, strict=True)]
     crossed = [_like(a, b) for a, b in zip(one, reversed(other), strict=True)]
     best = max(straight, crossed, key=sum)
@@ -148,6 +143,20 @@ def _bare(word: str) -> str:
     return word[0] + re.sub("[וי]", "", word[1:-1]) + word[-1]
 
 
+def _unsure(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """A word of one name is like one of the other only where an i, or sh for s, may have been left unwritten."""
+    likes = ([word for word in other if _like(each, word) == 2] for each in one)
+    return any(found and all(_may_differ(each, word) for word in found) for each, found in zip(one, likes, strict=True))
+
+
+def _may_differ(one: str, other: str) -> bool:
+    """שרה and שירה, Sara and Shira: one word by their consonants, yet two names."""
+    if is_hebrew(one) == is_hebrew(other):
+        return one.count("י") != other.count("י") if is_hebrew(one) else ("sh" in one) != ("sh" in other)
+    hebrew, latin = (one, other) if is_hebrew(one) else (other, one)
+    return not set(latin) & set("iyej") if "י" in hebrew[1:-1] else "י" not in hebrew and bool(_OPEN_I.search(latin))
+
+
 def _apart(one: str, other: str) -> bool:
     """One letter added, lost, changed or changed places with its neighbour."""
     if abs(len(one) - len(other)) > 1 or min(len(one), len(other)) < 3:
@@ -178,11 +187,19 @@ def _birthdays(one: Facts, other: Facts) -> str:
 
 
 def _other_year(one: Facts, other: Facts) -> bool:
-    """Two digits after the name in an address are often the year of birth; another year than the birthday's speaks against."""
-    if not one.birthday:
-        return False
-    years = {found[1] for local in other.locals if (found := _YEAR.match(local)) and len(local) - 2 == len(next(iter(other.name)))}
-    return bool(years) and f"{one.birthday.year % 100:02d}" not in years
+    """A year in the address of one that is neither the other's birthday's nor in an address of theirs."""
+    born, years = _born(other) or _years(other), _years(one)
+    return bool(born and years) and not born & years
+
+
+def _born(of: Facts) -> set[str]:
+    return {f"{of.birthday.year % 100:02d}"} if of.birthday else set()
+
+
+def _years(of: Facts) -> set[str]:
+    """Two digits after the first name alone, in whatever alphabet it is said, are the year of birth."""
+    found = (_YEAR.match(local) for local in of.locals)
+    return {each[2] for each in found if each and _like(each[1], of.name[0]) == 2}
 
 
 def _sets(one: frozenset[str], other: frozenset[str]) -> str:

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from crm.core.json import dumps
 from crm.profiles.suggest.facts import Facts, facts_of, keys_of
-from crm.profiles.suggest.judge import CERTAIN, LIKELY, Judgement, doubtful, judge
+from crm.profiles.suggest.judge import CERTAIN, LIKELY, Judgement, judge
+from crm.profiles.suggest.settle import settle
 
 CHUNK = 2_000  # new profiles looked at in one turn
 AGAIN = 500  # and of those known longer, whose traits may have changed
@@ -46,11 +47,9 @@ def compare(session: Session, ids: Collection[uuid.UUID], now: dt.datetime) -> i
     """Judge these profiles against everybody under whose keys they fall; one that is joined or erased drops out of the queue."""
     facts = _facts(session, ids)
     _write_keys(session, ids, facts)
-    pairs = [(row.one, row.other) for row in session.execute(text(_MEETING), {"ids": list(facts), "crowd": CROWD})]
-    facts |= _facts(session, {profile_id for pair in pairs for profile_id in pair} - facts.keys())
-    said = {pair: found for pair in pairs if pair[0] in facts and pair[1] in facts and (found := judge(facts[pair[0]], facts[pair[1]]))}
-    unsure = doubtful({pair: found for pair, found in said.items() if found.level == CERTAIN}, facts)
-    judged = {pair: Judgement(LIKELY, found.agrees, found.contradicts) if pair in unsure else found for pair, found in said.items()}
+    said = _judged(session, list(facts), facts)
+    said |= _judged(session, {third for pair, found in said.items() if found.level == CERTAIN for third in pair} - set(ids), facts)
+    judged = settle(said, facts)
     session.execute(text(_WITHDRAW), {"ids": list(ids), "ones": [a for a, _ in judged], "others": [b for _, b in judged]})
     return _write(session, judged, now)
 
@@ -90,6 +89,13 @@ def _facts(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Fact
         owned[row.profile_id].append((row.kind, row.value))
     rows = session.execute(text("SELECT id, traits FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) AND merged_into IS NULL AND known"), params)
     return {row.id: facts_of(row.traits, owned[row.id]) for row in rows}
+
+
+def _judged(session: Session, mine: Collection[uuid.UUID], facts: dict[uuid.UUID, Facts]) -> dict[tuple[uuid.UUID, uuid.UUID], Judgement]:
+    """These profiles and everybody they meet, whose facts are added."""
+    pairs = [(row.one, row.other) for row in session.execute(text(_MEETING), {"ids": list(mine), "crowd": CROWD})]
+    facts |= _facts(session, {profile_id for pair in pairs for profile_id in pair} - facts.keys())
+    return {pair: found for pair in pairs if pair[0] in facts and pair[1] in facts and (found := judge(facts[pair[0]], facts[pair[1]]))}
 
 
 def _write_keys(session: Session, ids: Collection[uuid.UUID], facts: dict[uuid.UUID, Facts]) -> None:
