@@ -84,7 +84,7 @@ def _step(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator
     if was["kind"] != now["kind"]:
         yield Difference("changed", _("“%(step)s” is another kind of step now: %(what)s", step=label, what=_summary(name, now)))
     else:
-        yield from _settings(f"“{label}”", NODES.get(now["kind"]), was, now)
+        yield from _settings(_("“%(step)s”", step=label), NODES.get(now["kind"]), was, now)
     yield from _ways(label, name, old, new)
 
 

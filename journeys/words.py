@@ -119,6 +119,7 @@ RULES = {  # what schedules mostly say
     "FREQ=MONTHLY;BYMONTHDAY=-1": _l("on the last day of each month"),
     "FREQ=MONTHLY;BYDAY=1SU": _l("on the first Sunday of each month"),
 }
+KNOWN: Mapping[str, Mapping[str, str]] = {"reason": ENDINGS, "rrule": RULES}  # values that have words of their own, by the slot they fill
 UNITS = {"w": "duration-week", "d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
 
 
@@ -137,8 +138,8 @@ def duration(value: dt.timedelta) -> str:
 def _value(name: str, value: object) -> object:
     if isinstance(value, dt.timedelta):
         return duration(value)
-    if name == "rrule":
-        return _(RULES[str(value)]) if value in RULES else str(value)
+    if name in KNOWN:
+        return _(KNOWN[name].get(str(value), str(value)))
     if name == "op":
         return _(CHOICES.get(str(value).replace(" ", "_"), str(value)))
     if name == "weekdays" and isinstance(value, list):

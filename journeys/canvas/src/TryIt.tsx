@@ -82,7 +82,7 @@ export function TryIt() {
         <label className="visually-hidden" htmlFor="d-who">
           {t("on_whom")}
         </label>
-        <input className="form-control" id="d-who" dir="auto" placeholder={t("on_whom")} title={t("on_whom_help")} value={who} onChange={(event) => setWho(event.target.value)} />
+        <input className="form-control" id="d-who" dir="auto" placeholder={t("somebody")} title={t("on_whom_help")} value={who} onChange={(event) => setWho(event.target.value)} />
         <EventField value={name} otherwise={story ? "" : starter} onChange={setName} />
         <label className="visually-hidden" htmlFor="d-detail">
           {t("properties")}

@@ -151,3 +151,30 @@ def test_a_step_dragged_onto_an_open_way_is_joined_to_it_and_a_dragged_step_keep
     expect(step(page, "wait")).to_be_visible()
     draft = page.evaluate("fetch(location.pathname.replace('edit', 'draft')).then(answer => answer.json())")
     assert set(draft["layout"]) == {"wait", "stop"} and draft["graph"]["nodes"]["wait"]["exits"] == {"next": "stop"}
+
+
+def test_several_steps_are_chosen_moved_copied_and_undone_together_from_right_to_left_too(site: Site) -> None:
+    for language in ("en", "he"):
+        page = site.designer("abandoned_cart", who="noa" if language == "en" else "yossi", language=language)
+        step(page, "remind").click()
+        step(page, "end").click(modifiers=["Shift"])
+        expect(page.locator(".d-many")).to_contain_text("2")
+        before = {name: step(page, name).bounding_box() for name in ("remind", "end", "bought")}
+        page.mouse.move(before["end"]["x"] + 60, before["end"]["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(before["end"]["x"] + 100, before["end"]["y"] + 60, steps=6)
+        page.mouse.up()
+        settle(page)
+        after = {name: step(page, name).bounding_box() for name in before}
+        moved = {name: (round(after[name]["x"] - before[name]["x"]), round(after[name]["y"] - before[name]["y"])) for name in before}
+        assert moved["remind"] == moved["end"] and moved["end"][0] > 20 and moved["bought"] == (0, 0)
+        page.keyboard.press("Control+c")
+        page.keyboard.press("Control+v")
+        expect(page.locator(".react-flow__node-step")).to_have_count(7)
+        page.keyboard.press("Control+x")
+        expect(page.locator(".react-flow__node-step")).to_have_count(5)
+        for _ in range(3):
+            page.keyboard.press("Control+z")
+        settle(page)
+        draft = page.evaluate("fetch(location.pathname.replace('edit', 'draft')).then(answer => answer.json())")
+        assert draft["layout"] == {} and not draft["changed"]
