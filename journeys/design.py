@@ -13,7 +13,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
-from crm.web import users
+from crm.core.i18n import _l
+from crm.core.json import dumps
+from crm.web import rights, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 from crm.web.words import event_title
@@ -109,6 +111,7 @@ def _unreadable(error: ValidationError) -> Answer:
 @requires()
 def kinds() -> Answer:
     """Everything that can be drawn, with the schema its form comes from, and what to suggest in fields."""
+    rights.unveiled()
     return jsonify(palette.palette(db(), _))
 
 
@@ -125,6 +128,8 @@ def draft(slug: str) -> Answer:
 def save(slug: str) -> Answer:
     """Autosave."""
     asked = Drawn.model_validate(request.get_json())
+    if rights.VEIL in dumps(asked.graph):
+        raise InvalidError(_l("A hidden address or number (•••) stands in this drawing. Load the page again, and write it out."))
     journey = drafts.find(db(), slug)
     layout = {name: list(place) for name, place in asked.layout.items()}
     kept = drafts.save(db(), journey, (asked.graph, layout), revision=asked.revision, now=clock.now(), by=me().email)
@@ -285,6 +290,7 @@ def version(slug: str, number: int) -> Answer:
     graph = view.graph_of(db(), journey.id, number)
     if graph is None:
         raise InvalidError("There is no such version of this journey.")
+    rights.unveiled()
     return jsonify({"number": number, "graph": graph, "diff": changes.diff(graph, drafts.published(db(), journey) or {})})
 
 
@@ -313,6 +319,7 @@ def _event(said: Said, start: dt.datetime) -> tuple[dt.datetime, str, Mapping[st
 
 
 def _stored(kept: Draft) -> dict[str, Any]:
+    rights.unveiled()
     return {"revision": kept.revision, "graph": kept.graph, "layout": kept.layout, "saved_at": kept.saved_at.isoformat(), "saved_by": kept.saved_by}
 
 

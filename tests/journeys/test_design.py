@@ -60,6 +60,23 @@ def test_somebody_who_may_not_see_revenue_draws_all_the_same(client: FlaskClient
     assert client.get("/journeys/palette").status_code == 200
 
 
+def test_an_address_in_a_drawing_stays_whole_for_those_who_may_not_see_addresses(client: FlaskClient, session: Session) -> None:
+    graph = drawn(client)["graph"]
+    graph["nodes"]["wait"]["name"] = {"en": "Ask shop@example.com, 050-5550142"}
+    saved(client, graph)
+    rights.hide(session, {("marketer", "email"), ("marketer", "phone"), ("marketer", "revenue")})
+    assert drawn(client)["graph"] == graph
+    assert client.put(f"{CART}/draft", json={"revision": 0, "graph": graph}).get_json()["graph"] == graph
+
+
+def test_a_veiled_drawing_is_not_saved(client: FlaskClient) -> None:
+    graph = drawn(client)["graph"]
+    graph["nodes"]["wait"]["name"] = {"en": "Ask s•••@•••"}
+    answer = client.put(f"{CART}/draft", json={"revision": 0, "graph": graph})
+    assert answer.status_code == 400
+    assert "•••" in answer.get_json()["error"]
+
+
 def test_two_who_save_at_once_hear_of_each_other(client: FlaskClient) -> None:
     graph = drawn(client)["graph"]
     assert saved(client, graph)["revision"] == 1
