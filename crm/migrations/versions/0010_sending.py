@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0001"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:
@@ -21,18 +21,11 @@ CREATE TABLE sending_settings (
 ALTER TABLE messages ADD COLUMN marked_at timestamp with time zone;
 CREATE INDEX ix_messages_address ON messages (address) WHERE purpose = 'marketing' AND address IS NOT NULL;
 """
-# Whichever migration comes first makes the role of backtests; see 0006.
 READING = """
 DO $$ BEGIN
-  BEGIN
-    CREATE ROLE kesher_backtest NOLOGIN;
-  EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN NULL;
-  END;
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'kesher_backtest') THEN
-    BEGIN
-      GRANT SELECT ON sending_settings TO kesher_backtest;
-    EXCEPTION WHEN insufficient_privilege THEN NULL;
-    END;
+    GRANT SELECT ON sending_settings TO kesher_backtest;
   END IF;
+EXCEPTION WHEN insufficient_privilege THEN NULL;
 END $$;
 """
