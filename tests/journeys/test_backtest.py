@@ -288,7 +288,7 @@ def test_a_period_that_cannot_be_is_refused(session: Session, now: dt.datetime, 
 def test_a_draft_that_is_not_whole_is_refused_with_what_is_wrong(session: Session, now: dt.datetime) -> None:
     journey = drafts.create(session, recipe=None, name={"en": "Half"}, now=now, by=None)
     period = (now - dt.timedelta(days=1), now)
-    with pytest.raises(InvalidError, match="Field required"):
+    with pytest.raises(InvalidError, match="the trigger: event: this is needed"):
         backtest.ask(session, journey.slug, kind="what_if", period=period, settings={}, now=now, by=None, draft=True)
     with pytest.raises(InvalidError, match="never published"):
         backtest.ask(session, journey.slug, kind="replay", period=period, settings={}, now=now, by=None)
