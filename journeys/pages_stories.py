@@ -19,7 +19,7 @@ from journeys.graph import Graph, read
 from journeys.mistakes import Mistake
 from journeys.models import Journey
 from journeys.scenarios import Happening, Scenario
-from journeys.words import duration
+from journeys.words import slot
 
 bp = Blueprint("stories", __name__)
 Answer = Response | tuple[Response, int]
@@ -117,7 +117,7 @@ def _story(story: Scenario, wrong: list[Mistake]) -> dict[str, Any]:
 
 
 def _said(wrong: Mistake) -> str:
-    values = {name: duration(value) if isinstance(value, dt.timedelta) else value for name, value in wrong.values.items()}
+    values = {name: slot(name, value) for name, value in wrong.values.items()}
     return str(_(wrong.text)) % values
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from babel.dates import format_timedelta
 from babel.lists import format_list
 from babel.units import format_unit
 from flask_babel import gettext as _
 from pydantic import ValidationError
 
 from crm.core.i18n import _l
+from crm.segments.rules.message import MEANS as CHANNELS
 from crm.web.i18n import language, region
 from crm.web.words import event_title
 from journeys.experiments import Standing
@@ -119,34 +122,56 @@ RULES = {  # what schedules mostly say
     "FREQ=MONTHLY;BYMONTHDAY=-1": _l("on the last day of each month"),
     "FREQ=MONTHLY;BYDAY=1SU": _l("on the first Sunday of each month"),
 }
-KNOWN: Mapping[str, Mapping[str, str]] = {"reason": ENDINGS, "rrule": RULES}  # values that have words of their own, by the slot they fill
-UNITS = {"w": "duration-week", "d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
+FREQUENCIES = {"DAILY": _l("every day"), "WEEKLY": _l("every week"), "MONTHLY": _l("every month"), "YEARLY": _l("every year")}
+KNOWN: Mapping[str, Mapping[str, str]] = {"reason": ENDINGS, "channel": CHANNELS}  # values that have words of their own, by the slot they fill
+UNITS = {"d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
 
 
 def say(sentence: Sentence) -> str:
     """A node's sentence in the language of the page."""
-    values = {name: _value(name, value) for name, value in sentence.values.items()}
+    values = {name: slot(name, value) for name, value in sentence.values.items()}
     return str(_(sentence.text, **values))
 
 
 def duration(value: dt.timedelta) -> str:
     """`5 minutes`."""
     amount = write_duration(value)
+    if amount[-1] == "w":  # CLDR's units have no weeks in Hebrew, its time spans have
+        return str(format_timedelta(value, granularity="week", threshold=10**9, locale=region()))
     return str(format_unit(int(amount[:-1]), UNITS[amount[-1]], locale=region()))
 
 
-def _value(name: str, value: object) -> object:
+def slot(name: str, value: object) -> object:
+    """One value of a sentence, in words where it has them."""
     if isinstance(value, dt.timedelta):
         return duration(value)
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return _listed(name, value) if isinstance(value, list) else _coded(name, value)
+
+
+def _listed(name: str, value: Sequence[Any]) -> str:
+    if name == "weekdays":
+        return format_list([_(CHOICES[each]) for each in value], locale=region())
+    return events_in_words(value) if name == "events" else format_list([str(each) for each in value], locale=region())
+
+
+def _coded(name: str, value: object) -> object:
+    if name == "rrule":
+        return recurrence(str(value))
     if name in KNOWN:
         return _(KNOWN[name].get(str(value), str(value)))
-    if name == "op":
-        return _(CHOICES.get(str(value).replace(" ", "_"), str(value)))
-    if name == "weekdays" and isinstance(value, list):
-        return format_list([_(CHOICES[each]) for each in value], locale=region())
-    if isinstance(value, list):
-        return events_in_words(value) if name == "events" else format_list([str(each) for each in value], locale=region())
-    return value
+    return _(CHOICES.get(str(value).replace(" ", "_"), str(value))) if name == "op" else value
+
+
+def recurrence(rule: str) -> str:
+    """`every Sunday`; one we have no words for says how often, and the rule beside it."""
+    often = re.search("FREQ=(DAILY|WEEKLY|MONTHLY|YEARLY)", rule)
+    plain = rule.removeprefix("RRULE:")
+    if plain in RULES or not often:
+        return str(_(RULES.get(plain, rule)))
+    said = str(_(FREQUENCIES[often[1]]))
+    return said if plain == often[0] else f"{said} ({plain})"
 
 
 def events_in_words(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from flask_babel import gettext as _
 from markupsafe import Markup
 
 from crm.core.errors import InvalidError
@@ -15,6 +16,7 @@ from crm.segments.rule import Sentence, Settings
 from crm.segments.values import write_duration
 from crm.web.isolates import bdi, num, sentence
 from crm.web.show import day, span
+from crm.web.words import COMPUTED
 
 Rule = dict[str, Any]
 MOST_ROWS = 20
@@ -54,14 +56,21 @@ STARTS: Mapping[str, Rule] = {
 def words(said: Sentence | Any) -> Markup | str:
     """A rule's sentence in the page's language."""
     if isinstance(said, Sentence):
-        return sentence(said.text, **{name: words(value) for name, value in said.slots.items()})
+        return sentence(said.text, **{name: _slot(name, value) for name, value in said.slots.items()})
     if isinstance(said, dt.timedelta):
         return bdi(span(said.total_seconds()))
     if isinstance(said, dt.datetime):
         return day(said)
-    if isinstance(said, int | float) and not isinstance(said, bool):
+    if isinstance(said, bool):
+        return str(_("yes") if said else _("no"))
+    if isinstance(said, int | float):
         return num(said)
     return "" if said in {"", None} else bdi(said)
+
+
+def _slot(name: str, value: Any) -> Markup | str:
+    """One slot; a computed trait by the words it has on people's pages."""
+    return str(_(COMPUTED[value])) if name == "name" and value in COMPUTED else words(value)
 
 
 def rule_words(rule: Rule) -> Markup | str:

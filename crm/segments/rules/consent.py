@@ -9,6 +9,7 @@ from pydantic import Field
 
 from crm.core.i18n import _l
 from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
+from crm.segments.rules.message import MEANS
 
 KINDS = {"email": "email", "sms": "phone", "whatsapp": "phone"}
 SAYING = frozenset({"identify", "alias", "Consent Granted", "Consent Refused", "Unsubscribed"})
@@ -45,7 +46,7 @@ class Consent(Rule[ConsentSettings]):
         return Reads(events=SAYING | {"*consent"})
 
     def sentence(self, settings: ConsentSettings) -> Sentence:
-        return Sentence(WORDS[settings.action], {"topic": settings.topic, "channel": settings.channel})
+        return Sentence(WORDS[settings.action], {"topic": settings.topic, "channel": Sentence(MEANS[settings.channel])})
 
 
 plugin = Consent()
