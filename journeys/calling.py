@@ -72,6 +72,17 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float,
         connection.close()
 
 
+def forbidden(host: str) -> bool:
+    """Whether a name is known and leads into our own network; of one that is not known yet nothing is said."""
+    try:
+        _resolve(host, private=False)
+    except NotAllowedError:
+        return True
+    except NoAnswerError:
+        return False
+    return False
+
+
 def is_public(address: Address) -> bool:
     """Whether it is an address of the open Internet, also where an IPv6 address wraps an IPv4 one."""
     if isinstance(address, ipaddress.IPv6Address):

@@ -18,6 +18,7 @@ from crm.core.config import Config
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.paging import Page, cursor, read_cursor
+from journeys import calling
 from journeys.node_models import Endpoint
 from journeys.webhooks import signing_key
 
@@ -63,6 +64,8 @@ def save(  # noqa: PLR0913
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment or not PRINTED.fullmatch(url):
         raise InvalidError(_l("The address begins with https:// or http:// and has no user, question mark or # in it."))
+    if not private and calling.forbidden(parts.hostname):
+        raise InvalidError(_l("This address lies in our own network, where nothing is called. Tick “It may lie in our own network”, if that is meant."))
     found = session.get(Endpoint, slug) or Endpoint(slug=slug, headers={}, generation=1, created_at=now)
     found.url, found.private, found.resting_until = url, private, None
     if headers is not None:

@@ -205,7 +205,7 @@ def test_a_long_answer_is_not_kept(session, make, server, now):
 
 
 def test_our_own_network_is_not_called_unless_allowed(session, make, server, now):
-    endpoints.save(session, "crm", url=f"{server.url}/hooks", headers=None, private=False, now=now)
+    session.execute(text("UPDATE webhook_endpoints SET private = false"))  # its name led elsewhere when it was set up
     call(make, now)
     assert (server.received, calls(session)) == ([], [("failed", 1)])
     assert "our own network" in session.scalar(text("SELECT said FROM webhook_calls"))
@@ -248,6 +248,16 @@ def test_an_endpoint_is_set_up_by_an_administrator_only(session, signed_in):
     page = signed_in("admin").post("/settings/webhooks", data=form).get_data(as_text=True)
     assert "whsec_" in page
     assert endpoints.every(session)[0].headers == {"X-Key": "abc"}
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "http://localhost/x", "http://[::1]/", "http://169.254.169.254/latest"])
+def test_an_address_in_our_own_network_is_refused_unless_it_is_meant(session, signed_in, url):
+    admin = signed_in("admin")
+    page = admin.post("/settings/webhooks", data={"slug": "own", "url": url}, follow_redirects=True).get_data(as_text=True)
+    assert "our own network, where nothing is called" in page
+    assert endpoints.every(session) == []
+    admin.post("/settings/webhooks", data={"slug": "own", "url": url, "private": "1"})
+    assert [each.private for each in endpoints.every(session)] == [True]
 
 
 def test_an_address_of_two_lines_is_refused(session, signed_in):
