@@ -7,15 +7,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import URL, text
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
 from journeys.graph import Graph, parse
 
 LOCK = 0x6B736A31  # shared by whoever moves runs, exclusive for who publishes, pauses, resumes or stops
-_Key = tuple[int, int, dt.datetime]
-_parsed: dict[_Key, Graph | str] = {}  # a version never changes; the time of publishing tells databases apart
+_Key = tuple[URL, int, int, dt.datetime]
+_parsed: dict[_Key, Graph | str] = {}  # a version never changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,13 @@ def read(session: Session) -> Board:
     """The board, held still until this transaction ends."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": LOCK})
     rows = session.execute(_VERSIONS).all()
-    _parse(session, [(row.id, row.number, row.published_at) for row in rows if (row.id, row.number, row.published_at) not in _parsed])
+    place = session.get_bind().engine.url
+    keys: list[_Key] = [(place, row.id, row.number, row.published_at) for row in rows]
+    _parse(session, [key for key in keys if key not in _parsed])
     graphs: dict[int, dict[int, Graph]] = defaultdict(dict)
     unreadable: dict[int, str] = {}
-    for row in rows:
-        graph = _parsed[row.id, row.number, row.published_at]
+    for row, key in zip(rows, keys, strict=True):
+        graph = _parsed[key]
         if isinstance(graph, Graph):
             graphs[row.id][row.number] = graph
         elif row.number == row.version and row.status in {"live", "paused"}:
@@ -80,13 +82,14 @@ def _board(journeys: Mapping[int, Standing], unreadable: Mapping[int, str]) -> B
 
 
 def _parse(session: Session, missing: Sequence[_Key]) -> None:
-    for journey_id, number, published_at in missing:
+    for key in missing:
+        _place, journey_id, number, _published_at = key
         statement = text("SELECT graph FROM journey_versions WHERE journey_id = :journey AND number = :number")
         stored = session.execute(statement, {"journey": journey_id, "number": number}).scalar_one()
         try:
-            _parsed[journey_id, number, published_at] = parse(stored)
+            _parsed[key] = parse(stored)
         except InvalidError as error:
-            _parsed[journey_id, number, published_at] = str(error)
+            _parsed[key] = str(error)
 
 
 _VERSIONS = text("""
