@@ -10,7 +10,7 @@ from journeys import board, publish
 
 def leaving(reason: str) -> dict[str, object]:
     trigger = {"kind": "event", "settings": {"event": reason}}
-    return {"name": {"en": "G"}, "trigger": trigger, "entry": "end", "nodes": {"end": {"kind": "stop", "settings": {"reason": reason}}}}
+    return {"name": {"en": "G"}, "trigger": trigger, "entry": "end", "nodes": {"end": {"kind": "stop", "settings": {"reason": "done"}}}}
 
 
 def test_two_databases_whose_journeys_have_the_same_number_and_hour_are_told_apart(fresh_url, session, now):
