@@ -165,6 +165,34 @@ def test_a_deal_is_opened_moved_and_lost_for_a_reason(shop, browser_as, session)
     assert browser.get(f"/deals/{deal.id}").status_code == 200
 
 
+TYPED = {"title": "Sixty boxes", "currency": "ILS", "item": ["Box", ""], "quantity": ["60", ""], "price": ["68", ""], "closes_on": "2026-12-01"}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ({"item": ["", ""], "amount": "99999999999999999999"}, "is no number of this kind"),
+        ({"price": ["68 each", ""]}, "is no number of this kind"),
+        ({"price": ["9999999999", ""], "quantity": ["9999999999", ""]}, "more than a deal can hold"),
+        ({"currency": "shekel"}, "three letters"),
+        ({"closes_on": "soon"}, "This is no day"),
+    ],
+)
+def test_a_mistake_in_a_deal_s_form_loses_nothing_that_was_typed(shop, browser_as, session, mistake, said):
+    browser = browser_as("sales")
+    form = TYPED | mistake
+    kept = [form["title"], *(mistake.get("price") or [mistake.get("amount", "Sixty")])[:1]]
+    answer = browser.post("/deals/new", person=shop.dana, **form)
+    assert (answer.status_code, said in answer.text, [one for one in kept if one not in answer.text]) == (400, True, [])
+    assert session.scalars(select(Deal)).all() == []
+    browser.post("/deals/new", person=shop.dana, title="One", currency="ILS")
+    deal = session.scalars(select(Deal)).one()
+    answer = browser.post(f"/deals/{deal.id}", **form)
+    assert (answer.status_code, said in answer.text, [one for one in kept if one not in answer.text]) == (400, True, [])
+    session.refresh(deal)
+    assert deal.title == "One"
+
+
 def test_settings_are_kept_and_who_sells_is_set(shop, browser_as, session, people):
     browser = browser_as("admin")
     assert browser.get("/settings/sales").status_code == 200

@@ -27,8 +27,17 @@ from crm.web.db import db, settings
 from crm.web.pages.leads import SELLERS, sellers_
 
 bp = Blueprint("deals", __name__, url_prefix="/deals")
+Page = str | Response | tuple[str, int]
 LATELY = dt.timedelta(days=180)
 _CURRENCY = re.compile("[A-Z]{3}")
+
+
+class MistypedError(InvalidError):
+    """One field of the form cannot be read."""
+
+    def __init__(self, field: str, said: str) -> None:
+        super().__init__(said)
+        self.field = field
 
 
 @bp.get("")
@@ -75,13 +84,22 @@ def new() -> str:
 
 @bp.post("/new")
 @requires(*SELLERS)
-def create() -> Response:
-    """Open it."""
-    form, now = request.form, clock.now()
-    person = _uuid(form.get("person", ""))
+def create() -> Page:
+    """Open it; what cannot be read is shown again beside its mistake."""
+    person = _uuid(request.form.get("person", ""))
     if not people.lock(db(), [person]):
         raise NotFoundError(_("There is no such profile. It may have been erased."))
-    items = _items()
+    try:
+        deal = _open(person)
+    except MistypedError as mistake:
+        return _again(None, person, _common(_pipeline(request.form.get("pipeline", ""))), mistake)
+    db().commit()
+    flash(_("Opened."), "ok")
+    return redirect(f"/deals/{deal.id}" if deal else "/deals")
+
+
+def _open(person: uuid.UUID) -> Deal | None:
+    form, items = request.form, _items()
     made = NewDeal(
         person,
         form.get("title", ""),
@@ -93,10 +111,14 @@ def create() -> Response:
         owner_id=_owner(),
         closes_on=_day(),
     )
-    deal = deals.open_deal(db(), made, by=By(me().user_id), now=now)
-    db().commit()
-    flash(_("Opened."), "ok")
-    return redirect(f"/deals/{deal.id}" if deal else "/deals")
+    return deals.open_deal(db(), made, by=By(me().user_id), now=clock.now())
+
+
+def _again(deal: Deal | None, person: uuid.UUID, common: dict[str, Any], mistake: MistypedError) -> tuple[str, int]:
+    """The form as it was typed, with the sentence beside its field."""
+    moves = deals.moves(db(), deal.id) if deal else []
+    about = {"typed": request.form, "wrong": {mistake.field: str(mistake)}, "currency": request.form.get("currency", "")}
+    return render_template("deal.html", deal=deal, person=db().get_one(Profile, person), moves=moves, **common | about), mistake.status
 
 
 @bp.get("/<uuid:deal_id>")
@@ -113,9 +135,20 @@ def show(deal_id: uuid.UUID) -> str:
 
 @bp.post("/<uuid:deal_id>")
 @requires(*SELLERS)
-def change(deal_id: uuid.UUID) -> Response:
-    """Other words, products or sums."""
+def change(deal_id: uuid.UUID) -> Page:
+    """Other words, products or sums; what cannot be read is shown again beside its mistake."""
     _lock(deal_id)
+    try:
+        _change(deal_id)
+    except MistypedError as mistake:
+        deal = db().get_one(Deal, deal_id)
+        return _again(deal, deal.profile_id, _common(db().get_one(Pipeline, deal.pipeline_id)), mistake)
+    db().commit()
+    flash(_("Saved."), "ok")
+    return redirect(f"/deals/{deal_id}")
+
+
+def _change(deal_id: uuid.UUID) -> None:
     items = _items()
     deals.change(
         db(),
@@ -129,9 +162,6 @@ def change(deal_id: uuid.UUID) -> Response:
         by=By(me().user_id),
         now=clock.now(),
     )
-    db().commit()
-    flash(_("Saved."), "ok")
-    return redirect(f"/deals/{deal_id}")
 
 
 @bp.post("/<uuid:deal_id>/stage")
@@ -161,12 +191,14 @@ def _common(pipeline: Pipeline) -> dict[str, Any]:
         "now": clock.now(),
         "words": words,
         "query": request.query_string.decode(),
+        "typed": None,
+        "wrong": {},
     }
 
 
-def _pipeline() -> Pipeline:
-    there = board.pipelines(db())
-    return next((one for one in there if one.slug == request.args.get("pipeline")), there[0])
+def _pipeline(slug: str = "") -> Pipeline:
+    there, wanted = board.pipelines(db()), slug or request.args.get("pipeline")
+    return next((one for one in there if one.slug == wanted), there[0])
 
 
 def _lock(deal_id: uuid.UUID) -> None:
@@ -182,26 +214,28 @@ def _items() -> list[dict[str, Any]]:
     found = []
     for name, quantity, price in rows:
         if name.strip():
-            found.append({"name": name.strip()[:200], "quantity": str(_number(quantity or "1")), "price": str(_number(price or "0"))})
+            found.append({"name": name.strip()[:200], "quantity": str(_number(quantity or "1", "items")), "price": str(_number(price or "0", "items"))})
+    if money.amount(deals.total(found[:50])) is None:
+        raise MistypedError("items", _("Together these products cost more than a deal can hold. Look at quantities and prices."))
     return found[:50]
 
 
-def _number(said: str) -> Decimal:
+def _number(said: str, field: str) -> Decimal:
     found = money.amount(said.replace(",", ""))
     if found is None or found < 0:
-        raise InvalidError(_("“%(said)s” is no number of this kind.", said=said[:50]))
+        raise MistypedError(field, _("“%(said)s” is no number of this kind.", said=said[:50]))
     return found
 
 
 def _amount(items: list[dict[str, Any]]) -> Decimal | None:
     said = request.form.get("amount", "").strip()
-    return _number(said) if said and not items else None
+    return _number(said, "amount") if said and not items else None
 
 
 def _currency() -> str:
     said = request.form.get("currency", "").strip().upper()
     if not _CURRENCY.fullmatch(said):
-        raise InvalidError(_("Write the currency as three letters, for example ILS."))
+        raise MistypedError("currency", _("Write the currency as three letters, for example ILS."))
     return said
 
 
@@ -215,7 +249,7 @@ def _day() -> dt.date | None:
     try:
         return dt.date.fromisoformat(said) if said else None
     except ValueError as error:
-        raise InvalidError(_("This is no day; write it as 2026-05-14.")) from error
+        raise MistypedError("closes_on", _("This is no day; write it as 2026-05-14.")) from error
 
 
 def _uuid(said: str) -> uuid.UUID:
