@@ -36,7 +36,7 @@ from workers.bench import Measure
 from workers.tasks import LAPSES
 
 SHOP, LIVE_SEGMENTS, PER_SECOND = year.SHOP, 200, 500
-SEED_S = 900  # of taking in history; what is missing then is copied, and counts for no figure
+SEED_S = 240  # of taking in history; what is missing then is copied, and counts for no figure
 CITIES = year.CITIES
 NAMES = ("Page Viewed", "Product Viewed", "Product Added", "Email Opened")
 WORDS = ("person", "hai", "person 1a", "person ffff", "yafo person")
