@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
@@ -119,13 +120,14 @@ def test_words_without_a_space_stay_within_a_phone(site: tuple[str, Shop], chrom
     engine = engine_for(fresh_url)
     with Session(engine) as session:
         pipeline.run(session, [accepted(call, now) for call in calls], now, config())
+        person = session.execute(text("SELECT profile_id FROM identities WHERE kind = 'user_id' AND value = 'w'")).scalar_one()
         session.commit()
     engine.dispose()
     page, _troubles = signed_in(chromium, url, "he", 360)
-    paths = (f"/products/{quote(word)}", "/leads?view=all&sort=due")
+    paths = (f"/products/{quote(word)}", "/leads?view=all&sort=due", f"/people/{person}", f"/leads/{person}")
     wide = []
     for path in paths:
-        page.goto(url + path)
+        page.goto(url + path, wait_until="networkidle")
         if page.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
             wide.append(path[:9])
     assert wide == []
