@@ -129,7 +129,7 @@ def _read(config: Config, number: int, half: int) -> int:
 _TEMPLATE = "INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:name, 'email', 'offers', 'marketing', 1)"
 _PEOPLE = """
 INSERT INTO profiles (id, bucket, known, name, traits, first_seen, last_seen)
-SELECT gen_random_uuid(), (n * 7919) % 10000, true, 'Person ' || n, '{"plan": "free"}', :at, :at FROM generate_series(1, :people) n
+SELECT gen_random_uuid(), (CAST(n AS bigint) * 7919) % 10000, true, 'Person ' || n, '{"plan": "free"}', :at, :at FROM generate_series(1, :people) n
 """
 _ADDRESSES = """
 INSERT INTO identities (kind, value, profile_id, verified, first_seen)

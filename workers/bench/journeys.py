@@ -183,7 +183,7 @@ def _work(config: Config, now: dt.datetime) -> None:
 
 _PEOPLE = """
 INSERT INTO profiles (id, bucket, known, name, first_seen, last_seen)
-SELECT gen_random_uuid(), (n * 7919) % 10000, true, 'Person ' || n, :now, :now FROM generate_series(1, :many) n
+SELECT gen_random_uuid(), (CAST(n AS bigint) * 7919) % 10000, true, 'Person ' || n, :now, :now FROM generate_series(1, :many) n
 """
 _RUNS = """
 INSERT INTO runs (id, profile_id, journey_id, version, key, node, status, started_at, entered_at, due_at, start)
