@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
@@ -38,9 +39,9 @@ class GoodsTrigger(Trigger[S]):
 
     event: ClassVar[str]
 
+    @abstractmethod
     def plan(self, settings: S) -> Plan:
         """What was set, as a value."""
-        raise NotImplementedError
 
     def names(self, settings: S) -> frozenset[str]:
         """Kesher's own event."""

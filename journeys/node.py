@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -294,7 +295,7 @@ REQUESTED = "Journey Requested"  # with the property `journey`: begin that one f
 S = TypeVar("S", bound=Settings)
 
 
-class Node(Generic[S]):
+class Node(ABC, Generic[S]):
     """One kind of step. No session, no clock, no network: `step` is a function of its arguments."""
 
     kind: str
@@ -327,10 +328,10 @@ class Node(Generic[S]):
         """Whether a run may stay here: a loop needs one such node."""
         return False
 
+    @abstractmethod
     def step(self, settings: S, run: Run) -> Step:
         """Decide."""
-        raise NotImplementedError
 
+    @abstractmethod
     def summary(self, settings: S) -> Sentence:
         """The node in a sentence."""
-        raise NotImplementedError
