@@ -75,7 +75,7 @@ def load_step(open_leads: int, most_open: int) -> int:
 def refresh(session: Session, *, profile_ids: Collection[uuid.UUID], now: dt.datetime, taken: bool = False) -> int:
     """Rank these leads anew, in sets; whoever is no open lead is passed over. Returns how many were ranked.
 
-    A lead that waits for a worker (for an owner) goes on waiting, unless this is the worker, who has `taken` it.
+    A lead that waits for a worker (for an owner, now or when somebody comes on duty) goes on waiting, unless this is the worker, who has `taken` it.
     """
     rules = settings.read(session)
     ids = sorted(profile_ids)
@@ -129,7 +129,7 @@ def _refresh(session: Session, ids: list[uuid.UUID], rules: SalesSettings, now: 
         {"id": row.profile_id, "rank": one.rank, "worth": one.worth, "seen": row.last_seen, "band": row.band, "check": one.next_change} for row, one in made
     ]
     if said:
-        session.execute(text(_WRITE), {"rows": dumps(said), "now": now, "taken": taken})
+        session.execute(text(_WRITE), {"rows": dumps(said), "taken": taken})
     return len(said)
 
 
@@ -154,7 +154,7 @@ WHERE l.profile_id = ANY(CAST(:ids AS uuid[])) AND l.open
 """
 _WRITE = """
 UPDATE leads l SET rank = n.rank, worth = n.worth, seen_at = n.seen, band = n.band,
-    check_at = CASE WHEN l.check_at <= :now AND NOT :taken THEN l.check_at ELSE n.check END
+    check_at = CASE WHEN :taken THEN n.check ELSE least(l.check_at, n.check) END
 FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, rank float8, worth numeric, seen timestamptz, band text, "check" timestamptz)
 WHERE l.profile_id = n.id
 """

@@ -118,6 +118,14 @@ def test_a_score_that_comes_first_leaves_the_lead_waiting_for_its_owner(sales, s
     assert sales.of("dana@example.com").owner_id == 1
 
 
+def test_a_score_that_comes_meanwhile_leaves_the_lead_waiting_for_whoever_comes_on_duty(sales, session):
+    sales.lead()
+    sales.works()
+    soon = sales.of("dana@example.com").check_at
+    rank.refresh(session, profile_ids=[sales.who("dana@example.com")], now=sales.now)
+    assert soon == sales.of("dana@example.com").check_at == sales.now + work.RETRY
+
+
 def test_an_address_that_leads_nowhere_is_told_once_a_day(sales, session):
     sales.seller(1, email="no address")
     sales.lead()
