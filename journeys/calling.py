@@ -38,21 +38,24 @@ class Reply:
     def wait(self, now: dt.datetime) -> dt.timedelta | None:
         """How long we were asked to wait (RFC 9110, 10.2.3: seconds or a date)."""
         said = self.headers.get("retry-after", "").strip()
-        if said.isascii() and said.isdigit():
-            return dt.timedelta(seconds=min(int(said), 86_400))
         try:
+            if said.isascii() and said.isdigit():
+                return dt.timedelta(seconds=min(int(said), 86_400))
             return max(parsedate_to_datetime(said) - now, dt.timedelta(0)) if said else None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):  # int() reads so many digits and no more
             return None
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, private: bool) -> Reply:
     """POST and read the answer. Raises NotAllowedError before anything is sent, NoAnswerError where no whole answer came in time."""
-    parts = urlsplit(url)
-    host = parts.hostname
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise NotAllowedError(f"this is no address: {error}") from error
     if parts.scheme not in {"http", "https"} or not host or parts.username or parts.password:
         raise NotAllowedError("the address must begin with http:// or https://, and name no user")
-    connection = _Pinned(host, parts.port or (443 if parts.scheme == "https" else 80), _resolve(host, private=private), timeout_s, parts.scheme == "https")
+    connection = _Pinned(host, port or (443 if parts.scheme == "https" else 80), _resolve(host, private=private), timeout_s, parts.scheme == "https")
     watch = threading.Timer(timeout_s, connection.cut)  # a server that sends a byte a second never trips a socket's own time-out
     watch.daemon = True
     watch.start()

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -61,7 +61,7 @@ def save(  # noqa: PLR0913
     """Set an endpoint up, or change it; `headers` are lines `Name: value`, None keeps those there are. Raises InvalidError."""
     if not SLUG.fullmatch(slug):
         raise InvalidError(_l("An endpoint is named with small letters, digits, - and _, for example stock-check."))
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment or not PRINTED.fullmatch(url):
         raise InvalidError(_l("The address begins with https:// or http:// and has no user, question mark or # in it."))
     if not private and calling.forbidden(parts.hostname):
@@ -73,6 +73,16 @@ def save(  # noqa: PLR0913
     session.add(found)
     session.flush()
     return found
+
+
+def _split(url: str) -> SplitResult:
+    """Its parts, all of which can be read: what cannot be called must not be kept."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidError(_l("This is no web address. Look at its host and at its port, which is a number up to 65535.")) from error
+    return parts
 
 
 def _headers(lines: str) -> dict[str, str]:

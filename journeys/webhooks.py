@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -33,6 +34,8 @@ FIRST_RETRY, LAST_RETRY, ATTEMPTS = dt.timedelta(seconds=10), dt.timedelta(hours
 REST = dt.timedelta(seconds=10)  # an endpoint out of reach is left alone so long: slow ones must not hold the workers up
 KEPT, AT_ONCE = dt.timedelta(days=90), 10_000  # of calls that are over, and how many of them go at once
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that say: try again
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def call_due(sessions: sessionmaker[Session], config: Config, now_fn: Callable[[
     if not claimed:
         return 0
     with ThreadPoolExecutor(len(claimed)) as pool:
-        outcomes = list(pool.map(lambda each: _call(each, config, now_fn), claimed))
+        outcomes = list(pool.map(lambda each: _tried(each, config, now_fn), claimed))
     with sessions() as session:
         settle(session, outcomes, now_fn())
         session.commit()
@@ -103,8 +106,17 @@ def claim(session: Session, now: dt.datetime, limit: int) -> list[Claimed]:
     return [Claimed(*row) for row in session.execute(_CLAIM, {"now": now, "lease": now + LEASE, "limit": limit})]
 
 
+def _tried(each: Claimed, config: Config, now_fn: Callable[[], dt.datetime]) -> Outcome:
+    """One call, whatever comes of it: those beside it were made, and must be written down."""
+    try:
+        return _call(each, config, now_fn)
+    except Exception as error:  # noqa: BLE001  one call that breaks must not lose the answers beside it; it is shown and the log says more
+        log.error("webhook_call_broke", call=str(each.id), endpoint=each.endpoint, exc_info=True)
+        return Outcome(each, "failed", f"it could not be made: {type(error).__name__}")
+
+
 def _call(each: Claimed, config: Config, now_fn: Callable[[], dt.datetime]) -> Outcome:
-    """One call; the only place that catches what a call raises."""
+    """One call; what an endpoint may bring about is said, anything else is raised."""
     if each.url is None:
         return Outcome(each, "failed", "there is no endpoint of this name in the settings")
     body = dumps({"type": "journey.step", "timestamp": each.created_at.isoformat(), "data": _told(each)}).encode()

@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -281,3 +282,27 @@ def test_calls_long_over_are_forgotten_and_waiting_ones_are_not(session, make, s
     call(make, now)
     assert webhooks.forget_old(session, now + webhooks.KEPT - SECOND) == 0
     assert webhooks.forget_old(session, now + webhooks.KEPT + SECOND) == 1
+
+
+@pytest.mark.parametrize("url", ["https://shop.example:99999/x", "https://shop.example:port/x", "http://[::1"])
+def test_an_address_whose_port_or_host_cannot_be_is_refused(session, signed_in, url):
+    page = signed_in("admin").post("/settings/webhooks", data={"slug": "odd", "url": url}, follow_redirects=True).get_data(as_text=True)
+    assert "65535" in page
+    assert endpoints.every(session) == []
+    with pytest.raises(calling.NotAllowedError):
+        calling.post(url, b"{}", {}, timeout_s=2, private=True)
+
+
+def test_a_wait_of_too_many_digits_is_a_wait_like_any_other(session, make, server, now):
+    server.answers = [(503, {"Retry-After": "9" * 5_000}, "")]
+    assert call(make, now) == 1
+    assert calls(session) == [("waiting", 1)]
+
+
+def test_one_call_that_cannot_be_made_leaves_those_beside_it_alone(session, make, server, now, monkeypatch):
+    pipeline.run(session, [take(track("Signed Up", {}, at=now, user_id="noa"), now)], now, CONFIG)
+    post = calling.post
+    monkeypatch.setattr(calling, "post", lambda *args, **more: post(*args, **more) if server.received else server.received.append(("", {}, b"")) or 1 / 0)
+    monkeypatch.setattr(webhooks, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+    assert call(make, now + SECOND) == 2
+    assert sorted(calls(session)) == [("answered", 1), ("failed", 1)]
