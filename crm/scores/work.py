@@ -28,12 +28,12 @@ Refresh = Callable[[Session, list[uuid.UUID], dt.datetime], None]
 
 
 def step(sessions: sessionmaker[Session], config: Config, now: Now, after: Refresh = lambda _session, _ids, _now: None) -> int:
-    """What is most urgent, committed; 0 where nothing is left or another worker is at it. `after` hears whose scores were written."""
+    """Those who changed, and the most urgent of the rest, committed; 0 where nothing is left or another worker is at it. `after` hears whose scores were written."""
     with sessions() as guard:
         if not guard.scalar(text("SELECT pg_try_advisory_xact_lock(:lock, 0)"), {"lock": LOCK}):
             return 0
-        done = changed(sessions, config, now, after) or training(sessions, config, now) or comparing(sessions, config, now)
-        done = done or everybody(sessions, config, now, after)
+        done = changed(sessions, config, now, after)  # always first, and never alone: on a busy day somebody always changed
+        done = training(sessions, config, now) or comparing(sessions, config, now) or everybody(sessions, config, now, after) or done
         guard.commit()
     return done
 

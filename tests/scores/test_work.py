@@ -66,6 +66,16 @@ def test_an_event_is_answered_by_the_next_step(session: Session, now: dt.datetim
     assert session.scalar(text("SELECT count(*) FROM score_dirty")) == 0
 
 
+def test_those_who_never_rest_do_not_keep_a_training_waiting(session: Session, now: dt.datetime) -> None:
+    ids = people(session, [{}, {}], at=now)
+    jobs.ask(session, "engagement", user_id=None, now=now)
+    dirty.mark(session, ids)
+    assert work.step(Sessions(session), makers.config(), lambda: now)  # type: ignore[arg-type]
+    session.expire_all()
+    assert session.scalar(text("SELECT count(*) FROM score_dirty")) == 0
+    assert session.scalars(select(ScoreJob.status)).all() == ["failed"], "it was taken in the same step; there is nothing to train by rules"
+
+
 def test_broken_promises_put_the_rules_in_place_until_a_new_version_is_trained(session: Session, now: dt.datetime) -> None:
     shop(session, people_count=300, now=now)
     jobs.ask(session, "lead", user_id=None, now=now)
