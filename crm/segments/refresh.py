@@ -270,13 +270,17 @@ def _tell(session: Session, moves: Sequence[Move], why: Callable[[uuid.UUID], Wh
     )
 
 
+# A mark renewed meanwhile is another version of its row: it is for what this look cannot see yet, and stays.
 _APPLY = """
 WITH found AS MATERIALIZED ({found}),
 came AS (INSERT INTO memberships (profile_id, segment_id, since) SELECT profile_id, segment_id, :now FROM found WHERE inside
          ON CONFLICT DO NOTHING RETURNING profile_id, segment_id),
 went AS (DELETE FROM memberships m USING found f WHERE m.profile_id = f.profile_id AND m.segment_id = f.segment_id AND NOT f.inside
          RETURNING m.profile_id, m.segment_id),
-over AS (DELETE FROM segment_lapses l USING found f WHERE l.profile_id = f.profile_id AND l.segment_id = f.segment_id AND l.due_at IS DISTINCT FROM f.due_at),
+seen AS MATERIALIZED (SELECT l.profile_id, l.segment_id, l.due_at, l.xmin AS version FROM segment_lapses l
+         JOIN found f ON l.profile_id = f.profile_id AND l.segment_id = f.segment_id AND l.due_at IS DISTINCT FROM f.due_at),
+over AS (DELETE FROM segment_lapses l USING seen s WHERE l.profile_id = s.profile_id AND l.segment_id = s.segment_id AND l.due_at = s.due_at
+         AND l.xmin = s.version),
 next AS (INSERT INTO segment_lapses (profile_id, segment_id, due_at) SELECT profile_id, segment_id, due_at FROM found WHERE due_at IS NOT NULL
          ON CONFLICT DO NOTHING)
 SELECT profile_id, segment_id, true FROM came UNION ALL SELECT profile_id, segment_id, false FROM went
