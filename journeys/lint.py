@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 from crm.core.i18n import _l
 from journeys.graph import TRIGGER, Graph, Problem, read
 from journeys.node import Settings
+from journeys.nodes.assign import AssignSettings
 from journeys.nodes.coupon import CouponSettings
 from journeys.nodes.list import ListSettings
 from journeys.nodes.nps import NpsSettings
 from journeys.nodes.send import SendSettings
+from journeys.nodes.task import TaskSettings
 from journeys.nodes.webhook import WebhookSettings
 from journeys.triggers.schedule import ScheduleSettings
 from journeys.triggers.segment import SegmentSettings
@@ -64,7 +66,7 @@ def _sends_again(graph: Graph) -> Iterator[Problem]:
 
 
 def named(session: Session, graph: Graph) -> Iterator[Problem]:
-    """Endpoints, lists, pools and segments that are not there."""
+    """Endpoints, lists, pools, segments and people who take leads that are not there."""
     settings = [(TRIGGER, graph.trigger_settings), *((spot.name, spot.settings) for spot in graph.nodes.values())]
     wanted = {(kind, name) for _, each in settings for kind, name in _names(each)}
     there = {(row.kind, row.name): row.free for row in session.execute(_THERE, {"names": [name for _, name in wanted]})} if wanted else {}
@@ -88,6 +90,8 @@ def _names(settings: Settings) -> Iterator[tuple[str, str]]:
             yield "pool", name
         case SegmentSettings(segment=name) | ScheduleSettings(segment=name):
             yield "segment", name
+        case TaskSettings(owner=owner) | AssignSettings(owner=owner) if owner.strip():
+            yield "seller", owner.strip().lower()
         case _:
             return
 
@@ -96,6 +100,7 @@ _MISSING = {  # kind -> what is said, what would happen, how bad it is
     "endpoint": (_l("there is no endpoint “%(name)s” under Settings, Webhooks"), _l("Every call of this step fails."), "error"),
     "list": (_l("there is no list “%(name)s”"), _l("The journey breaks at the first person who comes here."), "error"),
     "pool": (_l("there is no pool of codes “%(name)s”"), _l("Dana takes the way without a code."), WARNING),
+    "seller": (_l("nobody who takes leads has the address %(name)s"), _l("The journey breaks at the first person who comes here."), "error"),
     "segment": (_l("there is no segment “%(name)s”"), _l("Nobody ever enters."), WARNING),
 }
 
@@ -125,6 +130,7 @@ def templates(session: Session, graph: Graph) -> Iterator[Problem]:
 _THERE = text("""
     SELECT 'endpoint' AS kind, slug AS name, 1 AS free FROM webhook_endpoints WHERE slug = ANY(:names)
     UNION ALL SELECT 'list', slug, 1 FROM lists WHERE slug = ANY(:names)
+    UNION ALL SELECT 'seller', email, 1 FROM sellers WHERE active AND email = ANY(:names)
     UNION ALL SELECT 'segment', slug, 1 FROM segments WHERE slug = ANY(:names)
     UNION ALL SELECT 'pool', pool, (bool_or(given_at IS NULL))::int FROM coupons WHERE pool = ANY(:names) GROUP BY pool
 """)

@@ -18,21 +18,20 @@ from journeys.node import ChangeDeal, GiveOwner, MakeTask
 from journeys.passage import Passage
 
 WITHDRAWN = ("exit:", "goal:", "merged", "stopped")  # endings after which nobody need do what the run asked for
-_Asked = tuple[Passage, str, int, MakeTask | GiveOwner | ChangeDeal]
 
 
 def apply(session: Session, passages: Sequence[Passage], now: dt.datetime) -> dict[int, str]:
     """Do what these runs ask for; returns journey -> what is wrong with it. The people are locked."""
-    asked = [(p, node, round_, each) for p in passages for node, round_, each in p.effects if isinstance(each, MakeTask | GiveOwner | ChangeDeal)]
-    sellers = _sellers(session, {each.owner for _, _, _, each in asked if not isinstance(each, ChangeDeal) and each.owner})
-    problems: dict[int, str] = {}
-    for passage, _, _, each in asked:
-        if not isinstance(each, ChangeDeal) and each.owner and each.owner not in sellers:
-            problems[passage.journey_id] = f"nobody who takes leads has the address {each.owner}; see the settings of sales"
-    able = [one for one in asked if one[0].journey_id not in problems]
-    tasks.create(session, [_task(*one, sellers.get(one[3].owner)) for one in able if isinstance(one[3], MakeTask)], now)  # type: ignore[arg-type]
-    _give(session, [(p, each) for p, _, _, each in able if isinstance(each, GiveOwner)], sellers, now)
-    wishes = {_key(p, node, round_): (p, _deal(p, node, round_, each)) for p, node, round_, each in able if isinstance(each, ChangeDeal)}
+    made = [(p, node, round_, each) for p in passages for node, round_, each in p.effects if isinstance(each, MakeTask)]
+    given = [(p, each) for p in passages for _, _, each in p.effects if isinstance(each, GiveOwner)]
+    dealt = [(p, node, round_, each) for p in passages for node, round_, each in p.effects if isinstance(each, ChangeDeal)]
+    named = [(p, each.owner) for p, _, _, each in made if each.owner] + [(p, each.owner) for p, each in given if each.owner]
+    sellers = _sellers(session, {owner for _, owner in named})
+    said = "nobody who takes leads has the address {}; see the settings of sales"
+    problems = {p.journey_id: said.format(owner) for p, owner in named if owner not in sellers}
+    tasks.create(session, [_task(*one, sellers.get(one[3].owner)) for one in made], now)  # whoever it is for, it is to be done
+    _give(session, [(p, each) for p, each in given if not each.owner or each.owner in sellers], sellers, now)
+    wishes = {_key(p, node, round_): (p, _deal(p, node, round_, each)) for p, node, round_, each in dealt}
     wrong = deals.apply(session, [asked for _, asked in wishes.values()], now=now)
     problems |= {wishes[key][0].journey_id: said for key, said in wrong.items()}
     _withdraw(session, passages, now)

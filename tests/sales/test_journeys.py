@@ -14,7 +14,7 @@ from crm.events.spec import Happened
 from crm.sales import acts
 from crm.sales.deal_models import Deal, Stage
 from crm.sales.models import Lead, Task
-from journeys import publish
+from journeys import lint, publish
 from journeys.engine import wake_due
 from journeys.triggers.score import plugin as score
 from tests.makers import track
@@ -164,3 +164,27 @@ def test_an_order_says_in_sales_own_words_that_the_lead_is_won(sales, session):
     sales.works()
     assert [(said["status"], said["reason"]) for said in sales.events("Lead Status Changed")] == [("won", "Order Completed")]
     assert session.scalars(select(Lead.status)).one() == "won"
+
+
+def test_one_who_left_costs_nobody_else_what_the_journey_asked_for(sales, session):
+    sales.seller(1)
+    mine = {"title": "Call them", "owner": "gone@shop.example", "wait": False}
+    journey(session, sales.now, ("task", mine), ("deal", {"act": "open", "title": "Quote"}), ("assign", {"owner": "s1@shop.example"}))
+    sales.happens(track("Asked", at=sales.now, user_id="noa", email="noa@example.com"))
+    task = session.scalars(select(Task).where(Task.key.like("run:%"))).one()
+    assert (task.title, task.owner_id) == ("Call them", None)
+    assert session.scalar(text("SELECT count(*) FROM deals")) == 1
+    assert "gone@shop.example" in session.scalar(text("SELECT problem FROM journeys WHERE slug = 'nurture' AND status = 'broken'"))
+    sales.works()
+    assert sales.of("noa@example.com").owner_id == 1
+
+
+@pytest.mark.parametrize(("kind", "more"), [("task", {"title": "Call"}), ("assign", {})])
+def test_somebody_who_takes_no_leads_is_found_before_publishing(sales, session, kind, more):
+    sales.seller(1)
+    drawing = {"name": {"en": "N"}, "trigger": {"kind": "event", "settings": {"event": "Asked", "key": "event"}}, "entry": "n"}
+    ways = {"done": "end", "late": "end"} if kind == "task" else {"next": "end"}
+    for owner, said in (("gone@shop.example", True), (" S1@shop.example", False), ("", False)):
+        nodes = {"n": {"kind": kind, "settings": more | {"owner": owner}, "exits": ways}, "end": {"kind": "stop"}}
+        found = [each.node for each in lint.review(session, drawing | {"nodes": nodes}) if each.level == "error"]
+        assert found == (["n"] if said else [])
