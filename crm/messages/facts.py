@@ -141,15 +141,15 @@ def _people(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Per
 
 
 def _addresses(session: Session, drafts: Sequence[Draft]) -> dict[uuid.UUID, tuple[str, str]]:
-    """For each message (kind, address): of the kinds its channel can write to the best, verified before unverified, oldest first."""
+    """For each message (kind, address): what was asked for, else of the kinds its channel can write to the best, verified before unverified, oldest first."""
     channels = registry()
     found: dict[uuid.UUID, dict[str, str]] = {}
     for row in session.execute(text(_ADDRESSES), {"ids": list({d.profile_id for d in drafts})}):
         found.setdefault(row.profile_id, {}).setdefault(row.kind, row.value)
     chosen = {}
     for draft in drafts:
-        owned = found.get(draft.profile_id, {})
         kinds = channels[draft.channel].address_kinds if draft.channel in channels else ()
+        owned = {kinds[0]: str(draft.data["to"])} if kinds and draft.data.get("to") else found.get(draft.profile_id, {})
         if kind := next((kind for kind in kinds if kind in owned), None):
             chosen[draft.id] = (kind, owned[kind])
     return chosen

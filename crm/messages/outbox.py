@@ -24,7 +24,8 @@ class Request:
     """One message somebody wants sent. The same (run, node, round) is one message for ever.
 
     `relevant_if` is checked again in the final gate, for example `{"cart": {"source_id": 10, "key": "c1", "at": "…"}}`;
-    `data` is what the template gets besides the profile; `cause` and `hops` go on in the events the message makes.
+    `data` is what the template gets besides the profile; `cause` and `hops` go on in the events the message makes. `to` is the one address it may go to,
+    whoever has it, instead of the profile's best: for somebody who works here.
     """
 
     profile_id: uuid.UUID
@@ -38,6 +39,7 @@ class Request:
     data: Mapping[str, Any] = field(default_factory=dict)
     hops: int = 0
     cause: str | None = None
+    to: str | None = None
 
 
 def queue(session: Session, requests: Sequence[Request], now: dt.datetime) -> list[uuid.UUID]:
@@ -94,7 +96,7 @@ def _row(request: Request, template: Template | None) -> dict[str, Any]:
         "status": "queued" if template else "failed",
         "reason": None if template else "template_missing",
         "relevant_if": dict(request.relevant_if) if request.relevant_if is not None else None,
-        "data": dict(request.data),
+        "data": {**request.data, "to": request.to} if request.to else dict(request.data),
         "hops": request.hops,
         "detail": {"cause": request.cause} if request.cause else {},
     }

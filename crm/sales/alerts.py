@@ -114,7 +114,10 @@ def seen(session: Session, user_id: int, *, up_to: int, now: dt.datetime) -> Non
 
 
 def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200) -> int:
-    """Queue the e-mails of new alerts, to the profile that has the seller's address; one that is not there yet is asked for. Returns how many were queued."""
+    """Queue the e-mails of new alerts, to the profile introduced as the seller; one that is not there yet is asked for. Returns how many were queued.
+
+    They go to the seller's own address and to no other, as anybody may tell a public key that it is theirs.
+    """
     rows = session.execute(text(_UNSENT), {"limit": limit}).all()
     strangers = [row.user_id for row in rows if row.seller_id is None]
     new = session.execute(text(_INTRODUCED), {"users": strangers, "now": now, "before": now - AGAIN_AFTER}).all() if strangers else []
@@ -127,6 +130,7 @@ def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200)
             TEMPLATE,
             data={"kind": row.kind, "lead": row.lead, "detail": row.detail, "reference": f"alert:{row.id}", "url": f"{base_url}/leads/{row.profile_id}"},
             cause=f"alert:{row.id}",
+            to=row.email,
         )
         for row in ready
     ]
@@ -159,6 +163,6 @@ RETURNING email, name
 _UNSENT = """
 SELECT a.id, a.kind, a.detail, a.profile_id, p.name AS lead, s.user_id, s.email, s.name, i.profile_id AS seller_id
 FROM alerts a JOIN sellers s ON s.user_id = a.user_id JOIN profiles p ON p.id = a.profile_id
-LEFT JOIN identities i ON i.kind = 'email' AND i.value = lower(s.email)
+LEFT JOIN identities i ON i.kind = 'user_id' AND i.value = 'seller:' || s.email AND i.verified
 WHERE a.mail ORDER BY a.id LIMIT :limit FOR UPDATE OF a SKIP LOCKED
 """

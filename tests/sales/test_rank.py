@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from crm.messages import deliver
+from crm.messages import facts as facts_
+from crm.messages.templates import install, shipped_templates
 from crm.sales import alerts, deals, queue, rank, work
 from crm.sales.queue import Filters
 from crm.sales.rank import Facts
 from crm.sales.settings import SalesSettings
-from tests.makers import track
+from tests.makers import identify, track
 from tests.sales.conftest import CONFIG
 
 NOW = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
@@ -127,11 +130,11 @@ def test_a_score_that_comes_meanwhile_leaves_the_lead_waiting_for_whoever_comes_
 
 
 def test_an_address_that_leads_nowhere_is_told_once_a_day(sales, session):
-    sales.seller(1, email="no address")
+    sales.seller(1)
     sales.lead()
     for _ in range(3):
         work.step(session, CONFIG, sales.now)
-    assert session.scalar(text("SELECT count(*) FROM event_inbox WHERE body LIKE '%seller:no address%'")) == 1
+    assert session.scalar(text("SELECT count(*) FROM event_inbox WHERE body LIKE '%seller:s1@shop.example%'")) == 1
 
 
 def test_a_hot_page_tells_the_owner_once_a_day(sales, session):
@@ -155,8 +158,6 @@ def test_a_jump_of_the_score_tells_the_owner(sales, session):
 
 
 def test_alerts_are_mailed_to_the_profile_of_whoever_sells(sales, session):
-    from crm.messages.templates import install, shipped_templates  # noqa: PLC0415
-
     install(session, shipped_templates(), sales.now)
     sales.seller(1)
     sales.lead()
@@ -167,3 +168,24 @@ def test_alerts_are_mailed_to_the_profile_of_whoever_sells(sales, session):
     ).one()
     assert tuple(row) == ("queued", "sales_alert", "transactional", "s1@shop.example")
     assert work.step(session, CONFIG, sales.now) == 0
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        [("mallory", "mallory@evil.example"), ("mallory", "s1@shop.example")],
+        [("seller:s1@shop.example", "mallory@evil.example")],
+        [(None, "mallory@evil.example"), (None, "s1@shop.example")],
+    ],
+)
+def test_alerts_go_to_the_sellers_own_address_whoever_claimed_it_before(sales, session, claims):
+    install(session, shipped_templates(), sales.now)
+    before = sales.now - DAY
+    for who, email in claims:
+        sales.happens(identify({"email": email}, at=before, user_id=who, anonymous_id="m1"), trusted=False, now=before)
+    sales.seller(1)
+    sales.lead()
+    sales.works()
+    drafts = deliver.claim(session, sales.now, 10)
+    known = facts_.read(session, drafts, CONFIG, sales.now)
+    assert [known.facts[draft.id].address for draft in drafts] == ["s1@shop.example"]
