@@ -34,6 +34,7 @@ BAND = "Score Band Changed"
 BANDS = ("cold", "cool", "warm", "hot")
 TEMPLATE = "sales_alert"
 AGAIN_AFTER = dt.timedelta(days=1)  # of telling the log about a seller's address that led nowhere
+TOO_LATE = dt.timedelta(days=1)  # for an e-mail nobody could be found for
 FRESH = dt.timedelta(hours=1)  # what is older is no news
 AGAIN = "%Y-%m-%d"  # a hot page is news once a day
 _VIEWS = frozenset({"Page Viewed", "Product Viewed"})
@@ -118,6 +119,7 @@ def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200)
 
     They go to the seller's own address and to no other, as anybody may tell a public key that it is theirs.
     """
+    session.execute(text("UPDATE alerts SET mail = false WHERE mail AND at < :old"), {"old": now - TOO_LATE})
     rows = session.execute(text(_UNSENT), {"limit": limit}).all()
     strangers = [row.user_id for row in rows if row.seller_id is None]
     new = session.execute(text(_INTRODUCED), {"users": strangers, "now": now, "before": now - AGAIN_AFTER}).all() if strangers else []
@@ -164,5 +166,5 @@ _UNSENT = """
 SELECT a.id, a.kind, a.detail, a.profile_id, p.name AS lead, s.user_id, s.email, s.name, i.profile_id AS seller_id
 FROM alerts a JOIN sellers s ON s.user_id = a.user_id JOIN profiles p ON p.id = a.profile_id
 LEFT JOIN identities i ON i.kind = 'user_id' AND i.value = 'seller:' || s.email AND i.verified
-WHERE a.mail ORDER BY a.id LIMIT :limit FOR UPDATE OF a SKIP LOCKED
+WHERE a.mail ORDER BY i.profile_id IS NULL, a.id LIMIT :limit FOR UPDATE OF a SKIP LOCKED
 """

@@ -189,3 +189,18 @@ def test_alerts_go_to_the_sellers_own_address_whoever_claimed_it_before(sales, s
     drafts = deliver.claim(session, sales.now, 10)
     known = facts_.read(session, drafts, CONFIG, sales.now)
     assert [known.facts[draft.id].address for draft in drafts] == ["s1@shop.example"]
+
+
+def test_alerts_that_cannot_be_mailed_stand_in_nobodys_way_and_are_let_go_after_a_day(sales, session):
+    install(session, shipped_templates(), sales.now)
+    for user, email in ((1, "no address"), (2, "s2@shop.example"), (3, "s3@shop.example")):
+        sales.seller(user, email=email)
+    sales.happens(identify({"email": "s3@shop.example"}, at=sales.now, user_id="seller:s3@shop.example"))
+    sales.lead()
+    who = sales.who("dana@example.com")
+    for user in (1, 1, 2, 2, 3):
+        made = "INSERT INTO alerts (user_id, kind, profile_id, key, at, mail) VALUES (:user, 'hot_page', :who, gen_random_uuid(), :now, true)"
+        session.execute(text(made), {"user": user, "who": who, "now": sales.now})
+    assert alerts.mail(session, base_url="", now=sales.now, limit=2) == 1
+    assert alerts.mail(session, base_url="", now=sales.now + DAY + DAY / 24, limit=2) == 0
+    assert session.scalar(text("SELECT count(*) FROM alerts WHERE mail")) == 0
