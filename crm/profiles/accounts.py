@@ -56,20 +56,25 @@ def fold(session: Session, events: Sequence[Happened]) -> None:
     if not said:
         return
     accounts = _ensure(session, said)
-    changed: set[uuid.UUID] = set()
+    live: set[uuid.UUID] = set()
+    past: set[uuid.UUID] = set()
     for one in sorted(said, key=lambda each: each.stamp):
         if one.trusted and _learn(accounts[one.key], one):
-            changed.add(accounts[one.key].id)
+            (live if one.live else past).add(accounts[one.key].id)
     session.flush()
     for one in said:
         if one.trusted and one.parent:
             _put_under(session, accounts[one.key], accounts[one.parent])
-    changed |= _join_in(session, said, accounts)
-    _tell(session, changed, {one.profile_id for one in said}, past=not any(one.live for one in said))
+    now = {(accounts[one.key].id, one.profile_id) for one in said if one.live}
+    for part in _join_in(session, said, accounts):
+        (live if part in now else past).add(part[0])
+    present = {profile_id for _, profile_id in now}
+    _tell(session, live, present)
+    _tell(session, past, {one.profile_id for one in said} - present, past=True)
 
 
 def _tell(session: Session, accounts: Collection[uuid.UUID], profiles: Collection[uuid.UUID], *, past: bool = False) -> None:
-    for each in on_change:
+    for each in on_change if accounts or profiles else ():
         each(session, accounts, profiles, past)
 
 
@@ -147,8 +152,8 @@ def above(session: Session, account_id: uuid.UUID) -> list[uuid.UUID]:
     return list(session.scalars(text(_ABOVE), {"id": account_id}))
 
 
-def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Account]) -> set[uuid.UUID]:
-    """Memberships: the role of the latest event, since the earliest; what was set by hand stays. Returns the accounts somebody is new in."""
+def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Account]) -> set[tuple[uuid.UUID, uuid.UUID]]:
+    """Memberships: the role of the latest event, since the earliest; what was set by hand stays. Returns the new ones, as account and person."""
     latest: dict[tuple[uuid.UUID, uuid.UUID], Said] = {}
     first: dict[tuple[uuid.UUID, uuid.UUID], dt.datetime] = {}
     for one in said:
@@ -159,7 +164,7 @@ def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Acco
     rows = [(*key, one.role, first[key], one.at, one.accepted) for key, one in sorted(latest.items())]
     names = ("accounts", "profiles", "roles", "since", "at", "accepted")
     kept = session.execute(text(_MEMBERS), dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True)))
-    return {row.account_id for row in kept if row.fresh}
+    return {(row.account_id, row.profile_id) for row in kept if row.fresh}
 
 
 def refold(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
@@ -276,7 +281,7 @@ ON CONFLICT (account_id, profile_id) DO UPDATE SET
     role = CASE WHEN NOT m.by_hand AND (excluded.said_at, excluded.said_accepted) > (m.said_at, m.said_accepted) THEN excluded.role ELSE m.role END,
     said_at = greatest(m.said_at, excluded.said_at),
     said_accepted = CASE WHEN (excluded.said_at, excluded.said_accepted) > (m.said_at, m.said_accepted) THEN excluded.said_accepted ELSE m.said_accepted END
-RETURNING account_id, xmax = 0 AS fresh
+RETURNING account_id, profile_id, xmax = 0 AS fresh
 """
 _BY_HAND = """
 INSERT INTO account_members (account_id, profile_id, role, by_hand, since, said_at, said_accepted)

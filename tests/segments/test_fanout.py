@@ -16,6 +16,7 @@ from crm.profiles import accounts
 from crm.segments import fill, refresh, store
 from tests import makers
 from tests.segments.test_refresh import CONFIG, happen, make, members, order, told
+from workers import pipeline
 
 GOLD = {"kind": "account", "name": "tier", "value": "gold"}
 SOON = {"kind": "account", "name": "contract_end", "op": "within_next", "value": "30d"}
@@ -66,6 +67,15 @@ def test_history_about_a_company_enters_as_history(session: Session, now: dt.dat
     happen(session, now, group(now, "dana", {"tier": "gold"}), origin="history")
     settle(session, now)
     assert told(session) == [("Segment Entered", "gold", 1, "history")]
+
+
+def test_history_about_a_company_stays_history_beside_what_happens_now(session: Session, now: dt.datetime) -> None:
+    make(session, now, "gold", GOLD)
+    past = makers.accepted(group(now - dt.timedelta(days=1), "dana", {"tier": "gold"}), now, origin="history")
+    other = Call(type="group", group_id="beta", user_id="noa", traits={"tier": "gold"}, timestamp=now.isoformat())
+    pipeline.run(session, [past, makers.accepted(other, now)], now, CONFIG)
+    settle(session, now)
+    assert sorted(row[3] for row in told(session)) == ["history", "live"]
 
 
 def test_a_contract_that_comes_to_its_end_is_noticed_in_time(session: Session, now: dt.datetime) -> None:
