@@ -87,16 +87,24 @@ def lapse_due(session: Session, now: dt.datetime, limit: int, config: Config) ->
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": store.LOCK})
     segments = store.load(session, "live")
     rows = session.execute(text(_DUE), {"now": now, "limit": limit, "segments": store.ids(segments)}).all()
-    past = {row.profile_id for row in rows if row.history} - {row.profile_id for row in rows if not row.history}
     locked = set(session.scalars(text(_LOCK), {"ids": sorted({row.profile_id for row in rows})})) if rows else set()
-    due: dict[int, set[uuid.UUID]] = defaultdict(set)
-    for row in rows:
-        if row.profile_id in locked:
-            due[row.segment_id].add(row.profile_id)
-    _evaluate(session, segments, due, lambda profile_id: Why("time", origin=HISTORY if profile_id in past else LIVE), now, place_of(config))
+    due = {(row.segment_id, row.profile_id) for row in rows if row.profile_id in locked}
+    live = {(row.segment_id, row.profile_id) for row in rows if row.profile_id in locked and not row.history}
+    _lapse(session, segments, live, Why("time"), now, config)
+    _lapse(session, segments, due - live, Why("time", origin=HISTORY), now, config)
     if len(locked) < len({row.profile_id for row in rows}):
         session.execute(text(_GONE), {"now": now})
-    return sum(len(ids) for ids in due.values())
+    return len(due)
+
+
+def _lapse(  # noqa: PLR0913, PLR0917
+    session: Session, segments: Sequence[Loaded], due: Collection[tuple[int, uuid.UUID]], why: Why, now: dt.datetime, config: Config
+) -> None:
+    touched: dict[int, set[uuid.UUID]] = defaultdict(set)
+    for segment_id, profile_id in due:
+        touched[segment_id].add(profile_id)
+    if touched:
+        _evaluate(session, segments, touched, lambda _: why, now, place_of(config))
 
 
 def measure_sizes(session: Session, now: dt.datetime) -> int:

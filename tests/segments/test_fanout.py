@@ -78,6 +78,19 @@ def test_history_about_a_company_stays_history_beside_what_happens_now(session: 
     assert sorted(row[3] for row in told(session)) == ["history", "live"]
 
 
+def test_an_import_about_one_segment_does_not_start_by_what_happens_in_another(session: Session, now: dt.datetime) -> None:
+    make(session, now, "gold", GOLD)
+    make(session, now, "visitors", {"kind": "did", "event": "Page Viewed", "within": "7d"})
+    happen(session, now, makers.track("Page Viewed", at=now, user_id="dana"))
+    later = now + dt.timedelta(days=8)
+    happen(session, later, group(later, "dana", {"tier": "gold"}), origin="history")
+    settle(session, later)
+    assert told(session)[1:] in (
+        [("Segment Left", "visitors", 1, "live"), ("Segment Entered", "gold", 1, "history")],
+        [("Segment Entered", "gold", 1, "history"), ("Segment Left", "visitors", 1, "live")],
+    )
+
+
 def test_a_contract_that_comes_to_its_end_is_noticed_in_time(session: Session, now: dt.datetime) -> None:
     make(session, now, "ending", SOON)
     happen(session, now, group(now, "dana", {"contract_end": (now + dt.timedelta(days=40)).isoformat()}))
