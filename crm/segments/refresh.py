@@ -85,8 +85,9 @@ def look_again(session: Session, profile_ids: Collection[uuid.UUID], why: str, n
 def lapse_due(session: Session, now: dt.datetime, limit: int, config: Config) -> int:
     """Look again where a window has lapsed; returns how many were looked at. People somebody else holds come back later."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": store.LOCK})
-    segments = store.load(session, "live")
-    rows = session.execute(text(_DUE), {"now": now, "limit": limit, "segments": store.ids(segments)}).all()
+    segments = store.load(session, "live", "filling")  # the latter are told of those that others name
+    ids = store.ids(segment for segment in segments if segment.status == "live")
+    rows = session.execute(text(_DUE), {"now": now, "limit": limit, "segments": ids}).all()
     locked = set(session.scalars(text(_LOCK), {"ids": sorted({row.profile_id for row in rows})})) if rows else set()
     due = {(row.segment_id, row.profile_id) for row in rows if row.profile_id in locked}
     live = {(row.segment_id, row.profile_id) for row in rows if row.profile_id in locked and not row.history}

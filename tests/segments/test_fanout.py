@@ -91,6 +91,19 @@ def test_an_import_about_one_segment_does_not_start_by_what_happens_in_another(s
     )
 
 
+def test_a_segment_that_is_being_filled_hears_of_whom_time_moves(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", {"kind": "did", "event": "Order Completed", "within": "7d"})
+    happen(session, now, order(now, "o1", user_id="dana"))
+    store.save(session, slug="both", name="both", rule={"kind": "in_segment", "segment": "buyers"}, now=now)
+    [filling] = store.load(session, "filling")
+    later = now + dt.timedelta(days=8)
+    fill._write(session, filling, (fill.FIRST, fill.LAST), now, CONFIG)
+    settle(session, later)
+    session.execute(text("UPDATE segments SET status = 'live'"))
+    settle(session, later)
+    assert members(session, "buyers") == members(session, "both") == 0
+
+
 def test_a_contract_that_comes_to_its_end_is_noticed_in_time(session: Session, now: dt.datetime) -> None:
     make(session, now, "ending", SOON)
     happen(session, now, group(now, "dana", {"contract_end": (now + dt.timedelta(days=40)).isoformat()}))
