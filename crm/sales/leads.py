@@ -20,7 +20,7 @@ from crm.events.inbox import NewRow
 from crm.events.models import LIVE
 from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
-from crm.sales import settings
+from crm.sales import settings, tasks
 from crm.sales.lead_state import ASSIGNED, CREATED, ENTERED, LISTENS, STATUS, Definitions, State, state
 from crm.sales.models import OPEN, STATUSES
 from crm.sales.settings import SalesSettings
@@ -154,12 +154,14 @@ def _moved(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: 
     session.execute(text("DELETE FROM leads WHERE profile_id = ANY(CAST(:from AS uuid[]))"), params)
     if mine := known(session, {new for _, new in pairs}):
         refold(session, mine, now)
+        tasks.recount(session, mine, now)
 
 
 def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID], now: dt.datetime) -> None:
     if known(session, {owner}):
         session.execute(text(_COPY), {"from": [owner], "into": [to]})
         refold(session, {owner, to}, now)
+        tasks.recount(session, {owner, to}, now)
 
 
 on_move.append(_moved)

@@ -16,7 +16,7 @@ from crm.events import inbox
 from crm.events.spec import Happened
 from crm.messages import joining
 from crm.profiles.privacy import places
-from crm.sales import acts, leads
+from crm.sales import acts, leads, tasks
 from crm.sales.lead_state import Definitions, state
 from crm.sales.models import Alert, Lead, Task
 from tests import makers
@@ -152,6 +152,18 @@ def test_joined_people_are_one_lead_and_taken_apart_each_has_what_their_own_log_
     found = {lead.source: lead.intakes for lead in session.scalars(select(Lead).execution_options(populate_existing=True))}
     assert found == {"fair": 1, "ads": 1}
     assert session.scalar(text("SELECT count(DISTINCT profile_id) FROM tasks")) == 2
+
+
+def test_the_next_action_follows_the_tasks_through_a_join_and_its_undoing(sales, session):
+    sales.lead("one@example.com", source="fair", at=sales.now - 2 * HOUR)
+    sales.lead("two@example.com", source="ads", at=sales.now - HOUR)
+    one, two = sales.who("one@example.com"), sales.who("two@example.com")
+    for who, due in ((one, sales.now + 3 * HOUR), (two, sales.now + HOUR)):
+        tasks.create(session, [tasks.NewTask(who, "call", "Call", due)], sales.now)
+    joining.merge(session, one, two, by="test", said="", now=sales.now, currency="ILS")
+    assert session.scalars(select(Lead.next_at)).all() == [sales.now + HOUR]
+    joining.unmerge(session, session.scalar(text("SELECT max(id) FROM links")), by="test", said="", now=sales.now, currency="ILS")
+    assert {source: due for source, due in session.execute(select(Lead.source, Lead.next_at))} == {"fair": sales.now + 3 * HOUR, "ads": sales.now + HOUR}
 
 
 @given(st.permutations(range(5)))
