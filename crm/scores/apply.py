@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
+from crm.core.errors import KesherError
+from crm.core.i18n import _l
 from crm.core.json import dumps
 from crm.events import inbox
 from crm.events.inbox import NewRow, driver
@@ -38,6 +41,16 @@ BY_RULES = {  # columns that say why somebody has points -> the act they count
     "pages_30": 1, "products_30": 2, "searches_30": 3, "carts_30": 4, "checkouts_30": 5, "orders_90": 6, "opened_90": 7, "clicked_90": 8, "replies_90": 9,
     "forms_365": 11,
 }  # fmt: skip
+
+
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, EOFError, ImportError, RuntimeError, zipfile.BadZipFile)  # of bytes, names, other releases
+
+
+class UnreadableError(KesherError):
+    """A version was made by another release, or its bytes are broken."""
+
+    def __init__(self) -> None:
+        super().__init__(_l("The version in use cannot be read any more, so rules by points are used. A new version is being trained."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +91,26 @@ def by_rules() -> Model:
 
 
 def model_of(session: Session, version_id: int) -> Model:
-    """A stored version; read once by a process."""
+    """A stored version; read once by a process. UnreadableError where it gives no scores any more."""
     if (kept := _loaded.get(version_id)) is None:
         version = session.get_one(ScoreVersion, version_id)
-        said = version.serving
-        columns = tuple(Column(one["name"], one["type"], tuple(one["categories"])) for one in version.features)
-        fitted = estimate.unpack(version.model, version.algorithm, columns, said["prepared"])
-        raises = tuple((int(place), added, value) for place, (added, value) in said["raises"].items())
-        slope, shift = said["calibration"]
-        kept = _loaded[version_id] = Model(version_id, columns, fitted, slope, shift, tuple(said["bands"]), raises)
+        parts = (version.id, version.features, version.model, version.algorithm, version.serving)
+        try:
+            kept = _loaded[version_id] = _read(*parts)
+        except UNREADABLE as error:
+            raise UnreadableError from error
     return kept
+
+
+def _read(version_id: int, named: Sequence[dict[str, Any]], data: bytes, algorithm: str, said: dict[str, Any]) -> Model:
+    """Its parts put together, and tried on a person of whom nothing is known."""
+    columns = tuple(Column(one["name"], one["type"], tuple(one["categories"])) for one in named)
+    features.named([column.name for column in columns], {})
+    fitted = estimate.unpack(data, algorithm, columns, said["prepared"])
+    fitted.added(np.full((1, len(columns)), np.nan, np.float32))
+    raises = tuple((int(place), added, value) for place, (added, value) in said["raises"].items())
+    slope, shift = said["calibration"]
+    return Model(version_id, columns, fitted, slope, shift, tuple(said["bands"]), raises)
 
 
 def everybody(session: Session, *, after: uuid.UUID, limit: int, now: dt.datetime) -> People | None:

@@ -59,6 +59,11 @@ def use_rules(session: Session, kind: str, *, rules: bool, now: dt.datetime) -> 
     hint(session, "score")
 
 
+def by_hand(row: ScoreKind) -> bool:
+    """Whether it was a person who took the model out of use."""
+    return row.rules_only and (row.notice or {}).get("code") == "by_hand"
+
+
 def next_night(now: dt.datetime, zone: str) -> dt.datetime:
     """Three in the morning, by the installation's clock."""
     here = now.astimezone(ZoneInfo(zone))

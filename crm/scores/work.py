@@ -28,7 +28,7 @@ Refresh = Callable[[Session, list[uuid.UUID], dt.datetime], None]
 
 
 def step(sessions: sessionmaker[Session], config: Config, now: Now, after: Refresh = lambda _session, _ids, _now: None) -> int:
-    """Those who changed, and the most urgent of the rest, committed; 0 where nothing is left or another worker is at it. `after` hears whose scores were written."""
+    """Those who changed and the most urgent of the rest; 0 where nothing is left or another worker is at it. `after` hears whose scores were written."""
     with sessions() as guard:
         if not guard.scalar(text("SELECT pg_try_advisory_xact_lock(:lock, 0)"), {"lock": LOCK}):
             return 0
@@ -46,7 +46,7 @@ def changed(sessions: sessionmaker[Session], config: Config, now: Now, after: Re
             return 0
         moment = now()
         for score in asked(session).values():
-            apply.apply(session, score, apply.serving_model(session, score), apply.these(ids, now=moment), config=config, now=moment, asked=ids)
+            apply.apply(session, score, _model(session, score, moment), apply.these(ids, now=moment), config=config, now=moment, asked=ids)
         after(session, ids, moment)
         session.commit()
     return len(ids)
@@ -77,7 +77,7 @@ def train_now(session: Session, score: Asked, *, config: Config, now: dt.datetim
         return error.said
     row.train_at = jobs.next_week(now, config.timezone)
     if version.state == "champion":
-        by_hand = row.rules_only and (row.notice or {}).get("code") == "by_hand"
+        by_hand = jobs.by_hand(row)
         row.rules_only, row.notice, row.apply_at = by_hand, row.notice if by_hand else None, now
     elif version.state == "refused":
         row.notice = {"code": "refused", "version": version.number}
@@ -93,7 +93,10 @@ def comparing(sessions: sessionmaker[Session], config: Config, now: Now) -> int:
             return 0
         row.check_at = jobs.next_week(moment, config.timezone)
         if (score := asked(session).get(row.kind)) is not None:
-            react(session, row, check.compare(session, score, config=config, now=moment), moment)
+            try:
+                react(session, row, check.compare(session, score, config=config, now=moment), moment)
+            except apply.UnreadableError as error:
+                _unreadable(session, row, error, moment)
         session.commit()
     return 1
 
@@ -104,8 +107,7 @@ def react(session: Session, row: ScoreKind, made: ScoreCheck | None, now: dt.dat
         return
     if made.alarm == "promises":
         broken = next(each for each in made.bands if each["broken"])
-        row.rules_only, row.apply_at = True, now
-        row.notice = {"code": "fallback", "band": broken["band"], "promised": broken["promised"], "actual": broken["actual"]}
+        _use_rules(row, {"code": "fallback", "band": broken["band"], "promised": broken["promised"], "actual": broken["actual"]}, now)
     elif not row.rules_only:
         row.notice = {"code": "drift", **made.drift[0]}
     jobs.ask(session, row.kind, user_id=None, now=now)
@@ -118,19 +120,44 @@ def everybody(sessions: sessionmaker[Session], config: Config, now: Now, after: 
         going = select(ScoreKind).where((ScoreKind.after.is_not(None)) | (ScoreKind.apply_at <= moment))
         row = session.scalar(going.order_by(ScoreKind.after.is_(None), ScoreKind.kind).limit(1))
         score = asked(session).get(row.kind) if row else None
-        if row is None or score is None or inbox.waiting(session, ROOM + 1) > ROOM:
+        if row is None or inbox.waiting(session, ROOM + 1) > ROOM:
             return 0
+        if score is None:  # its file is gone: it must not stand before the others
+            row.after, row.apply_at = None, jobs.next_night(moment, config.timezone)
+            session.commit()
+            return 1
         if row.after is None or (row.apply_at and row.apply_at <= moment):  # a new champion begins the round anew
             row.after, row.apply_at = uuid.UUID(int=0), None
         people = apply.everybody(session, after=row.after, limit=PAGE, now=moment)
         if people is None:
             row.after, row.applied_at, row.apply_at = None, moment, row.apply_at or jobs.next_night(moment, config.timezone)
         else:
-            apply.apply(session, score, apply.serving_model(session, score), people, config=config, now=moment)
+            apply.apply(session, score, _model(session, score, moment), people, config=config, now=moment)
             row.after = people.between[1] if people.between else None
             after(session, list(session.scalars(select(Score.profile_id).where(Score.kind == row.kind, Score.at == moment))), moment)
         session.commit()
     return 1
+
+
+def _model(session: Session, score: Asked, now: dt.datetime) -> apply.Model:
+    """What gives this score; by rules where the champion cannot be read, so that it stops no other score."""
+    try:
+        return apply.serving_model(session, score)
+    except apply.UnreadableError as error:
+        _unreadable(session, jobs.row_of(session, score.kind, now), error, now)
+        return apply.by_rules()
+
+
+def _unreadable(session: Session, row: ScoreKind, error: apply.UnreadableError, now: dt.datetime) -> None:
+    log.warning("score_version_unreadable", kind=row.kind, error=repr(error.__cause__))
+    _use_rules(row, {"code": "broken"}, now)
+    jobs.ask(session, row.kind, user_id=None, now=now)
+
+
+def _use_rules(row: ScoreKind, notice: dict[str, object], now: dt.datetime) -> None:
+    """Rules in the model's place until a new one is trained; what a person chose stays chosen."""
+    if not jobs.by_hand(row):
+        row.rules_only, row.notice, row.apply_at = True, notice, now
 
 
 def _train(sessions: sessionmaker[Session], config: Config, job: ScoreJob, now: Now) -> tuple[dict[str, object], bool]:

@@ -137,6 +137,8 @@ def notice(said: dict[str, Any]) -> tuple[str, str]:
     if code == "drift":
         words_ = _l("Drift: %(feature)s is not as it was in training (%(psi)s). The score stays in use, and is being trained again.")
         return sentence(words_, feature=feature(said["feature"]), psi=ltr(f"PSI {said['psi']:.2f}")), "warn"
+    if code == "broken":
+        return _("The version in use cannot be read any more, so rules by points are used. A new version is being trained."), "warn"
     if code == "refused":
         return sentence(_l("Version %(number)s was no better than rules by points, so rules are used."), number=num(said["version"])), ""
     return _("Somebody here chose rules by points instead of the model."), ""

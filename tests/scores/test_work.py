@@ -97,6 +97,52 @@ def test_broken_promises_put_the_rules_in_place_until_a_new_version_is_trained(s
     assert row.notice is None
 
 
+def unreadable(session: Session, now: dt.datetime) -> ScoreVersion:
+    """A champion that no longer loads."""
+    serving = {"prepared": {}, "calibration": [1, 0], "bands": [0.5, 0.3, 0.1], "raises": {}, "spread": []}
+    made = ScoreVersion(
+        kind="lead", number=1, state="champion", algorithm="trees", label={}, features=[{"name": "days_7", "type": "number", "categories": []}],
+        model=b"of another age", serving=serving, metrics={}, flags=[], rows=1, wins=1, trained_at=now,
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    return made
+
+
+def test_a_champion_that_cannot_be_read_stops_no_other_score(session: Session, now: dt.datetime) -> None:
+    ids = people(session, [{}, {}], at=now - dt.timedelta(days=2))
+    jobs.schedule(session, now, "Asia/Jerusalem")
+    unreadable(session, now)
+    dirty.mark(session, ids)
+    settle(session, now)
+    row = session.get_one(ScoreKind, "lead")
+    assert (row.rules_only, row.notice) == (True, {"code": "broken"})
+    assert session.scalars(select(ScoreJob.kind)).all() == ["lead"], "a new one is trained"
+    assert session.scalar(text("SELECT count(*) FROM scores WHERE kind = 'engagement'")) == 2
+    assert session.scalar(text("SELECT count(*) FROM scores WHERE kind = 'lead' AND version_id IS NULL")) == 2
+
+
+def test_a_champion_that_cannot_be_read_stops_neither_rounds_nor_comparisons(session: Session, now: dt.datetime) -> None:
+    people(session, [{}, {}], at=now - dt.timedelta(days=2))
+    jobs.schedule(session, now, "Asia/Jerusalem")
+    version = unreadable(session, now)
+    version.features = [{"name": "gone_since", "type": "number", "categories": []}]
+    session.execute(update(ScoreKind).values(check_at=now, rules_only=True, notice={"code": "by_hand"}).where(ScoreKind.kind == "lead"))
+    settle(session, now)
+    assert session.get_one(ScoreKind, "lead").notice == {"code": "by_hand"}, "what a person chose stays"
+    assert session.scalar(text("SELECT count(*) FROM score_kinds WHERE check_at <= :now"), {"now": now}) == 0
+    assert session.scalar(text("SELECT count(*) FROM scores WHERE kind = 'engagement'")) == 2
+
+
+def test_a_score_whose_file_is_gone_stops_no_other_round(session: Session, now: dt.datetime) -> None:
+    people(session, [{}], at=now)
+    session.add(ScoreKind(kind="a_gone_one", created_at=now, apply_at=now))
+    session.add(ScoreKind(kind="engagement", created_at=now, apply_at=now))
+    session.flush()
+    settle(session, now)
+    assert session.scalars(select(Score.kind)).all() == ["engagement"]
+
+
 def test_people_who_are_not_as_they_were_raise_the_alarm(session: Session, now: dt.datetime) -> None:
     ids = shop(session, people_count=300, now=now)
     jobs.ask(session, "lead", user_id=None, now=now)

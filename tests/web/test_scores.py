@@ -132,6 +132,7 @@ def test_every_notice_is_a_sentence_in_both_languages(browser_as: Callable[[str]
         ({"code": "fallback", "band": "hot", "promised": 0.5, "actual": 0.1}, "Rules by points are in use"),
         ({"code": "drift", "feature": "days_7", "psi": 0.31}, "PSI 0.31"),
         ({"code": "refused", "version": 3}, "no better than rules"),
+        ({"code": "broken"}, "cannot be read any more"),
     ):
         session.get_one(ScoreKind, "lead").notice = notice
         session.commit()
