@@ -163,7 +163,7 @@ def test_the_next_action_follows_the_tasks_through_a_join_and_its_undoing(sales,
     joining.merge(session, one, two, by="test", said="", now=sales.now, currency="ILS")
     assert session.scalars(select(Lead.next_at)).all() == [sales.now + HOUR]
     joining.unmerge(session, session.scalar(text("SELECT max(id) FROM links")), by="test", said="", now=sales.now, currency="ILS")
-    assert {source: due for source, due in session.execute(select(Lead.source, Lead.next_at))} == {"fair": sales.now + 3 * HOUR, "ads": sales.now + HOUR}
+    assert {each.source: each.next_at for each in session.execute(select(Lead.source, Lead.next_at))} == {"fair": sales.now + 3 * HOUR, "ads": sales.now + HOUR}
 
 
 @given(st.permutations(range(5)))
