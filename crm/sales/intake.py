@@ -80,7 +80,7 @@ def from_form(session: Session, form: Form, fields: Mapping[str, str], now: dt.d
     traits = {TRAITS[name]: value for name, value in kept.items() if name in TRAITS}
     known = {"email": email, "phone": phone} if email and phone else ({"email": email} if email else {"phone": phone})
     number = hashlib.sha256(dumps([form.source, form.campaign, known, kept, now.date().isoformat()]).encode()).hexdigest()[:32]
-    said = {"source": form.source, "campaign": form.campaign, **{name: value for name, value in kept.items() if name not in TRAITS}}
+    said = {name: value for name, value in kept.items() if name not in TRAITS} | {"source": form.source, "campaign": form.campaign}
     who = {"anonymous_id": f"form-{number}"}
     calls = [
         Call(type="identify", message_id=f"form-{number}-who", traits={**known, **traits}, **who),  # type: ignore[arg-type]

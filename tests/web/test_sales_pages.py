@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
+from json import loads
 
 import pytest
 from sqlalchemy import event, insert, select, text
@@ -239,6 +240,15 @@ def test_a_signed_form_makes_a_lead_nobody_can_dress_up(browser, browser_as, ses
     assert "spring" in rows[0].body
     assert browser.client.post(path[:-3] + "abc", data={"email": "noa@example.com"}).status_code == 404
     assert browser.client.post(path, data={"name": "nobody"}).status_code == 400
+
+
+def test_what_a_form_s_signature_vouches_for_no_visitor_overwrites(browser_as, browser, session):
+    page = browser_as("admin").post("/settings/sales/form", source="site", campaign="spring").text
+    path = re.search(r"/forms/[\w.-]+", page)[0]
+    browser.client.post(path, data={"email": "noa@example.com", "source": "partner", "campaign": "theirs", "message": "call me"})
+    [body] = session.scalars(text("SELECT body FROM event_inbox WHERE body LIKE '%Lead Created%'"))
+    said = loads(body)["properties"]
+    assert (said["source"], said["campaign"], said["message"]) == ("site", "spring", "call me")
 
 
 def test_alerts_show_until_they_are_seen(shop, browser_as, session, people):
