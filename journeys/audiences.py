@@ -18,6 +18,7 @@ from journeys.triggers.schedule import FRESH, ScheduleSettings, plugin
 
 CHUNK = 2_000  # people of one transaction
 FULL = 50_000  # calls that may wait in the inbox before we wait too
+HOUR = dt.timedelta(hours=1)  # so often what is held is kept from growing old
 
 
 def begin(session: Session, now: dt.datetime, config: Config) -> int:
@@ -40,15 +41,19 @@ def _open_since(session: Session, journey: Standing, segment: str, occasion: dt.
 
 def include(session: Session, journey_id: int, occasion: str, segment: str, now: dt.datetime) -> int:
     """Ask for everybody in a segment, once for an occasion; returns how many askings that is (0: it was asked before)."""
-    asked = {"journey": journey_id, "occasion": occasion, "segment": segment, "now": now}
+    asked = {"journey": journey_id, "occasion": occasion, "segment": segment, "now": now, "until": now + FRESH}
     return len(session.execute(_OPEN, asked).all())
 
 
 def advance(session: Session, now: dt.datetime) -> int:
-    """Say to the log who is in the next open audience, one chunk; returns how many. What a crash kept back is said by the next call, nothing twice."""
+    """Say to the log who is in the next open audience, one chunk; returns how many. What a crash kept back is said by the next call, nothing twice.
+
+    While its journey is held or its segment is filled an audience does not grow old.
+    """
     if waiting(session, FULL) >= FULL:
         return 0
-    session.execute(_OVER, {"now": now, "before": now - FRESH})
+    session.execute(_HELD, {"soon": now + FRESH - HOUR, "until": now + FRESH})
+    session.execute(_OVER, {"now": now})
     row = session.execute(_NEXT).one_or_none()
     if row is None:
         return 0
@@ -65,6 +70,11 @@ def _said(row: Row[Any], profile: uuid.UUID) -> NewRow:
     return system_event(AUDIENCE, profile, said, cause=None, hops=0, message_id=number)
 
 
+def close(session: Session, journey_id: int, reason: str, now: dt.datetime) -> None:
+    """Bring in nobody more of what was asked for so far."""
+    session.execute(_CLOSE, {"journey": journey_id, "reason": reason, "now": now})
+
+
 def members(session: Session, segment: str) -> int:
     """How many are in a segment now."""
     return session.scalar(text("SELECT count(*) FROM memberships b JOIN segments s ON s.id = b.segment_id WHERE s.slug = :slug"), {"slug": segment}) or 0
@@ -75,10 +85,16 @@ _SCHEDULED = text("""
     WHERE v.journey_id = :journey AND v.graph->'trigger' = c.graph->'trigger'
 """)
 _OPEN = text("""
-    INSERT INTO journey_audiences (journey_id, occasion, segment, at) VALUES (:journey, :occasion, :segment, :now)
+    INSERT INTO journey_audiences (journey_id, occasion, segment, at, until) VALUES (:journey, :occasion, :segment, :now, :until)
     ON CONFLICT DO NOTHING RETURNING journey_id
 """)
-_OVER = text("UPDATE journey_audiences SET done_at = :now WHERE done_at IS NULL AND at < :before")
+_HELD = text("""
+    UPDATE journey_audiences a SET until = :until FROM journeys j
+    WHERE a.done_at IS NULL AND a.until < :soon AND j.id = a.journey_id
+      AND (j.status IN ('paused', 'broken') OR EXISTS (SELECT FROM segments s WHERE s.slug = a.segment AND s.status <> 'live'))
+""")
+_OVER = text("UPDATE journey_audiences SET done_at = :now, end_reason = 'late' WHERE done_at IS NULL AND until < :now")
+_CLOSE = text("UPDATE journey_audiences SET done_at = :now, end_reason = :reason WHERE journey_id = :journey AND done_at IS NULL")
 _NEXT = text("""
     SELECT a.journey_id, a.occasion, a.segment, a.after, j.slug
     FROM journey_audiences a JOIN journeys j ON j.id = a.journey_id AND j.status = 'live' JOIN segments s ON s.slug = a.segment AND s.status = 'live'
@@ -89,5 +105,7 @@ _MEMBERS = text("""
     WHERE s.slug = :segment AND (CAST(:after AS uuid) IS NULL OR b.profile_id > CAST(:after AS uuid)) ORDER BY b.profile_id LIMIT :limit
 """)
 _MOVE = text("""
-    UPDATE journey_audiences SET after = :after, members = members + :members, done_at = :done WHERE journey_id = :journey AND occasion = :occasion
+    UPDATE journey_audiences SET after = :after, members = members + :members, done_at = :done,
+        end_reason = CASE WHEN CAST(:done AS timestamptz) IS NULL THEN NULL ELSE 'finished' END
+    WHERE journey_id = :journey AND occasion = :occasion
 """)

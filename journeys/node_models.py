@@ -119,7 +119,9 @@ class Audience(Base):
     after: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True))
     members: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     at: Mapped[Time]
+    until: Mapped[Time]  # what is not said by then is not said any more
     done_at: Mapped[Time | None]
+    end_reason: Mapped[str | None] = mapped_column(Text)  # finished | late | dropped | stopped
 
 
 class CouponPool(Base):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
 from crm.messages import outbox
-from journeys import board
+from journeys import audiences, board
 from journeys.changes import node_change
 from journeys.graph import parse
 from journeys.models import Journey, RunRow, Version
@@ -122,7 +122,7 @@ def pause(session: Session, slug: str, *, now: dt.datetime) -> None:
 
 def resume(session: Session, slug: str, *, now: dt.datetime, how: str = "catch_up") -> None:
     """Let a paused or broken journey go on. `catch_up`: what came due meanwhile moves at once; `shift`: every wait lasts longer by
-    the pause; `drop`: runs that came due meanwhile end."""
+    the pause; `drop`: runs that came due meanwhile end, and nobody more of an audience asked for before comes in."""
     _alone(session)
     journey = _journey(session, slug)
     if journey.status not in {"paused", "broken"}:
@@ -134,6 +134,7 @@ def resume(session: Session, slug: str, *, now: dt.datetime, how: str = "catch_u
         session.execute(_SHIFT, asked)
     elif how == "drop":
         _end(session, list(session.scalars(_MISSED, asked)), "dropped", now)
+        audiences.close(session, journey.id, "dropped", now)
     journey.paused_at = None
     outbox.release(session, slug, now)
     _revive(session, journey)
@@ -147,6 +148,7 @@ def stop(session: Session, slug: str, *, now: dt.datetime) -> int:
     ended = list(session.scalars(select(RunRow.id).where(RunRow.journey_id == journey.id, RunRow.status == "active")))
     _end(session, ended, "stopped", now)
     outbox.withdraw(session, outbox.waiting_runs(session, slug), "stopped", now)
+    audiences.close(session, journey.id, "stopped", now)
     session.flush()
     return len(ended)
 

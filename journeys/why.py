@@ -26,6 +26,11 @@ from journeys.why_waves import places
 from journeys.zones import day_in
 
 LATEST = 5  # events looked at
+_CUT = {  # why an audience ended -> what that means for whom it did not come to
+    "late": _l("It ended before it came to the profile: it could not go on for a day."),
+    "dropped": _l("It ended before it came to the profile: when the journey was resumed, what had come due was to end."),
+    "stopped": _l("It ended before it came to the profile: the journey was stopped."),
+}
 
 
 def why_not(session: Session, slug: str, profile_id: uuid.UUID, now: dt.datetime) -> list[Sentence]:
@@ -63,6 +68,8 @@ def _own(session: Session, journey: Standing, graph: Graph, profile_id: uuid.UUI
             yield from _of_segment(session, settings.segment, "schedule", profile_id)
             if came := session.execute(_OCCASIONS, {"journey": journey.id}).one_or_none():
                 yield Sentence(_l("The last occasion began on %(day)s."), {"day": came.at.date().isoformat()})
+                if came.end_reason in _CUT and (came.after is None or came.after < profile_id):
+                    yield Sentence(_CUT[came.end_reason])
             else:
                 yield Sentence(_l("The schedule has not come round yet since it was published."))
         case DateSettings() as settings:
@@ -147,7 +154,7 @@ _HELD_OUT = text("SELECT EXISTS (SELECT FROM journey_arms WHERE journey_id = :jo
 _SEGMENT = text("""
     SELECT s.name, s.status, b.since FROM segments s LEFT JOIN memberships b ON b.segment_id = s.id AND b.profile_id = :profile WHERE s.slug = :slug
 """)
-_OCCASIONS = text("SELECT at FROM journey_audiences WHERE journey_id = :journey ORDER BY at DESC LIMIT 1")
+_OCCASIONS = text("SELECT at, after, end_reason FROM journey_audiences WHERE journey_id = :journey ORDER BY at DESC LIMIT 1")
 _TRAITS = text("SELECT traits FROM profiles WHERE id = :profile")
 _OTHER = text(
     f"SELECT r.status, r.end_reason FROM {EVERY} r JOIN journeys j ON j.id = r.journey_id WHERE j.slug = :slug AND r.profile_id = :profile"  # noqa: S608

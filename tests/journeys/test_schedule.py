@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from crm.core.db import engine_for, sessions
 from crm.core.json import dumps
 from crm.segments import lists
-from journeys import audiences, dates, publish
+from journeys import audiences, dates, publish, why
 from journeys.triggers import date, schedule
 from journeys.triggers.date import DateSettings
 from journeys.triggers.schedule import ScheduleSettings
@@ -110,7 +110,7 @@ def test_what_lay_too_long_is_left_out(session, vips, now):
     journey_id = session.scalar(text("SELECT id FROM journeys WHERE slug = 'weekly'"))
     audiences.include(session, journey_id, "old", "vip", now - dt.timedelta(hours=25))
     assert audiences.advance(session, now) == 0
-    assert session.scalar(text("SELECT done_at FROM journey_audiences")) is not None
+    assert session.scalar(text("SELECT end_reason FROM journey_audiences WHERE done_at IS NOT NULL")) == "late"
 
 
 def test_a_paused_journey_brings_in_nobody_until_it_goes_on(session, vips, now):
@@ -121,6 +121,41 @@ def test_a_paused_journey_brings_in_nobody_until_it_goes_on(session, vips, now):
     assert audiences.advance(session, now) == 0
     publish.resume(session, "weekly", now=now)
     assert audiences.advance(session, now) == 3
+
+
+@pytest.mark.parametrize("held", ["paused", "broken", "filling"])
+def test_what_was_held_for_days_is_not_left_out(session, vips, now, held):
+    publish.publish(session, "weekly", journey(), now=now)
+    journey_id = session.scalar(text("SELECT id FROM journeys WHERE slug = 'weekly'"))
+    audiences.include(session, journey_id, "x", "vip", now)
+    if held == "filling":
+        session.execute(text("UPDATE segments SET status = 'filling'"))
+    else:
+        session.execute(text("UPDATE journeys SET status = :held, paused_at = :now"), {"held": held, "now": now})
+    for days in (1, 3):
+        assert audiences.advance(session, now + dt.timedelta(days=days)) == 0
+    if held == "filling":
+        session.execute(text("UPDATE segments SET status = 'live'"))
+    else:
+        publish.resume(session, "weekly", now=now + dt.timedelta(days=3))
+    assert audiences.advance(session, now + dt.timedelta(days=3)) == 3
+    assert session.scalar(text("SELECT end_reason FROM journey_audiences")) == "finished"
+
+
+@pytest.mark.parametrize("reason", ["dropped", "stopped"])
+def test_who_was_not_reached_before_an_audience_was_ended_is_told_so(session, vips, now, reason):
+    publish.publish(session, "weekly", journey(), now=now)
+    journey_id = session.scalar(text("SELECT id FROM journeys WHERE slug = 'weekly'"))
+    audiences.include(session, journey_id, "x", "vip", now)
+    publish.pause(session, "weekly", now=now)
+    if reason == "dropped":
+        publish.resume(session, "weekly", now=now, how="drop")
+    else:
+        publish.stop(session, "weekly", now=now)
+    assert audiences.advance(session, now) == 0
+    assert session.scalar(text("SELECT end_reason FROM journey_audiences")) == reason
+    who = session.scalar(text("SELECT id FROM profiles LIMIT 1"))
+    assert any("before it came to the profile" in each.text for each in why.why_not(session, "weekly", who, now))
 
 
 def test_two_clocks_at_once_say_each_person_once(fresh_url, now):
