@@ -166,8 +166,7 @@ def _judged(each: Claimed, config: Config, now: dt.datetime, reply: calling.Repl
 def _json(reply: calling.Reply) -> Any:
     """What it said as JSON; None where that is not all of it or no JSON that can be kept."""
     try:
-        found = loads(reply.text) if reply.whole and reply.text else None
-        return None if found is None or "\\u0000" in dumps(found) else found
+        return loads(reply.text) if reply.whole and reply.text else None
     except (ValueError, TypeError):
         return None
 

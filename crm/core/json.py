@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import orjson
+
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # the escape, not an escaped backslash before "u0000"
 
 
 def _other(value: object) -> str:
@@ -17,8 +20,12 @@ def _other(value: object) -> str:
 
 def dumps(value: Any) -> str:
     """JSON text PostgreSQL accepts: the NUL character, which jsonb refuses, is dropped."""
-    text = orjson.dumps(value, default=_other, option=orjson.OPT_NON_STR_KEYS).decode()
-    return text.replace("\\u0000", "") if "\\u0000" in text else text
+    return without_nul(orjson.dumps(value, default=_other, option=orjson.OPT_NON_STR_KEYS)).decode()
+
+
+def without_nul(body: bytes) -> bytes:
+    """This JSON without the character PostgreSQL's text cannot hold."""
+    return _NUL.sub(rb"\1", body) if b"\\u0000" in body else body
 
 
 def array(values: Sequence[Any]) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from crm.core import partitions
 from crm.core.commit import hint
-from crm.core.json import NULL, array, copied
+from crm.core.json import NULL, array, copied, without_nul
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import LANES, Call, lane_of
 
@@ -116,8 +116,7 @@ def _identity(call: Call) -> str:
 
 def as_text(call: Call) -> str:
     """As JSON that PostgreSQL accepts: without NUL."""
-    said = _encode(call).decode()
-    return said.replace("\\u0000", "") if "\\u0000" in said else said
+    return without_nul(_encode(call)).decode()
 
 
 def claim(session: Session, limit: int) -> list[Waiting]:

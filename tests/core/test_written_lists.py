@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.core.json import array, copied
-from crm.events.inbox import driver
+from crm.core.json import array, copied, dumps, loads
+from crm.events.inbox import as_text, driver
+from crm.events.spec import Call
 
 NASTY = ["", "NULL", "null", "a,b", "{x}", 'say "hi"', "back\\slash", "\\N", "tab\tand\nline\r", "ע״ב", "it's", " blank ", "\x07"]
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
@@ -40,3 +41,18 @@ def test_a_copied_line_is_read_back_as_it_was(session: Session):
     with driver(session).cursor().copy("COPY copied_lines FROM STDIN") as copy:
         copy.write("".join(f"{n}\t{copied(said)}\n" for n, said in enumerate(NASTY)))
     assert list(session.scalars(text("SELECT said FROM copied_lines ORDER BY n"))) == NASTY
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (r"^\u0000$", r"^\u0000$"),  # six letters, not a character
+        ("a\x00\x00b", "ab"),
+        ("\\\x00", "\\"),
+        (r"\\u0000", r"\\u0000"),
+    ],
+)
+def test_only_the_character_nul_is_dropped(session: Session, said: str, kept: str):
+    assert session.scalar(text("SELECT CAST(:x AS jsonb) -> 'x'"), {"x": dumps({"x": said})}) == kept
+    call = Call(type="track", event="E", properties={said: said})
+    assert loads(as_text(call))["properties"] == {kept: kept}

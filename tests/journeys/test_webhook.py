@@ -306,3 +306,11 @@ def test_one_call_that_cannot_be_made_leaves_those_beside_it_alone(session, make
     monkeypatch.setattr(webhooks, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
     assert call(make, now + SECOND) == 2
     assert sorted(calls(session)) == [("answered", 1), ("failed", 1)]
+
+
+def test_an_answer_that_speaks_of_a_nul_is_kept_as_it_came(session, make, server, now):
+    server.answers = [(200, {}, json.dumps({"pattern": r"^\u0000$", "credit": 250}))]
+    call(make, now + SECOND)
+    drain(make, now + SECOND)
+    assert session.scalar(text("SELECT answer->>'pattern' FROM webhook_calls")) == r"^\u0000$"
+    assert ended(session) == "gold"

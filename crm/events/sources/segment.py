@@ -16,6 +16,7 @@ import orjson
 
 from crm.core.clock import parse_time
 from crm.core.errors import InvalidError, TooLargeError
+from crm.core.json import without_nul
 from crm.events import goods
 from crm.events.source import Held, HeldError, Parsed, Row
 from crm.events.spec import MAX_BATCH, MAX_EVENT, TYPES, Call, lane_of
@@ -25,7 +26,6 @@ SHORT = {"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group"
 ENDPOINTS = {**{name: name for name in TYPES}, "batch": "batch", "import": "batch", **SHORT}
 REQUIRED = {"track": ("event", "no_name"), "group": ("group_id", "no_group"), "alias": ("previous_id", "no_identity")}
 FIELDS = {"event": "event", "group_id": "groupId", "previous_id": "previousId"}
-_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # the escape, not an escaped backslash before "u0000"
 _KEY = re.compile(r"[A-Za-z0-9_-]{20,200}")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -67,8 +67,7 @@ def limit(kind: str) -> int:
 
 def open_body(kind: str, body: bytes) -> Opened:
     """Read a body for the endpoint `kind` (a value of ENDPOINTS); InvalidError names what is wrong with it."""
-    if b"\\u0000" in body:
-        body = _NUL.sub(rb"\1", body)  # PostgreSQL's text cannot hold it
+    body = without_nul(body)
     try:
         body.decode()  # what is skipped is not checked by the decoder
         content = _batch(body) if kind == "batch" else _single(body)
