@@ -124,7 +124,7 @@ def claim(session: Session, limit: int) -> list[Waiting]:
 
     Empty where nothing waits or other workers hold every lane that has work. The locks end with the transaction.
     """
-    lanes = list(session.execute(text(_BUSY_LANES), {"lanes": array(range(LANES)), "each": limit // 32}).all())
+    lanes = list(session.execute(text(_BUSY_LANES), {"lanes": array(range(LANES)), "each": max(1, limit // 32)}).all())
     random.shuffle(lanes)
     busy, waits = [lane for lane, _ in lanes], sum(count for _, count in lanes)
     few = waits < limit // 2  # are taken at once: what a batch costs, it costs once; of many another worker gets half
