@@ -86,11 +86,11 @@ def contests(graph: Graph) -> Iterator[tuple[str, SplitSettings]]:
 
 
 def _decide(session: Session, journey_id: int, settings: SplitSettings, contest: Contest, now: dt.datetime) -> int:
-    asked = {"journey": journey_id, "salt": settings.salt, "people": contest.people}
+    arms = [share.exit for share in settings.shares]
+    asked = {"journey": journey_id, "salt": settings.salt, "people": contest.people, "arms": arms}
     if session.scalar(_DECIDED, asked):
         return 0
     watched = {row.arm: row for row in session.execute(_WATCHED, asked)}
-    arms = [share.exit for share in settings.shares]
     if any(arm not in watched or watched[arm].people < contest.people or watched[arm].last + contest.within > now for arm in arms):
         return 0
     rows = {row.arm: row for row in session.execute(_HITS[contest.by], asked | {"within": contest.within})}
@@ -129,7 +129,8 @@ def standing(session: Session, journey_id: int, graph: Graph) -> list[Standing]:
     """The experiments of a journey's graph and how they stand."""
     found = []
     for node, settings in contests(graph):
-        asked = {"journey": journey_id, "salt": settings.salt, "people": settings.winner.people if settings.winner else 0}
+        arms = [share.exit for share in settings.shares]
+        asked = {"journey": journey_id, "salt": settings.salt, "people": settings.winner.people if settings.winner else 0, "arms": arms}
         people = {row.arm: row.people for row in session.execute(_WATCHED, asked)}
         row = session.execute(_RESULT, asked).one_or_none()
         found.append(Standing(node, settings, people, row.winner if row else None, row.evidence if row else None, row.at if row else None))
@@ -142,6 +143,15 @@ def move_arms(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], no
     both = {"old": [old for old, _ in pairs], "new": [new for _, new in pairs]}
     session.execute(_JOIN, both)
     session.execute(text("DELETE FROM split_arms WHERE profile_id = ANY(CAST(:old AS uuid[]))"), {"old": both["old"]})
+
+
+def part_arms(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """After an undone join each side's way is the one its own runs took, which stand with their owners again."""
+    del side, now
+    gone = session.execute(_GONE, {"rest": rest}).all()
+    if gone:
+        asked = {"profiles": [rest, alone], "journeys": [row.journey_id for row in gone], "salts": [row.salt for row in gone]}
+        session.execute(_AGAIN, asked)
 
 
 on_move.append(move_arms)
@@ -157,10 +167,12 @@ _EXPOSE = text("""
     ON CONFLICT (journey_id, salt, profile_id) DO UPDATE SET arm = 'mixed' WHERE split_arms.arm <> excluded.arm
 """)
 _FIRST = """
-    SELECT arm, profile_id, run_id, at, row_number() OVER (PARTITION BY arm ORDER BY at, profile_id) AS number
-    FROM split_arms WHERE journey_id = :journey AND salt = :salt AND arm <> 'mixed'
+    SELECT w.arm, a.profile_id, a.run_id, a.at FROM unnest(CAST(:arms AS text[])) AS w(arm) CROSS JOIN LATERAL (
+        SELECT profile_id, run_id, at FROM split_arms
+        WHERE journey_id = :journey AND salt = :salt AND arm = w.arm ORDER BY at, profile_id LIMIT :people
+    ) a
 """
-_WATCHED = text(f"SELECT arm, count(*) AS people, max(at) AS last FROM ({_FIRST}) f WHERE number <= :people GROUP BY arm")  # noqa: S608
+_WATCHED = text(f"SELECT arm, count(*) AS people, max(at) AS last FROM ({_FIRST}) f GROUP BY arm")  # noqa: S608  our own fragment
 _DID = {
     "goal": """SELECT FROM events e WHERE e.profile_id = f.profile_id AND e.name = 'Journey Ended' AND e.occurred_at >= f.at
                AND e.occurred_at <= f.at + :within AND e.properties->>'run_id' = f.run_id::text AND e.properties->>'reason' LIKE 'goal:%'""",
@@ -170,7 +182,7 @@ _DID = {
                   AND e.occurred_at <= f.at + :within""",
 }
 _HITS = {
-    by: text(f"SELECT arm, count(*) AS people, count(*) FILTER (WHERE EXISTS ({did})) AS hits FROM ({_FIRST}) f WHERE number <= :people GROUP BY arm")  # noqa: S608
+    by: text(f"SELECT arm, count(*) AS people, count(*) FILTER (WHERE EXISTS ({did})) AS hits FROM ({_FIRST}) f GROUP BY arm")  # noqa: S608  our own fragments
     for by, did in _DID.items()
 }
 _DECIDED = text("SELECT EXISTS (SELECT FROM split_results WHERE journey_id = :journey AND salt = :salt)")
@@ -179,11 +191,39 @@ _KEEP = text("""
     INSERT INTO split_results (journey_id, salt, winner, evidence, at) VALUES (:journey, :salt, :winner, CAST(:evidence AS jsonb), :now)
     ON CONFLICT DO NOTHING
 """)
-_JOIN = text("""
+_SUM = """
     INSERT INTO split_arms (journey_id, salt, profile_id, run_id, arm, at)
-    SELECT DISTINCT ON (p.new, a.journey_id, a.salt) a.journey_id, a.salt, p.new, a.run_id, a.arm, a.at
-    FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS p(old, new) JOIN split_arms a ON a.profile_id = p.old
-    ORDER BY p.new, a.journey_id, a.salt, a.at
-    ON CONFLICT (journey_id, salt, profile_id) DO UPDATE
-    SET arm = CASE WHEN split_arms.arm = excluded.arm THEN excluded.arm ELSE 'mixed' END, at = least(split_arms.at, excluded.at)
-""")
+    SELECT journey_id, salt, profile_id, (array_agg(run_id ORDER BY at, run_id))[1], CASE WHEN count(DISTINCT arm) = 1 THEN min(arm) ELSE 'mixed' END, min(at)
+    FROM told GROUP BY journey_id, salt, profile_id
+    ON CONFLICT (journey_id, salt, profile_id) DO UPDATE SET (run_id, arm, at) = (excluded.run_id, excluded.arm, excluded.at)
+"""
+_JOIN = text(f"""
+    WITH pair AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS p(old, new)),
+    told AS (
+        SELECT p.new AS profile_id, a.journey_id, a.salt, a.run_id, a.arm, a.at
+        FROM (SELECT old, new FROM pair UNION SELECT new, new FROM pair) p JOIN split_arms a ON a.profile_id = p.old
+    )
+    {_SUM}
+""")  # noqa: S608  our own fragment
+_GONE = text("DELETE FROM split_arms WHERE profile_id = :rest RETURNING journey_id, salt")
+_AGAIN = text(f"""
+    WITH ran AS (
+        SELECT r.id, r.profile_id, r.journey_id, r.version, s.node, s.exit, s.at
+        FROM runs r JOIN run_steps s ON s.profile_id = r.profile_id AND s.run_id = r.id WHERE r.profile_id = ANY(CAST(:profiles AS uuid[]))
+        UNION ALL
+        SELECT r.id, r.profile_id, r.journey_id, r.version, p->>0, p->>2, CAST(p->>3 AS timestamptz)
+        FROM past_runs r CROSS JOIN LATERAL jsonb_array_elements(r.path) AS s(p) WHERE r.profile_id = ANY(CAST(:profiles AS uuid[]))
+    ),
+    split AS (
+        SELECT u.journey_id, u.salt, v.number AS version, n.key AS node, e.at AS won_at
+        FROM unnest(CAST(:journeys AS int[]), CAST(:salts AS text[])) AS u(journey_id, salt)
+        JOIN journey_versions v USING (journey_id) CROSS JOIN LATERAL jsonb_each(v.graph->'nodes') n
+        LEFT JOIN split_results e ON e.journey_id = u.journey_id AND e.salt = u.salt AND e.winner IS NOT NULL
+        WHERE n.value->>'kind' = 'split' AND n.value->'settings'->>'salt' = u.salt AND n.value->'settings'->>'winner' IS NOT NULL
+    ),
+    told AS (
+        SELECT r.profile_id, s.journey_id, s.salt, r.id AS run_id, r.exit AS arm, r.at
+        FROM split s JOIN ran r USING (journey_id, version, node) WHERE s.won_at IS NULL OR r.at < s.won_at
+    )
+    {_SUM}
+""")  # noqa: S608  our own fragment

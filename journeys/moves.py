@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm.messages import outbox
 from crm.profiles.move import on_move, on_part
-from journeys import board, facts, runs
+from journeys import board, experiments, facts, runs
 from journeys.facts import Known, cart_of
 from journeys.passage import Facts, Moment, react
 
@@ -121,7 +121,7 @@ def _write(session: Session, changes: Sequence[Change], now: dt.datetime) -> Non
 
 
 on_move.append(move_runs)
-on_part.append(part_runs)
+on_part.extend((part_runs, experiments.part_arms))  # which way a side took is read from its own runs
 
 _RUNS = text("""
     SELECT id, profile_id, journey_id, key, status, start FROM runs WHERE profile_id = ANY(:profiles)

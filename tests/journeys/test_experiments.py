@@ -7,10 +7,13 @@ import random
 import uuid
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from journeys import experiments, publish
+from crm.messages import joining
+from crm.profiles.rebuild import edges
+from journeys import experiments, past, publish
 from journeys.experiments import Tally, judge
 from tests.makers import accepted, config, track
 from workers import pipeline
@@ -110,14 +113,70 @@ def test_the_goal_counts_for_the_run_that_reached_it(session, now):
     assert sum(each["hits"] for each in arms) == 1
 
 
+def took(session: Session, journey: int, who: uuid.UUID, arm: str, at: dt.datetime) -> uuid.UUID:
+    """Someone's way; returns the run that took it."""
+    row = {"j": journey, "s": SALT, "p": who, "r": uuid.uuid4(), "a": arm, "t": at}
+    session.execute(text("INSERT INTO split_arms (journey_id, salt, profile_id, run_id, arm, at) VALUES (:j, :s, :p, :r, :a, :t)"), row)
+    return row["r"]
+
+
+def taken(session: Session) -> list[tuple[object, ...]]:
+    rows = session.execute(text("SELECT profile_id, arm, run_id, at FROM split_arms ORDER BY profile_id"))
+    return [tuple(row) for row in rows]
+
+
 def test_two_joined_people_of_two_ways_count_in_none(session, now):
-    journey = live(session, now)
-    old, new = uuid.uuid4(), uuid.uuid4()
-    for who, arm in ((old, "a"), (new, "b")):
-        row = {"j": journey, "s": SALT, "p": who, "r": uuid.uuid4(), "a": arm, "t": now}
-        session.execute(text("INSERT INTO split_arms (journey_id, salt, profile_id, run_id, arm, at) VALUES (:j, :s, :p, :r, :a, :t)"), row)
+    journey, old, new = live(session, now), uuid.uuid4(), uuid.uuid4()
+    took(session, journey, old, "a", now)
+    took(session, journey, new, "b", now)
     experiments.move_arms(session, [(old, new)], now)
-    assert session.execute(text("SELECT profile_id, arm FROM split_arms")).all() == [(new, "mixed")]
+    assert [row[:2] for row in taken(session)] == [(new, "mixed")]
+
+
+def test_two_of_two_ways_who_join_a_third_at_once_count_in_none(session, now):
+    journey, one, other, third = live(session, now), uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    took(session, journey, one, "a", now)
+    took(session, journey, other, "b", now + dt.timedelta(minutes=1))
+    experiments.move_arms(session, [(one, third), (other, third)], now)
+    assert [row[:2] for row in taken(session)] == [(third, "mixed")]
+
+
+def test_of_two_who_went_the_same_way_the_first_run_counts_with_its_time(session, now):
+    journey, old, new = live(session, now), uuid.uuid4(), uuid.uuid4()
+    first = took(session, journey, old, "a", now - dt.timedelta(days=1))
+    took(session, journey, new, "a", now)
+    experiments.move_arms(session, [(old, new)], now)
+    assert taken(session) == [(new, "a", first, now - dt.timedelta(days=1))]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_undone_join_gives_each_side_the_way_it_took(session, now, same):
+    live(session, now)
+    sign_up(session, now, *(f"p{n}" for n in range(12)))
+    before = taken(session)
+    one, other = next((a[0], b[0]) for a in before for b in before if a[0] != b[0] and (a[1] == b[1]) is same)
+    joining.merge(session, one, other, by="Dana", said="", now=now, currency="ILS")
+    assert len(taken(session)) == len(before) - 1
+    if not same:  # a run long over says it too
+        session.execute(text("UPDATE runs SET status = 'done', ended_at = :at WHERE profile_id = :one"), {"one": one, "at": now - 2 * past.KEEP})
+        past.fold(session, now)
+    joining.unmerge(session, edges(session)[-1].id, by="Dana", said="", now=now, currency="ILS")
+    assert taken(session) == before
+
+
+def test_an_undone_join_counts_nobody_who_was_shown_what_had_won(session, now):
+    journey = live(session, now)
+    watched(session, journey, now - dt.timedelta(days=2), {"a": 10, "b": 40})
+    session.execute(
+        text("INSERT INTO split_results (journey_id, salt, winner, evidence, at) VALUES (:j, :s, 'b', '{}', :t)"),
+        {"j": journey, "s": SALT, "t": now - dt.timedelta(days=1)},
+    )
+    sign_up(session, now, "dana", "rina")
+    dana, rina = session.scalars(text("SELECT id FROM profiles")).all()
+    took(session, journey, dana, "a", now - dt.timedelta(days=2))
+    joining.merge(session, dana, rina, by="Dana", said="", now=now, currency="ILS")
+    joining.unmerge(session, edges(session)[-1].id, by="Dana", said="", now=now, currency="ILS")
+    assert session.scalar(text("SELECT count(*) FROM split_arms WHERE profile_id = ANY(:ids)"), {"ids": [dana, rina]}) == 0
 
 
 def test_a_way_must_beat_every_other_by_more_than_chance():
