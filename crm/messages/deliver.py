@@ -212,7 +212,8 @@ def keep_bounces(session: Session, outcomes: Sequence[Verdict], config: Config, 
 
 
 _CLAIM = """
-SELECT m.id, o.profile_id, m.channel, m.template, m.topic, m.purpose, m.relevant_if, m.data, m.hops, m.attempts, m.created_at
+SELECT m.id, o.profile_id, m.channel, m.template, m.topic, m.purpose, m.relevant_if, m.data, m.hops, m.attempts,
+       coalesce(o.freed_at, m.created_at)
 FROM outbox o JOIN messages m ON m.id = o.message_id
 WHERE o.due_at <= :now AND o.lease_until IS NULL ORDER BY o.due_at LIMIT :limit FOR UPDATE OF o SKIP LOCKED
 """

@@ -44,7 +44,7 @@ class Draft:
     data: Mapping[str, Any]
     hops: int
     attempts: int
-    created_at: dt.datetime | None = None
+    waits_since: dt.datetime | None = None  # when it was asked for, or its journey went on after a pause
 
     @property
     def cart(self) -> Mapping[str, Any] | None:
@@ -111,7 +111,7 @@ def read(session: Session, drafts: Sequence[Draft], config: Config, now: dt.date
             over=spent.get(draft.id) or "no_longer_relevant",
             paused=draft.profile_id in people and people[draft.profile_id].traits.get(PAUSED) in (True, "true"),
             repeats=pair is not None and draft.reference(pair[1]) in recent,
-            patient_until=draft.created_at + dt.timedelta(days=rules.patience) if draft.created_at else None,
+            patient_until=draft.waits_since + dt.timedelta(days=rules.patience) if draft.waits_since else None,
             good_at=later.until if later else None,
             good_why=later.reason if later else "",
         )

@@ -89,6 +89,7 @@ class OutboxRow(Base):
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
     due_at: Mapped[Time]
     lease_until: Mapped[Time | None]  # set with the mark `sending`; past it the outcome is `unknown`
+    freed_at: Mapped[Time | None]  # when its journey last went on after a pause: patience counts from then
 
 
 class Decision(Base):

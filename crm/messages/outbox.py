@@ -137,7 +137,7 @@ WITH freed AS (
   UPDATE messages m SET status = 'queued', reason = NULL FROM outbox o
   WHERE m.journey = :journey AND m.reason = 'journey_paused' AND o.message_id = m.id AND o.lease_until IS NULL RETURNING m.id
 )
-UPDATE outbox o SET due_at = :now FROM freed WHERE o.message_id = freed.id RETURNING o.message_id
+UPDATE outbox o SET due_at = :now, freed_at = :now FROM freed WHERE o.message_id = freed.id RETURNING o.message_id
 """
 _WAITING = "SELECT DISTINCT m.run_id FROM outbox o JOIN messages m ON m.id = o.message_id WHERE m.journey = :journey AND m.run_id IS NOT NULL"
 _WITHDRAW = """

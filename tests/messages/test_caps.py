@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from crm.core.db import engine_for, sessions
 from crm.core.errors import InvalidError
-from crm.messages import deliver, sending
+from crm.messages import deliver, outbox, sending
 from crm.messages.caps import Spent
 from crm.messages.models import OutboxRow
 from crm.messages.sending import Cap
@@ -129,6 +129,17 @@ def test_what_finds_no_room_in_time_is_let_go(session, now, server):
     made = several(session, now, person(session, now), 2)
     send(session, shop(server.url), now)
     assert fates(session, made) == [("dropped", "no_room"), ("sent", None)]
+
+
+def test_patience_does_not_run_out_while_a_journey_is_paused(session, now, server):
+    sending.save(session, {"caps": {"": {"day": 1}}, "patience": 2}, now)
+    who = person(session, now)
+    made = [message(session, now, who, journey="j", data={"reference": f"r{n}"}) for n in range(2)]
+    outbox.hold(session, "j", now)
+    later = now + 10 * DAY
+    outbox.release(session, "j", later)
+    send(session, shop(server.url), later)
+    assert fates(session, made) == [("held", "frequency_cap"), ("sent", None)]
 
 
 def test_what_was_refused_by_the_server_takes_no_room(session, now, server):

@@ -1,4 +1,4 @@
-"""Audiences that are held do not grow old, and say why they ended."""
+"""What a pause holds does not grow old: audiences, which say why they ended, and the patience of messages."""
 
 from alembic import op
 
@@ -8,6 +8,7 @@ down_revision = "0011"
 
 def upgrade() -> None:
     op.execute(AUDIENCES)
+    op.execute(PATIENCE)
 
 
 AUDIENCES = """
@@ -15,3 +16,4 @@ ALTER TABLE journey_audiences ADD COLUMN until timestamp with time zone, ADD COL
 UPDATE journey_audiences SET until = at + interval '24 hours', end_reason = CASE WHEN done_at IS NULL THEN NULL ELSE 'finished' END;
 ALTER TABLE journey_audiences ALTER COLUMN until SET NOT NULL;
 """
+PATIENCE = "ALTER TABLE outbox ADD COLUMN freed_at timestamp with time zone"
