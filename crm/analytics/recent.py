@@ -62,7 +62,7 @@ def _shown(call: _Call, people: dict[tuple[str, str], tuple[uuid.UUID, str]]) ->
     row, accepted = call.row, call.accepted
     profile_id, profile = next((people[key] for key in _keys(accepted) if key in people), (None, ""))
     properties, name = accepted.call.properties or {}, event_name(accepted.call)
-    variant = goods.key_of(properties) if row.trusted and name in goods.NAMES else None
+    variant = goods.variant_of(name, properties) if row.trusted else None
     return Recent(row.received_at, row.source_id, row.source or "", name, row.origin, properties, row.processed_at is not None, profile_id, profile, variant)
 
 

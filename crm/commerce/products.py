@@ -15,7 +15,7 @@ from crm.commerce import product
 from crm.commerce.product import VariantState, about
 from crm.core.json import dumps
 from crm.events import store
-from crm.events.goods import NAMES, key_of, log_id
+from crm.events.goods import NAMES, log_id, variant_of
 from crm.events.models import LIVE
 from crm.events.spec import Accepted, Happened, event_name
 
@@ -34,7 +34,7 @@ class Change:
 
 def part(batch: Sequence[Accepted]) -> tuple[list[Happened], Sequence[Accepted]]:
     """What a batch says about goods, each event under its variant; and the calls about people."""
-    goods = [(call, key) for call in batch if call.trusted and event_name(call.call) in NAMES and (key := key_of(call.call.properties or {}))]
+    goods = [(call, key) for call in batch if call.trusted and (key := variant_of(event_name(call.call), call.call.properties))]
     if not goods:
         return [], batch
     taken = {call.id for call, _ in goods}

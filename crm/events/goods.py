@@ -21,6 +21,11 @@ def key_of(properties: Mapping[str, Any]) -> str | None:
     return None
 
 
+def variant_of(name: str, properties: Mapping[str, Any] | None) -> str | None:
+    """The variant an event of this name tells of; None where it is no word about goods, or about none in particular."""
+    return key_of(properties or {}) if name in NAMES else None
+
+
 def log_id(variant_id: str) -> uuid.UUID:
     """Under what the log keeps a variant's events, in the place of a profile."""
     return uuid.UUID(bytes=hashlib.sha256(f"variant:{variant_id}".encode()).digest()[:16])

@@ -44,7 +44,7 @@ def read(row: Waiting) -> Accepted:
     if len(name) > MAX_NAME:
         raise UnreadableError("too_large", f"the name of the event has {len(name)} characters, {MAX_NAME} at most; put what varies into `properties`")
     identities = tuple(identities_of(call, trusted=row.trusted))
-    if not identities and call.profile_id is None and not (row.trusted and name in goods.NAMES):
+    if not identities and call.profile_id is None and not (row.trusted and goods.variant_of(name, call.properties)):
         raise UnreadableError("no_identity", "none of userId, anonymousId, e-mail or phone is usable")
     occurred, claimed = occurred_at(call, row)
     if row.origin == LIVE and occurred < row.received_at - LIVE_LIMIT:

@@ -108,6 +108,7 @@ def test_nul_is_dropped_and_other_escapes_are_not(served: Door) -> None:
         ("/v1/track", b'{"userId": true, "event": "x"}', "$.userId"),
         ("/v1/track", b'{"event": "x"}', "`userId` or `anonymousId`"),
         ("/v1/track", b'{"event": "x", "anonymousId": " "}', "`userId` or `anonymousId`"),
+        ("/v1/track", b'{"event": "Product Updated", "properties": {"name": "Vase"}}', "`userId` or `anonymousId`"),
         ("/v1/track", b'{"userId": "a"}', "`event`"),
         ("/v1/group", b'{"userId": "a"}', "`groupId`"),
         ("/v1/alias", b'{"userId": "a"}', "`previousId`"),

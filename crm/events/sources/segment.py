@@ -19,7 +19,7 @@ from crm.core.errors import InvalidError, TooLargeError
 from crm.core.json import without_nul
 from crm.events import goods
 from crm.events.source import Held, HeldError, Parsed, Row
-from crm.events.spec import MAX_BATCH, MAX_EVENT, TYPES, Call, lane_of
+from crm.events.spec import MAX_BATCH, MAX_EVENT, TYPES, Call, event_name, lane_of
 
 MAX_EVENTS = 2500  # in one batch, as Segment allows
 SHORT = {"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias", "b": "batch"}
@@ -130,7 +130,7 @@ def check(call: Call, kind: str) -> None:
     """A call of this type says who and what; HeldError names the missing field and carries its reason."""
     if kind not in TYPES:
         raise HeldError("bad_type", f"`type` is {kind[:40]!r}; it must be one of {', '.join(TYPES)}.")
-    if not (_given(call.user_id) or _given(call.anonymous_id)) and call.event not in goods.NAMES:
+    if not (_given(call.user_id) or _given(call.anonymous_id)) and not goods.variant_of(event_name(call), call.properties):
         raise HeldError("no_identity", "The call says nobody: `userId` or `anonymousId` is missing.")
     name, reason = REQUIRED.get(kind, ("", ""))
     if name and not _given(getattr(call, name)):
