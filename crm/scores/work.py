@@ -75,11 +75,10 @@ def train_now(session: Session, score: Asked, *, config: Config, now: dt.datetim
     except train.NotEnoughError as error:
         row.notice = row.notice if row.rules_only else error.said
         return error.said
-    row.train_at = jobs.next_week(now, config.timezone)
+    row.train_at, by_hand = jobs.next_week(now, config.timezone), jobs.by_hand(row)
     if version.state == "champion":
-        by_hand = jobs.by_hand(row)
         row.rules_only, row.notice, row.apply_at = by_hand, row.notice if by_hand else None, now
-    elif version.state == "refused":
+    elif version.state == "refused" and not by_hand:
         row.notice = {"code": "refused", "version": version.number}
     return {"code": version.state, "version": version.number}
 
@@ -168,13 +167,14 @@ def _train(sessions: sessionmaker[Session], config: Config, job: ScoreJob, now: 
 
     try:
         with sessions() as session:
-            said = train_now(session, find(session, job.kind), config=config, now=now(), report=report)
-            session.commit()
-            return said, False
+            try:
+                said, failed = train_now(session, find(session, job.kind), config=config, now=now(), report=report), False
+            except KesherError as error:
+                said, failed = {"code": "error", "text": str(error)}, True
+            session.commit()  # what was flagged stays either way, for a person to approve
+            return said, failed
     except (OperationalError, InterfaceError):
         raise  # the database is away: the job stays, and begins anew
-    except KesherError as error:
-        return {"code": "error", "text": str(error)}, True
     except Exception:  # noqa: BLE001  one score that cannot be trained must not stop the others; the log says more
         log.warning("training_failed", kind=job.kind, exc_info=True)
         return {"code": "broken"}, True

@@ -6,14 +6,15 @@ import datetime as dt
 import subprocess
 import sys
 
+import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from crm.scores import check, dirty, jobs, work
 from crm.scores.score import find
-from crm.scores.score_models import Score, ScoreCheck, ScoreJob, ScoreKind, ScoreVersion
+from crm.scores.score_models import Score, ScoreCheck, ScoreFlag, ScoreJob, ScoreKind, ScoreVersion
 from tests import makers
-from tests.scores.makers import happened, people, shop
+from tests.scores.makers import column, happened, own_score, people, shop
 
 
 class Sessions:
@@ -169,3 +170,22 @@ def test_only_the_scoring_process_loads_scikit_learn_and_only_with_its_first_tas
     script = "import sys, workers.web, workers.tasks, workers.clock, workers.scoring; print('sklearn' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_what_was_flagged_stays_for_a_person_to_approve_where_no_column_is_left(session: Session, now: dt.datetime) -> None:
+    people(session, [{"won": n % 3 // 2, "paid": n % 3 // 2} for n in range(400)], at=now)
+    column(session, "paid", "number", now=now)
+    own_score(session, "wins", column_="won", values=["1"], now=now)
+    jobs.ask(session, "wins", user_id=None, now=now)
+    settle(session, now)
+    job = session.scalars(select(ScoreJob)).one()
+    assert job.status == "failed"
+    assert "No column is left" in job.said["text"]
+    assert session.scalars(select(ScoreFlag.feature)).all() == ["trait:paid"]
+
+
+def test_a_version_that_is_refused_does_not_forget_that_a_person_chose_rules(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.use_rules(session, "lead", rules=True, now=now)
+    monkeypatch.setattr(work.train, "train", lambda *_args, **_more: ScoreVersion(kind="lead", number=2, state="refused"))
+    work.train_now(session, find(session, "lead"), config=makers.config(), now=now)
+    assert session.get_one(ScoreKind, "lead").notice == {"code": "by_hand"}
