@@ -58,7 +58,7 @@ def lay_down(session: Session, score: Asked, *, names: Sequence[str], now: dt.da
         looks: tuple[float, ...] = ()
     else:
         looks = _by_events(session, score, label, now)
-    session.execute(text(_SAID), {"kind": score.kind, "happens": True})
+    session.execute(text(_SAID), {"kind": score.kind})
     session.execute(text(_KNOWN), {"names": list(names)})
     session.execute(text("ANALYZE score_rows"))
     return _read(session, looks, now)
@@ -96,7 +96,7 @@ def _by_events(session: Session, score: Asked, label: Label, now: dt.datetime) -
     buyers = _BUYERS if score.buyers_only else ""
     session.execute(
         text(_BY_EVENTS.format(buyers=buyers)),
-        {"looks": looks, "window": window, "happens": label.happens, "below": int(share * 1_000_000), "days": dt.timedelta(days=365)},
+        {"looks": looks, "window": window, "happens": label.happens, "below": int(share * 1_000_000)},
     )
     return tuple(look.timestamp() for look in looks)
 
@@ -141,15 +141,15 @@ FROM unnest(CAST(:looks AS timestamptz[])) WITH ORDINALITY look(at, place)
 JOIN profiles p ON p.merged_into IS NULL AND p.known AND p.first_seen < look.at AND abs(hashtextextended(CAST(p.id AS text), look.place)) % 1000000 < :below
 LEFT JOIN (SELECT DISTINCT s.profile_id, l.at FROM score_wins s JOIN unnest(CAST(:looks AS timestamptz[])) l(at) ON s.at >= l.at AND s.at < l.at + :window) w
   ON w.profile_id = p.id AND w.at = look.at
-WHERE true {buyers} AND CAST(:days AS interval) IS NOT NULL
+WHERE true {buyers}
 ORDER BY look.at, p.id
 """
 _BUYERS = """AND EXISTS (SELECT FROM events o WHERE o.profile_id = p.id AND o.name = 'Order Completed'
-  AND o.occurred_at < look.at AND o.occurred_at >= look.at - CAST(:days AS interval))"""
+  AND o.occurred_at < look.at AND o.occurred_at >= look.at - interval '365 days')"""
 _SAID = """
 INSERT INTO score_rows (profile_id, cutoff, y)
-SELECT l.profile_id, l.at, CAST(l.positive = :happens AS integer) FROM score_labels l JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL
-WHERE l.kind = :kind AND EXISTS (SELECT FROM score_rows) AND l.at < (SELECT max(cutoff) FROM score_rows) ORDER BY l.id
+SELECT l.profile_id, l.at, CAST(l.positive AS integer) FROM score_labels l JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL
+WHERE l.kind = :kind AND l.at < (SELECT max(cutoff) FROM score_rows) ORDER BY l.id
 """
 _KNOWN = """
 UPDATE score_rows r SET known = CASE WHEN NOT EXISTS (
