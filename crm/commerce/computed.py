@@ -161,7 +161,7 @@ def define(  # noqa: PLR0913  each is a field of the form
     values |= {"property": (property_ or "").strip()[:200] or None}
     statement = upsert(ComputedDefinition).values(name=name, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
-    session.execute(delete(ComputedTrait).where(ComputedTrait.name == name))
+    _forget(session, name)
     whole = "INSERT INTO computed_dirty (profile_id, history) SELECT DISTINCT profile_id, true FROM events WHERE name = :event"
     session.execute(text(whole), {"event": event.strip()[:200]})
 
@@ -170,8 +170,14 @@ def drop(session: Session, name: str) -> bool:
     """Take a trait of the company's own away, with its values; False where there is none."""
     gone = session.execute(delete(ComputedDefinition).where(ComputedDefinition.name == name).returning(ComputedDefinition.name)).first()
     if gone is not None:
-        session.execute(delete(ComputedTrait).where(ComputedTrait.name == name))
+        _forget(session, name)
     return gone is not None
+
+
+def _forget(session: Session, name: str) -> None:
+    """Nobody has this trait any more; that starts nothing."""
+    had = session.scalars(delete(ComputedTrait).where(ComputedTrait.name == name).returning(ComputedTrait.profile_id)).all()
+    _tell(session, [(one, name) for one in had], set(had))
 
 
 def _apply(session: Session, query: str, names: Sequence[str], params: dict[str, Any]) -> list[tuple[uuid.UUID, str]]:

@@ -148,3 +148,22 @@ def test_a_segment_that_names_a_changed_one_is_found_anew(session: Session, now:
 def rebuilt(session: Session, slug: str, now: dt.datetime) -> tuple[int, int]:
     [loaded] = [one for one in store.load(session, "live") if one.slug == slug]
     return fill.rebuild(session, loaded, now, CONFIG)
+
+
+@pytest.mark.parametrize("end", ["dropped", "changed"])
+def test_a_trait_of_the_companys_own_that_goes_takes_its_people_out(session: Session, now: dt.datetime, end: str) -> None:
+    points = {"name": "points", "title": "Points", "aggregate": "count", "property_": None, "days": None}
+    computed.define(session, event="Page Viewed", **points)
+    make(session, now, "some", {"kind": "computed", "name": "points", "op": "exists"})
+    happen(session, now, makers.track("Page Viewed", at=now, user_id="dana"))
+    recompute(session, now)
+    settle(session, now)
+    assert members(session, "some") == 1
+    if end == "dropped":
+        computed.drop(session, "points")
+    else:
+        computed.define(session, event="Points Earned", **points)
+        recompute(session, now)
+    settle(session, now)
+    assert members(session, "some") == 0
+    assert told(session)[-1] == ("Segment Left", "some", 1, "history")
