@@ -82,7 +82,7 @@ class Said:
 
 
 def may_ask(session: Session, asking: Sequence[tuple[Passage, Survey]], keys: Keys, now: dt.datetime) -> dict[uuid.UUID, object]:
-    """run -> True where this stop asks (and is written down), else when the same address was last asked: by whichever journey."""
+    """run -> True where this stop asks (and is written down), else when the same address was last asked, by whichever journey, by what reached it."""
     people = _who(session, [p for p, _ in asking], keys)
     rows = session.execute(_LAST, {"who": sorted(set(people.values()))}).all()
     last: dict[bytes, list[Row[tuple[object, ...]]]] = {}
@@ -96,7 +96,7 @@ def may_ask(session: Session, asking: Sequence[tuple[Passage, Survey]], keys: Ke
         if any((row.run_id, row.node, row.round) == here for row in last.get(who, ())):
             found[passage.id] = True
             continue
-        recent = [row.asked_at for row in last.get(who, ()) if row.asked_at > now - survey.not_again] or ([now] if who in new else [])
+        recent = [row.asked_at for row in last.get(who, ()) if row.reached and row.asked_at > now - survey.not_again] or ([now] if who in new else [])
         found[passage.id] = max(recent) if recent else True
         if not recent:
             new[who] = {"id": new_id(), "profile_id": passage.profile_id, "survey": survey.name, "journey_id": passage.journey_id, "run_id": passage.id}
@@ -136,7 +136,7 @@ def names(session: Session) -> list[str]:
 
 
 def overall(session: Session, survey: str, since: dt.datetime) -> tuple[Score, int]:
-    """The score of answers since then, and how many were asked."""
+    """The score of answers since then, and how many were asked: whom a message was not held back from."""
     row = session.execute(_OVERALL, {"survey": survey, "since": since}).one()
     return Score(row.promoters, row.passives, row.detractors), row.asked
 
@@ -163,7 +163,9 @@ def spread(session: Session, survey: str, since: dt.datetime) -> Mapping[int, in
 
 
 _BANDS = "count(*) FILTER (WHERE score >= 9) AS promoters, count(*) FILTER (WHERE score IN (7, 8)) AS passives, count(*) FILTER (WHERE score < 7) AS detractors"
-_LAST = text("SELECT who, run_id, node, round, asked_at FROM surveys WHERE who = ANY(CAST(:who AS bytea[]))")
+_REACHED = """NOT EXISTS (
+        SELECT FROM messages m WHERE m.run_id = s.run_id AND m.node = s.node AND m.round = s.round AND m.status IN ('dropped', 'failed'))"""
+_LAST = text(f"SELECT who, run_id, node, round, asked_at, {_REACHED} AS reached FROM surveys s WHERE who = ANY(CAST(:who AS bytea[]))")  # noqa: S608  our own fragment
 _ASK = text("""
     INSERT INTO surveys (id, profile_id, survey, journey_id, run_id, node, round, who, asked_at)
     SELECT id, profile_id, survey, journey_id, run_id, node, round, decode(who, 'hex'), CAST(:now AS timestamptz)
@@ -182,9 +184,9 @@ _FIND = text("""
 """)
 _ANSWER = text("UPDATE surveys SET score = :score, comment = :comment, answered_at = :now WHERE id = :id AND answered_at IS NULL RETURNING id")
 _OVERALL = text(f"""
-    SELECT {_BANDS}, (SELECT count(*) FROM surveys s WHERE s.survey = :survey AND s.asked_at >= :since) AS asked
+    SELECT {_BANDS}, (SELECT count(*) FROM surveys s WHERE s.survey = :survey AND s.asked_at >= :since AND {_REACHED}) AS asked
     FROM surveys WHERE survey = :survey AND answered_at >= :since
-""")  # noqa: S608  our own column names
+""")  # noqa: S608  our own fragments
 _MONTHS = text(f"""
     SELECT to_char(answered_at AT TIME ZONE :zone, 'YYYY-MM') AS month, {_BANDS}
     FROM surveys WHERE survey = :survey AND answered_at >= :since GROUP BY month ORDER BY month

@@ -126,6 +126,17 @@ def test_nobody_is_asked_twice_within_the_time_whatever_the_journey(session, now
     assert {dt.datetime.fromisoformat(each["last"]) for each in said} == {now}
 
 
+@pytest.mark.parametrize("fate", ["dropped", "failed"])
+def test_whom_no_message_reached_was_not_asked(session, now, fate):
+    deliver(session, now)
+    assert surveys.overall(session, "delivery", now)[1] == 1
+    session.execute(text("UPDATE messages SET status = :fate"), {"fate": fate})
+    assert surveys.overall(session, "delivery", now)[1] == 0
+    deliver(session, now, order="2")
+    assert session.scalar(text("SELECT count(*) FROM messages")) == 2
+    assert surveys.overall(session, "delivery", now)[1] == 1
+
+
 def test_after_the_time_they_may_be_asked_again(session, now):
     deliver(session, now)
     session.execute(text("UPDATE surveys SET asked_at = asked_at - interval '91 days'"))
