@@ -29,7 +29,7 @@ class Kept:
     days: int | None
     least: int
     most: int
-    sql: str = ""  # takes :since, :before, :limit; answers with the time of each row it came to, whether or not there was anything to empty
+    sql: str = ""  # takes :since, :before, :limit; answers for each row it came to with the time the next step may begin at, and whether it was emptied
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +76,23 @@ def sweep(session: Session, now: dt.datetime) -> list[Swept]:
 
 _PICKED = "ORDER BY at FETCH FIRST :limit ROWS WITH TIES"
 _MESSAGES = f"""
-WITH picked AS (
-  SELECT id, created_at AS at, status IN ('sent', 'dropped', 'failed', 'unknown') AND (subject IS NOT NULL OR data <> '{{}}') AS emptied
-  FROM messages WHERE created_at > :since AND created_at < :before {_PICKED}
-), gone AS (UPDATE messages m SET subject = NULL, data = '{{}}' FROM picked p WHERE m.id = p.id AND p.emptied)
-SELECT at, emptied::int AS emptied FROM picked
+WITH waiting AS (SELECT min(created_at) AS first FROM messages WHERE status IN ('queued', 'held', 'sending')),
+picked AS (
+  SELECT id, created_at AS at FROM messages
+  WHERE created_at > :since AND created_at < :before AND status IN ('sent', 'dropped', 'failed', 'unknown') AND (subject IS NOT NULL OR data <> '{{}}') {_PICKED}
+), gone AS (UPDATE messages m SET subject = NULL, data = '{{}}' FROM picked p WHERE m.id = p.id)
+SELECT least(at, first - interval '1 microsecond') AS at, 1 AS emptied FROM picked CROSS JOIN waiting
 """  # noqa: S608  the address stays: by it a person can still unsubscribe from an old mail, and caps and duplicates are counted
 _RUNS = f"""
 WITH picked AS (
-  SELECT id, profile_id, ended_at AS at FROM (SELECT id, profile_id, ended_at FROM runs UNION ALL SELECT id, profile_id, ended_at FROM past_runs) r
+  SELECT id, profile_id, ended_at AS at FROM (SELECT id, profile_id, ended_at FROM runs WHERE status = 'done' UNION ALL SELECT id, profile_id, ended_at FROM past_runs) r
   WHERE ended_at > :since AND ended_at < :before {_PICKED}
 ),
 past AS (UPDATE past_runs r SET start = r.start || '{{"properties": {{}}}}', why = '{{}}' FROM picked p WHERE r.id = p.id),
 gone AS (UPDATE runs r SET start = r.start || '{{"properties": {{}}}}', data = NULL FROM picked p WHERE r.id = p.id),
 steps AS (UPDATE run_steps s SET detail = '{{}}' FROM picked p WHERE s.profile_id = p.profile_id AND s.run_id = p.id AND s.detail <> '{{}}')
 SELECT at, 1 AS emptied FROM picked
-"""  # noqa: S608  which way a run went and why it ended stays
+"""  # noqa: S608  which way a run went and why it ended stays; a failed one that may yet go on keeps all it needs
 _QUARANTINE = f"""
 WITH picked AS (SELECT id, received_at AS at FROM quarantine WHERE received_at > :since AND received_at < :before {_PICKED}),
 gone AS (DELETE FROM quarantine q USING picked p WHERE q.id = p.id)

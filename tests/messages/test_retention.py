@@ -69,6 +69,24 @@ def test_what_still_waits_keeps_its_contents(session, now, lived):
     assert one(session, "SELECT count(*) FROM messages WHERE subject IS NULL") == 0
 
 
+def test_what_waited_long_goes_once_it_is_over_and_keeps_nothing_else(session, now, lived):
+    session.execute(text("UPDATE messages SET status = 'held'"))
+    copied = "SELECT gen_random_uuid(), profile_id, channel, template, topic, purpose, 'sent', subject, created_at + interval '1 hour' FROM messages"
+    session.execute(text(f"INSERT INTO messages (id, profile_id, channel, template, topic, purpose, status, subject, created_at) {copied}"))
+    retention.keep(session, {"messages": 30})
+    assert housekeeping.empty_old_details(session, now + days(31)) == 2
+    session.execute(text("UPDATE messages SET status = 'dropped' WHERE status = 'held'"))
+    assert housekeeping.empty_old_details(session, now + days(33)) == 2
+    assert one(session, "SELECT count(*) FROM messages WHERE subject IS NOT NULL OR data <> '{}'") == 0
+
+
+def test_a_failed_run_that_may_yet_go_on_keeps_what_it_needs(session, now, lived):
+    session.execute(text("UPDATE runs SET status = 'failed', ended_at = :at, data = '{\"a\": 1}'"), {"at": now})
+    retention.keep(session, {"runs": 30})
+    assert housekeeping.empty_old_details(session, now + days(31)) == 0
+    assert one(session, "SELECT count(*) FROM runs WHERE data IS NOT NULL AND start->'properties' <> '{}'") == 2
+
+
 def test_a_long_backlog_goes_in_steps_then_rests(session, now, lived, monkeypatch):
     monkeypatch.setattr(retention, "AT_ONCE", 1)
     session.execute(text("INSERT INTO quarantine (received_at, source_id, trusted, origin, reason, detail, body) "
