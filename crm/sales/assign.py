@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -71,7 +72,7 @@ def _by(rule: AssignRule, lead: Wanting, present: Collection[Standing], all_: Co
     return named
 
 
-def _turn(rule: AssignRule):  # type: ignore[no-untyped-def]
+def _turn(rule: AssignRule) -> Callable[[Standing], tuple[Any, ...]]:
     """Whose turn it is: by load where room decides, then whoever waited longest."""
     if rule.kind == "capacity":
         return lambda one: (one.open / max(one.most_open, 1), one.last, one.user_id)

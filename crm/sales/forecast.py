@@ -143,7 +143,7 @@ SELECT currency, coalesce(e.sum, 0), coalesce(g.sum, 0) FROM expected e FULL JOI
 """
 _STAGES = """
 WITH stay AS (
-    SELECT m.deal_id, m.stage_id, m.status, m.at, lead(m.at) OVER w AS until, lead(m.stage_id) OVER w AS next_stage, lead(m.status) OVER w AS next_status
+    SELECT m.deal_id, m.stage_id, m.status, m.at, lead(m.at) OVER w AS until
     FROM deal_moves m JOIN deals d ON d.id = m.deal_id WHERE d.pipeline_id = :pipeline WINDOW w AS (PARTITION BY m.deal_id ORDER BY m.id)
 ), spans AS (
     SELECT deal_id, stage_id, min(at) AS came, max(coalesce(until, at)) AS went, bool_or(status = 'lost') AS lost

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -198,7 +197,7 @@ def _list() -> dict[str, Any]:
 def _asked() -> Filters:
     values = request.values
     view = values.get("view", "")
-    asked = Filters(
+    return Filters(
         view="all" if view == "all" else "nobody" if view == "nobody" else "mine",
         owner=me().user_id,
         status=values.get("status", "") if values.get("status") in OPEN else "",
@@ -206,7 +205,6 @@ def _asked() -> Filters:
         band=values.get("band", "") if values.get("band") in words.BANDS else "",
         sort="due" if values.get("sort") == "due" else "best",
     )
-    return replace(asked, view="mine") if asked.view not in {"mine", "all", "nobody"} else asked
 
 
 def _query() -> str:
@@ -262,11 +260,12 @@ def _looked(shown: dict[str, Any]) -> None:
 
 
 def _score(person: ProfileView, kind: str, now: dt.datetime) -> tuple[Score | None, float | None]:
-    """The score, and the chance a week ago."""
-    past = select(ScorePast.probability).where(ScorePast.profile_id == person.id, ScorePast.kind == kind, ScorePast.at <= now - _WEEK)
-    before = past.order_by(ScorePast.at.desc()).limit(1).scalar_subquery()
-    row = db().execute(select(Score, before).where(Score.profile_id == person.id, Score.kind == kind)).first()
-    return (row[0], row[1]) if row else (None, None)
+    """The score, and what it was a week ago where that was of the same nature: points are no chance."""
+    score = db().get(Score, (person.id, kind))
+    past = select(ScorePast.probability, ScorePast.version_id).where(ScorePast.profile_id == person.id, ScorePast.kind == kind, ScorePast.at <= now - _WEEK)
+    before = db().execute(past.order_by(ScorePast.at.desc(), ScorePast.id.desc()).limit(1)).first()
+    alike = score is not None and before is not None and (score.version_id is None) == (before.version_id is None)
+    return score, before.probability if before is not None and alike else None
 
 
 def sellers_() -> dict[int, str]:
