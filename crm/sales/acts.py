@@ -93,13 +93,23 @@ def write(session: Session, profile_id: uuid.UUID, *, template: str, by: int, no
 
 def finish(session: Session, task_id: uuid.UUID, *, by: int, now: dt.datetime, outcome: str = "done") -> Task:
     """A task is done by this person; for its lead that is an answer."""
-    profile_id = session.scalar(select(Task.profile_id).where(Task.id == task_id))
-    if profile_id is None:
-        raise NotFoundError(_l("There is no such task."))
-    _lock(session, profile_id)
+    _lock_of(session, task_id)
     task = tasks.done(session, task_id, by=by, now=now, outcome=outcome)
-    _touch(session, profile_id, by=by, now=now)
+    _touch(session, task.profile_id, by=by, now=now)
     return task
+
+
+def reopen(session: Session, task_id: uuid.UUID, *, now: dt.datetime) -> Task:
+    """A task was not done after all."""
+    _lock_of(session, task_id)
+    return tasks.undo(session, task_id, now=now)
+
+
+def put_off(session: Session, task_id: uuid.UUID, *, due_at: dt.datetime | None, take: int | None, now: dt.datetime) -> Task:
+    """A task gets another time, or is taken by this user; what is None stays as it is."""
+    _lock_of(session, task_id)
+    task = tasks.find(session, task_id)
+    return tasks.move(session, task_id, due_at=due_at or task.due_at, owner_id=take or task.owner_id, now=now)
 
 
 def set_status(  # noqa: PLR0913  each is said in the event
@@ -116,13 +126,19 @@ def hand_to(session: Session, profile_id: uuid.UUID, owner_id: int | None, *, by
     """A person gives the lead, with its open tasks, to somebody (None: to nobody)."""
     _lock(session, profile_id)
     leads.assign(session, {profile_id: (owner_id, "hand")}, by=by, now=now)
-    moved = "UPDATE tasks SET owner_id = :owner WHERE profile_id = :id AND done_at IS NULL AND role IS NULL"
-    session.execute(text(moved), {"owner": owner_id, "id": profile_id})
 
 
 def _lock(session: Session, profile_id: uuid.UUID) -> None:
     if not people.lock(session, [profile_id]):
         raise NotFoundError(_l("There is no such profile. It may have been erased."))
+
+
+def _lock_of(session: Session, task_id: uuid.UUID) -> None:
+    """The person first, as everywhere; then the task."""
+    profile_id = session.scalar(select(Task.profile_id).where(Task.id == task_id))
+    if profile_id is None:
+        raise NotFoundError(_l("There is no such task."))
+    _lock(session, profile_id)
 
 
 def _touch(session: Session, profile_id: uuid.UUID, *, by: int, now: dt.datetime) -> None:

@@ -20,7 +20,8 @@ from crm.events.inbox import NewRow
 from crm.events.models import LIVE
 from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
-from crm.sales import settings, tasks
+from crm.sales import alerts, settings, tasks
+from crm.sales.alerts import NewAlert
 from crm.sales.lead_state import ASSIGNED, CREATED, ENTERED, LISTENS, STATUS, Definitions, State, state
 from crm.sales.models import OPEN, STATUSES
 from crm.sales.settings import SalesSettings
@@ -73,7 +74,10 @@ def set_status(  # noqa: PLR0913  each is said in the event
 
 
 def assign(session: Session, owners: Mapping[uuid.UUID, tuple[int | None, str]], *, by: int | None, now: dt.datetime) -> list[uuid.UUID]:
-    """Give leads to owners (None: to nobody), each with the rule that chose; returns whose owner changed. The caller holds the people's locks."""
+    """Give leads to owners (None: to nobody), each with the rule that chose; returns whose owner changed. The caller holds the people's locks.
+
+    Their open tasks go along, and the new owner hears of it, but not of a lead from a file that a rule gives, nor of one they took themselves.
+    """
     if not owners:
         return []
     rows = [{"id": one, "owner": owner, "by": rule} for one, (owner, rule) in owners.items()]
@@ -83,8 +87,19 @@ def assign(session: Session, owners: Mapping[uuid.UUID, tuple[int | None, str]],
         for row in changed
     ]
     inbox.append(session, said, now)
+    _given(session, changed, by=by, now=now)
     hint(session, "sales")
     return [row.profile_id for row in changed]
+
+
+def _given(session: Session, leads: Sequence[Row[Any]], *, by: int | None, now: dt.datetime) -> None:
+    """What follows wherever a lead gets another owner."""
+    if not leads:
+        return
+    tasks.hand_on(session, {lead.profile_id: lead.owner_id for lead in leads})
+    hear = [lead for lead in leads if lead.owner_id is not None and lead.owner_id != by and (by is not None or not lead.imported)]
+    news = [NewAlert("assigned", lead.profile_id, f"assigned:{lead.profile_id}:{now.isoformat()}", lead.owner_id) for lead in hear]
+    alerts.raise_(session, news, rules=settings.read(session), now=now)
 
 
 def _standing(session: Session, profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Row[Any]]:
@@ -102,7 +117,8 @@ def _tell(session: Session, events: Sequence[Happened], before: Mapping[uuid.UUI
         causes[event.profile_id] = event
         said.add((event.profile_id, event.name))
     rows = []
-    for one, lead in _standing(session, causes).items():
+    standing = _standing(session, causes)
+    for one, lead in standing.items():
         was, cause = before.get(one), causes[one]
         if lead.status != (was.status if was else "new") and (one, STATUS) not in said:
             told = {"status": lead.status, "was": was.status if was else "new", "reason": cause.name}
@@ -110,6 +126,8 @@ def _tell(session: Session, events: Sequence[Happened], before: Mapping[uuid.UUI
         if lead.owner_id != (was.owner_id if was else None) and (one, ASSIGNED) not in said:
             rows.append(_follows(ASSIGNED, one, {"owner_id": lead.owner_id, "by": lead.owner_by, "owner": lead.email or ""}, cause))
     inbox.append(session, rows, now)
+    moved = [lead for one, lead in standing.items() if lead.owner_id != (before[one].owner_id if one in before else None)]
+    _given(session, [lead for lead in moved if causes[lead.profile_id].origin == LIVE], by=None, now=now)
 
 
 def _follows(name: str, profile_id: uuid.UUID, said: dict[str, Any], cause: Happened) -> NewRow:
@@ -190,7 +208,7 @@ ON CONFLICT (profile_id) DO UPDATE SET
     check_at = CAST(:now AS timestamptz)
 """  # noqa: S608  our own column names
 _STANDING = """
-SELECT l.profile_id, l.status, l.owner_id, l.owner_by, s.email FROM leads l LEFT JOIN sellers s ON s.user_id = l.owner_id
+SELECT l.profile_id, l.status, l.owner_id, l.owner_by, l.imported, s.email FROM leads l LEFT JOIN sellers s ON s.user_id = l.owner_id
 WHERE l.profile_id = ANY(CAST(:ids AS uuid[]))
 """
 _STATUS = """
@@ -202,7 +220,7 @@ FROM was WHERE l.profile_id = was.profile_id RETURNING was.status
 _ASSIGN = """
 UPDATE leads l SET owner_id = n.owner, owner_by = n.by, owner_at = :now, check_at = :now, reassign = false
 FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, owner int, by text) LEFT JOIN sellers s ON s.user_id = n.owner
-WHERE l.profile_id = n.id AND l.owner_id IS DISTINCT FROM n.owner RETURNING l.profile_id, l.owner_id, l.owner_by, l.hops, s.email
+WHERE l.profile_id = n.id AND l.owner_id IS DISTINCT FROM n.owner RETURNING l.profile_id, l.owner_id, l.owner_by, l.imported, l.hops, s.email
 """
 _KEPT = f"{_FIELDS}, answer_by, next_at, touched_at, touched_by, seen_at, worth, band, rank, check_at"
 _COPY = f"""

@@ -100,6 +100,11 @@ def move(session: Session, task_id: uuid.UUID, *, due_at: dt.datetime, owner_id:
     return task
 
 
+def hand_on(session: Session, owners: Mapping[uuid.UUID, int | None]) -> None:
+    """The open tasks of these people go to whoever has their lead now; those of a role stay with it."""
+    session.execute(text(_HAND_ON), {"ids": list(owners), "owners": list(owners.values())})
+
+
 def recount(session: Session, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
     """The next action of these leads is their earliest open task."""
     session.execute(text(_NEXT), {"ids": list(profile_ids), "now": now})
@@ -146,6 +151,10 @@ FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, profile_id uuid, deal_
     due_at timestamptz, late_after int, key text, about jsonb, hops smallint, created_by int)
 LEFT JOIN leads l ON l.profile_id = n.profile_id
 ON CONFLICT (key) DO NOTHING RETURNING id
+"""
+_HAND_ON = """
+UPDATE tasks t SET owner_id = n.owner FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS integer[])) AS n(id, owner)
+WHERE t.profile_id = n.id AND t.done_at IS NULL AND t.role IS NULL
 """
 _NEXT = """
 UPDATE leads l SET next_at = (SELECT min(t.due_at) FROM tasks t WHERE t.profile_id = l.profile_id AND t.done_at IS NULL), check_at = :now

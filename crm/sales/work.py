@@ -47,8 +47,6 @@ def look(session: Session, rules: SalesSettings, config: Config, now: dt.datetim
     _begin(session, [row for row in rows if row.open], given, rules, config, now)
     rank.refresh(session, profile_ids=ids, now=now, taken=True)
     _wait(session, set(wanting) - given.keys(), config, now)
-    told = [NewAlert("assigned", one, f"assigned:{one}:{now.isoformat()}", owner) for one, owner in given.items()]
-    alerts.raise_(session, [one for one in told if one.profile_id not in _from_files(rows)], rules=rules, now=now)
     return len(rows)
 
 
@@ -80,7 +78,7 @@ def go_up(session: Session, rules: SalesSettings, config: Config, now: dt.dateti
 def _begin(  # noqa: PLR0913, PLR0917  what a first task follows from
     session: Session, rows: Sequence[Any], given: Mapping[uuid.UUID, int], rules: SalesSettings, config: Config, now: dt.datetime
 ) -> None:
-    """A new lead gets its promise and its first task; whoever has it now has its open tasks too."""
+    """A new lead gets its promise and its first task."""
     hours = rules.hours(config.timezone)
     new, first = [], []
     for row in rows:
@@ -94,8 +92,6 @@ def _begin(  # noqa: PLR0913, PLR0917  what a first task follows from
             new.append(NewTask(row.profile_id, "call", FIRST, due, given.get(row.profile_id), late_after=late, key=key))
     session.execute(text(_PROMISE), {"ids": [one["id"] for one in first], "by": [one["by"] for one in first]})
     tasks.create(session, new, now)
-    moved = {"ids": list(given), "owners": list(given.values())}
-    session.execute(text(_HAND_ON), moved)
 
 
 def _wait(session: Session, ids: Collection[uuid.UUID], config: Config, now: dt.datetime) -> None:
@@ -103,11 +99,6 @@ def _wait(session: Session, ids: Collection[uuid.UUID], config: Config, now: dt.
     if ids:
         duty = assign.next_duty(session, zone=config.timezone, now=now)
         session.execute(text(_AGAIN), {"ids": list(ids), "at": max(duty or now, now + RETRY)})
-
-
-def _from_files(rows: Sequence[Any]) -> set[uuid.UUID]:
-    """A file of ten thousand is no news of ten thousand."""
-    return {row.profile_id for row in rows if row.imported}
 
 
 _CLAIM = """
@@ -118,14 +109,9 @@ WHERE l.check_at <= :now ORDER BY l.check_at LIMIT :limit FOR UPDATE OF p SKIP L
 _PROMISE = """
 UPDATE leads l SET answer_by = n.by FROM unnest(CAST(:ids AS uuid[]), CAST(:by AS timestamptz[])) AS n(id, by) WHERE l.profile_id = n.id
 """
-_HAND_ON = """
-UPDATE tasks t SET owner_id = n.owner FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS integer[])) AS n(id, owner)
-WHERE t.profile_id = n.id AND t.done_at IS NULL AND t.role IS NULL
-"""
 _AGAIN = """
 UPDATE leads SET check_at = least(coalesce(check_at, :at), CAST(:at AS timestamptz)) WHERE profile_id = ANY(CAST(:ids AS uuid[]))
 """
-_RELIEVE = "UPDATE leads SET reassign = true, check_at = :now WHERE open AND profile_id = ANY(CAST(:ids AS uuid[]))"
 _LATE = """
 SELECT id, profile_id, kind, title, owner_id, due_at, level, about, hops FROM tasks
 WHERE check_at <= :now AND done_at IS NULL ORDER BY check_at LIMIT :limit FOR UPDATE SKIP LOCKED

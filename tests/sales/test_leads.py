@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from crm.events import inbox
 from crm.events.spec import Happened
@@ -200,3 +200,54 @@ def _enter(sales, profile_id, slug):
 
 def _happened(at, accepted, name, properties):
     return Happened(uuid.UUID(int=1), at, accepted, 10, "track", name, "live", True, (), properties, {}, {}, at)
+
+
+def test_wherever_a_lead_gets_another_owner_its_tasks_go_along_and_the_new_one_hears_of_it(sales, session):
+    sales.seller(1)
+    sales.seller(2, active=False)
+    sales.lead()
+    sales.works()
+    who = sales.who("dana@example.com")
+    for minute, owner in enumerate((2, 1, 2), 1):
+        now = sales.now + minute * HOUR
+        if minute == 1:
+            acts.hand_to(session, who, owner, by=1, now=now)
+        elif minute == 2:
+            leads.assign(session, {who: (owner, "journey")}, by=None, now=now)
+        else:
+            sales.happens(track("Lead Assigned", {"owner_id": owner}, at=now, user_id="dana@example.com"), now=now)
+        assert session.scalars(select(Task.owner_id)).all() == [owner]
+        assert session.scalar(select(Alert.user_id).order_by(Alert.id.desc()).limit(1)) == owner
+    sales.works()
+    assert session.scalars(select(Alert.user_id).order_by(Alert.id)).all() == [1, 2, 1, 2]
+
+
+def test_an_owner_named_by_whoever_sends_the_lead_hears_of_it(sales, session):
+    sales.seller(1)
+    sales.lead(owner_id=1)
+    assert [(one.user_id, one.kind) for one in session.scalars(select(Alert))] == [(1, "assigned")]
+
+
+def test_whoever_takes_a_lead_need_not_be_told(sales, session):
+    sales.seller(1)
+    sales.lead()
+    acts.hand_to(session, sales.who("dana@example.com"), 1, by=1, now=sales.now)
+    assert session.scalars(select(Alert)).all() == []
+
+
+@pytest.mark.parametrize("act", ["finish", "reopen", "put_off"])
+def test_a_task_is_changed_under_the_lock_of_its_person_which_comes_first(sales, session, act):
+    sales.lead()
+    sales.works()
+    task = session.scalars(select(Task.id)).one()
+    session.expire_all()
+    said: list[str] = []
+    event.listen(session.connection(), "before_cursor_execute", lambda *args: said.append(args[2]))
+    if act == "finish":
+        acts.finish(session, task, by=1, now=sales.now)
+    elif act == "reopen":
+        acts.reopen(session, task, now=sales.now)
+    else:
+        acts.put_off(session, task, due_at=None, take=1, now=sales.now)
+    locked = ["profiles" if "profiles" in one else "tasks" for one in said if "FOR UPDATE" in one]
+    assert locked[:2] == ["profiles", "tasks"]

@@ -58,7 +58,7 @@ def done(task_id: uuid.UUID) -> Response:
 @requires(*DOERS)
 def undo(task_id: uuid.UUID) -> Response:
     """It was not done after all."""
-    tasks.undo(db(), task_id, now=clock.now())
+    acts.reopen(db(), task_id, now=clock.now())
     db().commit()
     return redirect(safe_next(request.form.get("back") or "/tasks"))
 
@@ -68,10 +68,8 @@ def undo(task_id: uuid.UUID) -> Response:
 def move(task_id: uuid.UUID) -> Response:
     """Another time, or mine from now on."""
     form, now = request.form, clock.now()
-    task = tasks.find(db(), task_id)
     due = words.moment(form.get("when", ""), form.get("at", ""), hours=rules.read(db()).hours(settings().timezone), now=now)
-    owner = me().user_id if form.get("take") else task.owner_id
-    tasks.move(db(), task_id, due_at=due or task.due_at, owner_id=owner, now=now)
+    acts.put_off(db(), task_id, due_at=due, take=me().user_id if form.get("take") else None, now=now)
     db().commit()
     return redirect(safe_next(form.get("back") or "/tasks"))
 
