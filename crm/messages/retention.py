@@ -79,13 +79,15 @@ _MESSAGES = f"""
 WITH waiting AS (SELECT min(created_at) AS first FROM messages WHERE status IN ('queued', 'held', 'sending')),
 picked AS (
   SELECT id, created_at AS at FROM messages
-  WHERE created_at > :since AND created_at < :before AND status IN ('sent', 'dropped', 'failed', 'unknown') AND (subject IS NOT NULL OR data <> '{{}}') {_PICKED}
+  WHERE created_at > :since AND created_at < :before AND status IN ('sent', 'dropped', 'failed', 'unknown')
+    AND (subject IS NOT NULL OR data <> '{{}}') {_PICKED}
 ), gone AS (UPDATE messages m SET subject = NULL, data = '{{}}' FROM picked p WHERE m.id = p.id)
 SELECT least(at, first - interval '1 microsecond') AS at, 1 AS emptied FROM picked CROSS JOIN waiting
 """  # noqa: S608  the address stays: by it a person can still unsubscribe from an old mail, and caps and duplicates are counted
 _RUNS = f"""
 WITH picked AS (
-  SELECT id, profile_id, ended_at AS at FROM (SELECT id, profile_id, ended_at FROM runs WHERE status = 'done' UNION ALL SELECT id, profile_id, ended_at FROM past_runs) r
+  SELECT id, profile_id, ended_at AS at
+  FROM (SELECT id, profile_id, ended_at FROM runs WHERE status = 'done' UNION ALL SELECT id, profile_id, ended_at FROM past_runs) r
   WHERE ended_at > :since AND ended_at < :before {_PICKED}
 ),
 past AS (UPDATE past_runs r SET start = r.start || '{{"properties": {{}}}}', why = '{{}}' FROM picked p WHERE r.id = p.id),
