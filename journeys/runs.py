@@ -96,7 +96,7 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
     _insert_steps(session, written)
     _wakeups(session, written)
     _messages(session, written, now)
-    webhooks.queue(session, [(p, *where, each) for p in written for *where, each in p.effects if isinstance(each, CallWebhook)], now)  # type: ignore[misc]
+    webhooks.queue(session, [(p, node, round_, each) for p in written for node, round_, each in p.effects if isinstance(each, CallWebhook)], now)
     break_journeys(session, listing.change(session, written, now) | selling.apply(session, written, now))
     experiments.expose(session, written, now)
     said = [row for passage in written for each in passage.effects if (row := _said(passage, *each))]
