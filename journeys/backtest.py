@@ -22,7 +22,7 @@ from crm.core.crypto import Keys
 from crm.core.errors import InvalidError, KesherError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.json import dumps
-from journeys import backtest_read, backtest_replay, drafts, graph
+from journeys import backtest_read, backtest_replay, drafts, graph, past
 from journeys.backtest_cast import Case, Cast
 from journeys.backtest_gate import Past, judge
 from journeys.backtest_life import Life
@@ -67,6 +67,8 @@ def ask(  # noqa: PLR0913
         raise InvalidError(_l("The period must begin before it ends, and before now."))
     if until - since > LONGEST:
         raise InvalidError(_l("A backtest reaches over 400 days at most; choose a shorter period."))
+    if kind == "replay" and since < now - past.KEEP:
+        raise InvalidError(_l("What runs did is kept step by step for 120 days; choose a later day to begin with."))
     stored = drafts.load(session, journey, now).graph if draft else drafts.published(session, journey)
     if stored is None or (kind == "replay" and journey.version is None):
         raise InvalidError(_l("This journey was never published; test its draft."))

@@ -21,6 +21,7 @@ from crm.events.spec import Happened
 from crm.profiles.people import Person
 from journeys.backtest_cast import Case, Cast, Setting, Somebody, spoken
 from journeys.node import DATE_REACHED
+from journeys.past import EVERY
 from journeys.triggers.date import DateSettings, DateTrigger
 from journeys.zones import day_in, local, zone_of
 
@@ -203,7 +204,7 @@ _IDENTIFIED = text("""
     WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name = 'identify' AND type = 'identify' AND occurred_at < :begins ORDER BY position
 """)
 _ARMS = text("SELECT profile_id, journey_id, arm FROM journey_arms WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last")
-_CAUSED = text("""
-    SELECT 'run:' || id FROM runs WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last
+_CAUSED = text(f"""
+    SELECT 'run:' || id FROM {EVERY} r WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last
     UNION ALL SELECT 'message:' || id FROM messages WHERE journey = ANY(:slugs) AND profile_id BETWEEN :first AND :last
-""")
+""")  # noqa: S608  our own words

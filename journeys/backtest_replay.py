@@ -303,7 +303,9 @@ def _event(row: Sequence[Any]) -> Happened:
 
 
 def _stored(session: Session, cast: Cast, setting: Setting, found: Batch) -> dict[uuid.UUID, list[Stored]]:
-    bounds = {"journeys": list(cast.cases), "first": found.people[0].id, "last": found.people[-1].id, "to": setting.ends}
+    """Their runs with every step; of those folded since, which lie before the period, only that they were."""
+    within = {"begins": setting.begins, "to": setting.ends}
+    bounds = {"journeys": list(cast.cases), "first": found.people[0].id, "last": found.people[-1].id, **within}
     runs: dict[uuid.UUID, Stored] = {}
     for row in session.execute(_RUNS, bounds):
         began = row.start.get("accepted") if row.start else None
@@ -336,7 +338,9 @@ ORDER BY e.profile_id, e.position
 """
 _RUNS = text("""
     SELECT id, profile_id, version, key, status, started_at, ended_at, end_reason, due_at, start, given_id, data FROM runs
-    WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last AND started_at < :to ORDER BY profile_id, started_at, id
+    WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last AND started_at < :to
+    UNION ALL SELECT id, profile_id, version, key, 'done', started_at, ended_at, end_reason, NULL, start, given_id, NULL FROM past_runs
+    WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last AND started_at < :begins ORDER BY profile_id, started_at, id
 """)
 _STEPS = text("""
     SELECT run_id, node, round, exit, detail, at FROM run_steps

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.db import engine_for, sessions
 from crm.core.errors import InvalidError
-from journeys import backtest, backtest_read, drafts, publish
+from journeys import backtest, backtest_read, drafts, past, publish
 from journeys.backtest_models import Backtest
 from tests.journeys import history
 from tests.makers import config
@@ -283,6 +283,16 @@ def test_a_period_that_cannot_be_is_refused(session: Session, now: dt.datetime, 
     period = (now - dt.timedelta(days=since), now - dt.timedelta(days=until))
     with pytest.raises(InvalidError, match=said):
         backtest.ask(session, "look", kind="what_if", period=period, settings={}, now=now, by=None)
+
+
+def test_what_was_folded_since_is_not_compared_step_by_step(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "look", history.LOOK, now=now)
+    asked: dict[str, Any] = {"settings": {}, "now": now, "by": None}
+    since = now - past.KEEP
+    assert backtest.ask(session, "look", kind="replay", period=(since, now), **asked).id
+    assert backtest.ask(session, "look", kind="what_if", period=(since - dt.timedelta(days=9), now), **asked).id
+    with pytest.raises(InvalidError, match=f"{past.KEEP.days} days"):
+        backtest.ask(session, "look", kind="replay", period=(since - dt.timedelta(days=1), now), **asked)
 
 
 def test_a_draft_that_is_not_whole_is_refused_with_what_is_wrong(session: Session, now: dt.datetime) -> None:

@@ -16,7 +16,7 @@ from crm.core.crypto import Keys
 from crm.events.models import HISTORY
 from crm.events.spec import Call
 from crm.messages import sending
-from journeys import backtest_read, graph
+from journeys import backtest_read, graph, past
 from journeys.backtest_cast import Case, Cast
 from journeys.backtest_gate import Past, judge
 from journeys.backtest_life import Life
@@ -225,6 +225,10 @@ def test_what_a_real_run_of_it_said_is_not_heard_again(session: Session, now: dt
     loyal = HELLO | {"trigger": {"kind": "event", "settings": {"event": "Became Loyal", "key": "event"}}}
     assert lived(session, now - 2 * DAY, now, loyal)["started"] == 1
     session.execute(text("UPDATE events SET cause = 'run:' || (SELECT id FROM runs) WHERE name = 'Became Loyal'"))
+    assert lived(session, now - 2 * DAY, now, loyal)["started"] == 0
+    session.execute(text("UPDATE runs SET ended_at = started_at"))
+    assert past.fold(session, now + past.KEEP) == 1
+    backtest_read.narrow(session)
     assert lived(session, now - 2 * DAY, now, loyal)["started"] == 0
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.events.spec import Call
 from crm.web import users
-from journeys import backtest_read, backtest_replay, graph, publish
+from journeys import backtest_read, backtest_replay, graph, past, publish
 from journeys.backtest_cast import Case, Cast
 from journeys.engine import wake_due
 from journeys.models import Journey, Version
@@ -123,6 +123,18 @@ def test_what_happened_twice_in_one_breath_and_what_came_late(session: Session, 
     ends = list(session.scalars(text("SELECT end_reason FROM runs ORDER BY started_at")))
     assert ends == ["exit:Order Completed", "exit:Order Completed"]
     assert replayed(session, began - HOUR, now) == (2, [])
+
+
+def test_who_was_in_it_long_before_still_counts(session: Session, now: dt.datetime, began: dt.datetime) -> None:
+    once = WAITS | {"trigger": {"kind": "event", "settings": {"event": "Signed Up", "key": "profile"}}}
+    publish.publish(session, "waits", once, now=began)
+    sign_up(session, began, "a")
+    wake(session, began + 3 * HOUR)
+    wake(session, began + 2 * DAY)
+    sign_up(session, now - HOUR, "a", "b")
+    assert session.scalar(text("SELECT count(*) FROM runs")) == 2
+    assert past.fold(session, began + 3 * DAY + past.KEEP) == 1
+    assert replayed(session, now - DAY, now) == (1, [])
 
 
 def test_a_start_refused_then_is_named_with_its_reason(session: Session, now: dt.datetime, began: dt.datetime) -> None:

@@ -1,4 +1,4 @@
-"""What a pause holds does not grow old: audiences, which say why they ended, and the patience of messages."""
+"""What a pause holds does not grow old: audiences, which say why they ended, and the patience of messages; backtests read past runs."""
 
 from alembic import op
 
@@ -9,6 +9,7 @@ down_revision = "0011"
 def upgrade() -> None:
     op.execute(AUDIENCES)
     op.execute(PATIENCE)
+    op.execute(READING)
 
 
 AUDIENCES = """
@@ -17,3 +18,11 @@ UPDATE journey_audiences SET until = at + interval '24 hours', end_reason = CASE
 ALTER TABLE journey_audiences ALTER COLUMN until SET NOT NULL;
 """
 PATIENCE = "ALTER TABLE outbox ADD COLUMN freed_at timestamp with time zone"
+READING = """
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'kesher_backtest') THEN
+    GRANT SELECT ON past_runs TO kesher_backtest;
+  END IF;
+EXCEPTION WHEN insufficient_privilege THEN NULL;
+END $$;
+"""
