@@ -126,7 +126,9 @@ def _refold_orders(session: Session, people: Mapping[uuid.UUID, Person], gone: S
     told = [event for event in left if order.natural_key(event) in keys - odd]
     if odd:
         told += [event for event in store.of_orders(session, [number for _, number in odd], order.EVENTS) if order.natural_key(event) in odd]
-    elsewhere = orders.fold(session, told, currency=currency)
+    lost = sorted(keys - {order.natural_key(event) for event in told})
+    session.execute(text(_FORGET_ORDERS), {"sources": [s for s, _ in lost], "numbers": [n for _, n in lost]})
+    elsewhere = orders.fold(session, told, currency=currency, anew=True)
     return {owner: event for owner, event in elsewhere.items() if owner not in people}
 
 
@@ -188,9 +190,14 @@ WHERE (i.kind, i.value, i.profile_id) = (k.kind, k.value, k.profile_id) AND NOT 
 )
 """
 _LINKED = "SELECT into_id FROM links WHERE into_id = ANY(CAST(:ids AS uuid[])) UNION SELECT from_id FROM links WHERE from_id = ANY(CAST(:ids AS uuid[]))"
+# Its rows stay where they are: somebody who is not looked at here may be waiting for one, to tell more of it.
 _ORDERS = """
+SELECT o.* FROM unnest(CAST(:sources AS integer[]), CAST(:numbers AS text[])) k(source_id, order_id) JOIN orders o USING (source_id, order_id)
+ORDER BY source_id, order_id FOR UPDATE OF o
+"""
+_FORGET_ORDERS = """
 DELETE FROM orders o USING unnest(CAST(:sources AS integer[]), CAST(:numbers AS text[])) k(source_id, order_id)
-WHERE (o.source_id, o.order_id) = (k.source_id, k.order_id) RETURNING o.*
+WHERE (o.source_id, o.order_id) = (k.source_id, k.order_id)
 """
 _LIVED = """
 SELECT DISTINCT profile_id FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND NOT (source_id = :ours AND origin = :history)

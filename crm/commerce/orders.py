@@ -24,16 +24,18 @@ Elsewhere = dict[uuid.UUID, Happened]
 CHANGED = "Order Changed"
 
 
-def fold(session: Session, events: Sequence[Happened], *, currency: str) -> Elsewhere:
+def fold(session: Session, events: Sequence[Happened], *, currency: str, anew: bool = False) -> Elsewhere:
     """Apply a batch's reports, refunds and cancellations. An order belongs to the first who told of it with trust, else to the first.
 
-    Returns whose orders events of others changed.
+    With `anew` these orders become what the batch alone says of them. Returns whose orders events of others changed.
     """
     wanted = [(key, event) for event in events if (key := order.natural_key(event))]
     if not wanted:
         return {}
     states = _load(session, {key for key, _ in wanted})
     owners = {key: state.profile_id for key, state in states.items()}
+    if anew:
+        states.clear()
     for key, event in wanted:
         states[key] = order.apply(states.get(key), event, currency)
     _hand_over(session, {key: states[key].profile_id for key, owner in owners.items() if states[key].profile_id != owner}, set(owners.values()))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 
 from sqlalchemy import text
 
 from crm.commerce import computed
 from crm.core import clock
+from crm.events.importing import uploads
+from crm.events.importing.models import Upload
 from crm.segments import fill, refresh, store
 from tests.web.imports.filing import CONSENT, ORDERS, PEOPLE, act, act_again, everything, live, one, upload
+from workers.takeback import take_back
 
 
 def test_undoing_leaves_the_product_as_if_the_import_had_never_been(made, config):
@@ -80,6 +84,26 @@ def test_what_others_told_of_an_order_stays_when_a_file_about_it_is_undone(made,
     assert one(made, "SELECT refunded FROM orders WHERE order_id = '7'") == 4
     act(made, config, orders, "undoing")
     assert one(made, "SELECT jsonb_agg(jsonb_build_array(order_id, revenue, jsonb_path_query_first(refunds, '$.r1[0]'))) FROM orders") == [["7", 0, "4"]]
+
+
+def test_what_is_told_of_somebody_elses_order_while_a_file_is_undone_is_not_lost(made, config):
+    said = {"type": "track", "user_id": "buyer"}
+    sold = {"event": "Order Completed", "message_id": "o", "properties": {"order_id": "7", "revenue": 50, "currency": "ILS"}}
+    live(made, config, said | sold, source="Imports")
+    number = upload(made, config, ORDERS.encode(), kind="orders")
+    act(made, config, number, "running")
+    refund = {"event": "Order Refunded", "message_id": "r", "properties": {"order_id": "7", "refund_id": "r1", "amount": 4}}
+    with made() as session:
+        uploads.move(session, session.get_one(Upload, number), to="undoing", now=clock.now())
+        session.commit()
+        assert take_back(session, number, config=config, now=clock.now())
+        telling = threading.Thread(target=live, args=(made, config, said | refund), kwargs={"source": "Imports"})
+        telling.start()
+        while not session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")) and telling.is_alive():
+            pass
+        session.commit()
+        telling.join()
+    assert one(made, "SELECT jsonb_agg(jsonb_build_array(order_id, revenue, refunded)) FROM orders") == [["7", 50.0, 4.0]]
 
 
 def test_consent_of_a_file_lifts_no_refusal_and_undoing_takes_back_only_what_it_gave(made, config):
