@@ -157,6 +157,12 @@ def give(session: Session, score: Asked, model: Model, people: People, *, config
     return _by_model(model, got) if model.fitted else _by_points(score, model, got)
 
 
+def promised(model: Model, matrix: estimate.Matrix) -> Floats:
+    """The chances alone."""
+    assert model.fitted is not None  # noqa: S101  a version has one
+    return estimate.sigmoid(model.slope * model.fitted.raw(matrix) + model.shift)
+
+
 def _by_model(model: Model, got: Extracted) -> Given:
     assert model.fitted is not None  # noqa: S101  a model without a version gives points
     base, added = model.fitted.added(got.matrix)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.sql import SQL
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,7 @@ from crm.core.config import Config
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.events.inbox import driver
-from crm.scores import columns, estimate, features, leakage, measure, rows
+from crm.scores import columns, contest, estimate, features, leakage, measure, rows
 from crm.scores.estimate import Column, Fitted, Matrix
 from crm.scores.feature_list import BUILT_IN, Feature
 from crm.scores.features import CHECKED, Extracted, People
@@ -53,6 +53,8 @@ class Learning:
     cutoff: Floats
     looks: tuple[float, ...]
     lively: Bools  # who had done something the week before, at the newest looks
+    numbers: NDArray[np.int64]
+    known: tuple[Feature, ...]  # what `score_raw` holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,8 @@ def _learning(  # noqa: PLR0913, PLR0917
     sample = _sample(laid.people)
     late = features.leaks(session, sample, wanted, config.timezone)
     wanted = [one for one in wanted if one.name not in late]
-    driver(session).execute(SQL("CREATE TEMP TABLE score_raw ON COMMIT DROP AS {}").format(features.raw(laid.people, wanted, config.timezone)))
+    known = (*wanted, *(one for one in contest.own_events(session, score.kind) if one not in wanted))
+    driver(session).execute(SQL("CREATE TEMP TABLE score_raw ON COMMIT DROP AS {}").format(features.raw(laid.people, known, config.timezone)))
     made, refused = columns.columns_of(session, wanted)
     got = features.extract(session, features.coded(made, SQL("score_raw")), len(made))
     got = _in_order(got)
@@ -205,7 +208,8 @@ def _learning(  # noqa: PLR0913, PLR0917
     chosen = tuple(made[place] for place in kept)
     y, cutoff = laid.y[got.numbers], laid.cutoff[got.numbers]
     lively = np.isin(got.numbers, rows.lively(session, laid.looks))
-    return Learning(chosen, np.ascontiguousarray(got.matrix[:, kept]), y, got.points.astype(float), cutoff, laid.looks, lively), refused
+    matrix = np.ascontiguousarray(got.matrix[:, kept])
+    return Learning(chosen, matrix, y, got.points.astype(float), cutoff, laid.looks, lively, got.numbers, known), refused
 
 
 def _in_order(got: Extracted) -> Extracted:
@@ -236,7 +240,7 @@ def _flag(session: Session, score: Asked, learning: Learning, names: Sequence[st
 def _only(learning: Learning, kept: Sequence[int]) -> Learning:
     chosen = tuple(learning.columns[place] for place in kept)
     matrix = np.ascontiguousarray(learning.matrix[:, list(kept)])
-    return Learning(chosen, matrix, learning.y, learning.points, learning.cutoff, learning.looks, learning.lively)
+    return replace(learning, columns=chosen, matrix=matrix)
 
 
 def _keep(  # noqa: PLR0913, PLR0917  what a version is made of
@@ -246,6 +250,9 @@ def _keep(  # noqa: PLR0913, PLR0917  what a version is made of
     metrics = metrics_of(learning, judged, now) | {"refused": refused}
     number = 1 + (session.scalar(select(func.max(ScoreVersion.number)).where(ScoreVersion.kind == score.kind)) or 0)
     label = score.label.as_dict() if score.label else {}
+    if judged.mode == "time":  # out of fold the champion would be judged on what it has seen
+        of = judged.rows
+        metrics["against"] = contest.against(session, score.kind, label, known=learning.known, numbers=learning.numbers[of], y=learning.y[of], p=judged.p)
     version = ScoreVersion(
         kind=score.kind, number=number, state="challenger", algorithm=judged.fitted.algorithm, label=label,
         features=[{"name": one.name, "type": one.type, "categories": list(one.categories)} for one in learning.columns],
@@ -255,31 +262,8 @@ def _keep(  # noqa: PLR0913, PLR0917  what a version is made of
     )  # fmt: skip
     session.add(version)
     session.flush()
-    settle(session, version)
+    contest.settle(session, version)
     return version
-
-
-def settle(session: Session, version: ScoreVersion) -> None:
-    """Champion, challenger or refused: the champion stays where the new one is worse, unless it lives on what it may not know."""
-    measures = version.metrics["measures"]
-    if measures["auc"]["low"] <= 0.5 or measures["auc"]["value"] <= measures["auc"]["rules"]:
-        version.state = "refused"
-        session.flush()
-        return
-    champion = session.scalar(select(ScoreVersion).where(ScoreVersion.kind == version.kind, ScoreVersion.state == "champion"))
-    no_worse = champion is not None and measures["brier"]["low"] <= champion.metrics["measures"]["brier"]["high"]
-    if champion is None or no_worse or version.label != champion.label or _forbidden(version) & {one["name"] for one in champion.features}:
-        session.execute(
-            update(ScoreVersion).where(ScoreVersion.kind == version.kind, ScoreVersion.state.in_(("champion", "challenger")), ScoreVersion.id != version.id)
-            .values(state="retired")
-        )  # fmt: skip
-        version.state = "champion"
-    session.flush()
-
-
-def _forbidden(version: ScoreVersion) -> set[str]:
-    """What may not be used any more: a champion that does so was never as good as it looked."""
-    return {one["feature"] for one in version.metrics["refused"]} | {one["feature"] for one in version.flags if not one["approved"]}
 
 
 def metrics_of(learning: Learning, judged: Judged, now: dt.datetime) -> dict[str, Any]:

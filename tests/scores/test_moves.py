@@ -12,9 +12,9 @@ from crm.core.crypto import Keys
 from crm.profiles.move import on_move, on_part
 from crm.profiles.privacy import export, places, subject
 from crm.scores import apply
+from crm.scores.contest import settle
 from crm.scores.score import find
 from crm.scores.score_models import Score, ScorePast, ScoreVersion
-from crm.scores.train import settle
 from tests import makers
 from tests.scores.makers import people
 
@@ -45,11 +45,13 @@ def test_what_is_promised_of_somebody_is_theirs_to_take_along_and_to_be_forgotte
     assert {"scores", "score_history", "score_labels", "score_dirty"} <= {place.table.name for place in places() if place.fate == "delete"}
 
 
-def _version(session: Session, number: int, now: dt.datetime, brier: float, features: list[str], **more: object) -> ScoreVersion:
+def version_of(  # noqa: PLR0913  what tells two versions apart
+    session: Session, number: int, now: dt.datetime, brier: float, features: list[str], *, against: dict[str, object] | None = None, **more: object
+) -> ScoreVersion:
     measures = {"auc": {"value": 0.8, "low": 0.7, "high": 0.9, "rules": 0.6}, "brier": {"value": brier, "low": brier - 0.01, "high": brier + 0.01}}
     made = ScoreVersion(
         kind="lead", number=number, state="challenger", algorithm="trees", label={}, features=[{"name": name} for name in features], model=b"", serving={},
-        metrics={"measures": measures, "refused": []}, flags=[], rows=1, wins=1, trained_at=now,
+        metrics={"measures": measures, "refused": [], "against": against}, flags=[], rows=1, wins=1, trained_at=now,
     )  # fmt: skip
     for name, value in more.items():
         setattr(made, name, value)
@@ -60,12 +62,12 @@ def _version(session: Session, number: int, now: dt.datetime, brier: float, feat
 
 
 def test_a_champion_stays_where_the_new_version_is_worse_unless_it_lives_on_what_it_may_not_know(session: Session, now: dt.datetime) -> None:
-    first = _version(session, 1, now, 0.10, ["trait:call_result", "days_7"])
-    worse = _version(session, 2, now, 0.20, ["days_7"])
+    first = version_of(session, 1, now, 0.10, ["trait:call_result", "days_7"])
+    worse = version_of(session, 2, now, 0.20, ["days_7"])
     assert (first.state, worse.state) == ("champion", "challenger")
-    honest = _version(session, 3, now, 0.20, ["days_7"], flags=[{"feature": "trait:call_result", "evidence": [], "approved": False}])
+    honest = version_of(session, 3, now, 0.20, ["days_7"], flags=[{"feature": "trait:call_result", "evidence": [], "approved": False}])
     session.expire_all()
     assert (first.state, worse.state, honest.state) == ("retired", "retired", "champion")
     useless = {"auc": {"value": 0.55, "low": 0.5, "high": 0.6, "rules": 0.6}, "brier": {"value": 0.1, "low": 0.1, "high": 0.1}}
-    assert _version(session, 4, now, 0.1, ["days_7"], metrics={"measures": useless, "refused": []}).state == "refused"
+    assert version_of(session, 4, now, 0.1, ["days_7"], metrics={"measures": useless, "refused": []}).state == "refused"
     assert honest.state == "champion"
