@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from crm.scores.score_models import Score, ScoreFlag, ScoreJob, ScoreKind, ScoreLabel
+from crm.core import clock
+from crm.scores.score_models import Score, ScoreFlag, ScoreJob, ScoreKind, ScoreLabel, ScorePast
 from tests.scores.makers import column, people, shop
 from tests.scores.test_work import settle
 from tests.web.conftest import Browser
@@ -137,3 +138,18 @@ def test_every_notice_is_a_sentence_in_both_languages(browser_as: Callable[[str]
         session.get_one(ScoreKind, "lead").notice = notice
         session.commit()
         assert words in looked(browser, "/scores/lead")
+
+
+def test_what_was_a_week_ago_is_told_of_the_same_nature_alone(browser_as: Callable[[str], Browser], session: Session) -> None:
+    now = clock.now()
+    (dana,) = people(session, [{}], at=now - dt.timedelta(days=30))
+    session.add(Score(profile_id=dana, kind="lead", probability=0.2, band="cool", reasons=[], at=now))
+    past = ScorePast(profile_id=dana, kind="lead", probability=0.38, band="warm", version_id=5, at=now - dt.timedelta(days=8))
+    session.add(past)
+    session.commit()
+    browser = browser_as("sales")
+    assert "a week ago" not in browser.get(f"/leads/{dana}").text, "a chance is not compared with points"
+    past.version_id = None
+    session.commit()
+    assert re.search(r"<small>\D*38\D* a week ago", page := browser.get(f"/leads/{dana}").text), page[-3000:]
+    assert "38%" not in re.sub(r"<[^>]*>|\s|[\u2066-\u2069]", "", page)
