@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
 from crm.messages import outbox
-from journeys import audiences, board
+from journeys import audiences, board, webhooks
 from journeys.changes import node_change
 from journeys.graph import parse
 from journeys.models import Journey, RunRow, Version
@@ -132,6 +132,7 @@ def resume(session: Session, slug: str, *, now: dt.datetime, how: str = "catch_u
     asked = {"id": journey.id, "since": journey.paused_at or now, "now": now}
     if how == "shift":
         session.execute(_SHIFT, asked)
+        webhooks.shift(session, journey.id)
     elif how == "drop":
         _end(session, list(session.scalars(_MISSED, asked)), "dropped", now)
         audiences.close(session, journey.id, "dropped", now)

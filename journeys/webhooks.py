@@ -75,7 +75,7 @@ class Outcome:
 
 
 def queue(session: Session, asked: Sequence[tuple[Passage, str, int, CallWebhook]], now: dt.datetime) -> None:
-    """Write down calls to make; one stop of a run makes one, however often it is asked."""
+    """Write down calls to make; one stop of a run makes one, however often it is asked. One taken back and asked for again goes on under its key."""
     rows = [
         {"id": new_id(), "profile_id": p.profile_id, "journey_id": p.journey_id, "run_id": p.id, "node": node, "round": round_}
         | {"endpoint": call.endpoint, "path": call.path, "body": dict(call.body), "until": call.until, "hops": p.hops + 1}
@@ -204,6 +204,11 @@ def _event(outcome: Outcome) -> Any:
     return system_event(ANSWERED, call.profile_id, said, cause=f"run:{call.run_id}", hops=call.hops, message_id=f"webhook:{call.id}")
 
 
+def shift(session: Session, journey_id: int) -> None:
+    """Let the calls of a journey be made for as long as its runs wait, after their waits were made longer."""
+    session.execute(_SHIFT, {"journey": journey_id})
+
+
 def again(session: Session, call_id: uuid.UUID, now: dt.datetime) -> bool:
     """Let a waiting call be made at once; False where it waits no more."""
     found = session.execute(_AGAIN, {"id": call_id, "now": now}).one_or_none()
@@ -230,12 +235,14 @@ _QUEUE = text("""
     FROM json_to_recordset(CAST(:rows AS json)) AS n(
         id uuid, profile_id uuid, journey_id int, run_id uuid, node text, round smallint, endpoint text, path text, body jsonb,
         until timestamptz, hops smallint)
-    ON CONFLICT (run_id, node, round) DO NOTHING RETURNING id
+    ON CONFLICT (run_id, node, round) DO UPDATE
+    SET status = 'waiting', attempts = 0, due_at = excluded.due_at, until = excluded.until, done_at = NULL, said = NULL
+    WHERE webhook_calls.status = 'withdrawn' RETURNING id
 """)
 _WITHDRAW = text("""
-    UPDATE webhook_calls w SET status = 'withdrawn', done_at = :now, lease_until = NULL
-    WHERE w.status = 'waiting' AND w.due_at <= :now AND (w.lease_until IS NULL OR w.lease_until <= :now) AND (w.until <= :now OR NOT EXISTS (
-        SELECT FROM runs r WHERE r.id = w.run_id AND r.status = 'active' AND r.node = w.node AND r.round = w.round))
+    UPDATE webhook_calls w SET status = 'withdrawn', done_at = :now, lease_until = NULL FROM journeys j
+    WHERE j.id = w.journey_id AND j.status <> 'paused' AND w.status = 'waiting' AND w.due_at <= :now AND (w.lease_until IS NULL OR w.lease_until <= :now)
+      AND (w.until <= :now OR NOT EXISTS (SELECT FROM runs r WHERE r.id = w.run_id AND r.status = 'active' AND r.node = w.node AND r.round = w.round))
 """)
 _CLAIM = text("""
     WITH due AS (
@@ -257,6 +264,10 @@ _SETTLE = text("""
     WHERE w.id = n.id AND w.status = 'waiting' AND w.attempts = n.attempts RETURNING w.id
 """)
 _REST = text("UPDATE webhook_endpoints SET resting_until = greatest(resting_until, CAST(:until AS timestamptz)) WHERE slug = :slug")
+_SHIFT = text("""
+    UPDATE webhook_calls w SET until = r.due_at FROM runs r
+    WHERE w.journey_id = :journey AND w.status = 'waiting' AND r.id = w.run_id AND r.status = 'active' AND r.node = w.node AND r.round = w.round
+""")
 _FORGET = text("""
     DELETE FROM webhook_calls WHERE id IN (SELECT id FROM webhook_calls WHERE created_at < :before AND status <> 'waiting' ORDER BY created_at LIMIT :limit)
     RETURNING id

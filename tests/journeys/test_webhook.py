@@ -191,6 +191,31 @@ def test_a_paused_journey_calls_nobody_until_it_goes_on(session, make, server, n
     assert call(make, now + minutes(1)) == 1
 
 
+@pytest.mark.parametrize(("how", "after"), [("shift", ("plain", [("answered", 1)])), ("catch_up", ("late", [("withdrawn", 0)]))])
+def test_a_pause_longer_than_the_wait_holds_the_call(session, make, server, now, how, after):  # noqa: PLR0917
+    server.answers = [(200, {}, '{"credit": 1}')]
+    publish.pause(session, "calling", now=now + minutes(1))
+    assert call(make, now + minutes(300)) == 0
+    assert calls(session) == [("waiting", 0)]
+    publish.resume(session, "calling", now=now + minutes(301), how=how)
+    wake_due(session, now + minutes(301), 10, CONFIG)
+    call(make, now + minutes(302))
+    drain(make, now + minutes(302))
+    assert (ended(session), calls(session)) == after
+
+
+def test_a_call_that_was_taken_back_is_made_when_its_run_goes_on(session, make, server, now):
+    session.execute(text("UPDATE runs SET status = 'failed', error = 'x', due_at = NULL"))
+    session.execute(text("UPDATE webhook_calls SET attempts = 11"))
+    key = session.scalar(text("SELECT id FROM webhook_calls"))
+    assert call(make, now) == 0
+    assert calls(session) == [("withdrawn", 11)]
+    publish.retry(session, "calling", now=now + minutes(1))
+    wake_due(session, now + minutes(1), 10, CONFIG)
+    assert call(make, now + minutes(1)) == 1
+    assert (calls(session), server.received[0][1]["idempotency-key"]) == ([("answered", 1)], str(key))
+
+
 def test_an_answer_nobody_of_ours_gave_moves_nothing(session, make, server, now):
     run_id = session.scalar(text("SELECT id FROM runs"))
     forged = track("Webhook Answered", {"run_id": str(run_id), "node": "hook", "round": 0, "outcome": "answered"}, at=now, user_id="dana")
