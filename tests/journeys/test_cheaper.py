@@ -1,0 +1,62 @@
+"""What costs less now, and what costs less instead: who is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+
+from crm.events.spec import Call
+from journeys import publish
+from tests.journeys.shelf import BACK, Shop, look, sold_out
+from tests.makers import track
+
+__all__ = ["sold_out"]
+
+
+def drop(shop: Shop, **settings: Any) -> None:
+    publish.publish(shop.session, "drop", {**BACK, "trigger": {"kind": "price_drop", "settings": settings}}, now=shop.now)
+
+
+def test_a_price_that_fell_enough_is_told_to_who_looked_or_carted(shop: Shop) -> None:
+    drop(shop, percent=10)
+    shop.stock(9)
+    shop.price("100")
+    look(shop, "p1")
+    shop.tell(track("Product Added", {"sku": "vase", "price": "100"}, at=shop.now, user_id="p2"))
+    shop.later(5)
+    shop.price("95")
+    shop.waves()
+    assert shop.queued() == 0
+    shop.price("80")
+    shop.waves()
+    assert shop.deliver() == ["p1", "p2"]
+    start = shop.session.scalar(text("SELECT data->'event' FROM messages LIMIT 1"))
+    assert (start["was"], start["price"], start["percent"]) == ("95", "80", "16")
+
+
+def test_a_price_that_rose_again_takes_the_message_back(shop: Shop) -> None:
+    drop(shop, percent=10)
+    shop.stock(9)
+    shop.price("100")
+    look(shop, "p1")
+    shop.later(5)
+    shop.price("50")
+    shop.waves()
+    shop.price("120")
+    assert (shop.deliver(), shop.reasons()) == ([], ["price_rose"])
+
+
+def test_the_last_word_about_a_cart_shows_what_costs_less(shop: Shop) -> None:
+    nodes = {
+        "cheaper": {"kind": "recommend", "settings": {"basis": "cart", "cheaper": True}, "exits": {"next": "mail", "none": "end"}},
+        **BACK["nodes"],
+    }
+    trigger = {"kind": "event", "settings": {"event": "Product Added", "key": "cart"}}
+    publish.publish(shop.session, "cart", {"name": {"en": "Cart"}, "trigger": trigger, "entry": "cheaper", "nodes": nodes}, now=shop.now)
+    for sku, price, stock in (("vase", "90", 3), ("jug", "60", 3), ("pot", "40", 0), ("urn", "120", 3)):
+        said = {"sku": sku, "name": sku.title(), "price": price, "stock": stock, "category": "Home", "currency": "ILS"}
+        shop.tell(Call(type="track", event="Product Updated", timestamp=shop.now.isoformat(), properties=said))
+    shop.tell(track("Product Added", {"sku": "vase", "product_id": "vase", "price": "90"}, at=shop.now, user_id="p1"))
+    found = shop.session.scalar(text("SELECT data->'run'->'cheaper'->'products' FROM messages"))
+    assert [(each["name"], each["price"]) for each in found] == [("Jug", "60")]
