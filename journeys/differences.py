@@ -60,11 +60,12 @@ def _whole(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Diff
 
 def _start(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
     old, new = before.get("trigger", {}), after.get("trigger", {})
-    titles = [str(_(TRIGGERS[each["kind"]].title)) if each.get("kind") in TRIGGERS else str(each.get("kind", "")) for each in (old, new)]
+    was, now = (TRIGGERS.get(each.get("kind", "")) for each in (old, new))
     if old.get("kind") != new.get("kind"):
+        titles = (str(_(trigger.title)) if trigger else str(each.get("kind", "")) for trigger, each in ((was, old), (now, new)))
         yield _changed(_("Start"), _("Starts with"), *titles)
     else:
-        yield from _settings(_("Start"), TRIGGERS.get(new.get("kind", "")), old, new)
+        yield from _settings(_("Start"), now, old, new)
 
 
 def _steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
