@@ -51,7 +51,7 @@ class ComputedDefinition(Base):
 
 
 class ComputedRun(Base):
-    """The round over the whole base: where it stands, and the bounds it found (`rfm`: quintiles of recency, frequency, money)."""
+    """The round over the whole base: where it stands, and the bounds it found (`rfm`: quintiles of recency, frequency, money; `pairs`: none)."""
 
     __tablename__ = "computed_rounds"
     name: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from crm.commerce.computed_models import ComputedRun
 from crm.events.models import HISTORY
 from crm.events.spec import Happened
 
@@ -23,7 +24,7 @@ LATEST = 12  # articles of one person that are paired
 
 
 def forget(session: Session, events: Iterable[Happened]) -> None:
-    """Days an import tells of are counted again. Another worker that does the same meanwhile does it for both."""
+    """Days an import tells of are counted again. A day another worker has in hand is left to it; what it cannot see yet is counted within a day."""
     days = sorted({event.occurred_at.date() for event in events if event.origin == HISTORY and event.name in COUNTED})
     if days:
         session.execute(text(_FORGET), {"days": days})
@@ -35,17 +36,18 @@ def count_wants(session: Session, now: dt.datetime) -> int:
     days = list(session.scalars(text(_STALE), wanted)) if session.scalar(text("SELECT EXISTS (SELECT FROM variants)")) else []
     for day in days:
         start = dt.datetime.combine(day, dt.time(), dt.UTC)
+        session.execute(text(_COUNTED), {"day": day, "now": now})  # waits for whoever is just telling of this day, so that it is counted with it
         session.execute(text("DELETE FROM variant_days WHERE day = :day"), {"day": day})
         session.execute(text(_COUNT), {"day": day, "start": start, "end": start + dt.timedelta(days=1)})
-        session.execute(text(_COUNTED), {"day": day, "now": now})
     return len(days)
 
 
 def pair(session: Session, now: dt.datetime) -> int:
     """Count anew who bought, and who looked at, two things: every six hours, sooner where earlier days were counted again. Returns how many pairs are kept."""
-    last = session.scalar(text("SELECT max(counted_at) FROM variant_pairs"))
+    last = session.scalar(select(ComputedRun.began_at).where(ComputedRun.name == "pairs"))
     if last is not None and (last > now - FRESH or last > now - PAIRS and not session.scalar(text(_LEARNED), {"last": last, "settled": now.date() - SETTLED})):
         return 0
+    session.merge(ComputedRun(name="pairs", began_at=now, after=None, bounds={}))
     session.execute(text("DELETE FROM variant_pairs"))
     wanted = {"now": now, "looked": now - LOOKED, "bought": now - BOUGHT, "latest": LATEST, "together": TOGETHER}
     return len(session.execute(text(_PAIR), wanted).all())

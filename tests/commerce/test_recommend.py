@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.commerce import demand
 from crm.commerce.recommend import Offer, Shelf, Wanted, choose, recommend
+from crm.core.db import engine_for, sessions
 from crm.events.models import HISTORY
 from crm.events.spec import Call
 from tests.makers import accepted, config, product, track
@@ -128,3 +130,34 @@ def test_an_import_has_its_days_counted_again(shop: Shop) -> None:
     shop.buy("a", "tea", ago=20 * DAY, origin=HISTORY)
     shop.count()
     assert (day(shop.session, "tea", then).buyers, day(shop.session, "tea", then).units) == (1, 1)
+
+
+def test_what_is_being_told_of_a_day_while_it_is_counted_is_counted(fresh_url: str, now: dt.datetime) -> None:
+    made = sessions(engine_for(fresh_url))
+    then = now - 5 * DAY
+
+    def count() -> None:
+        with made() as session:
+            demand.count_wants(session, now + 2 * DAY)
+            session.commit()
+
+    with made() as session:
+        shop = Shop(session, now)
+        shop.sell("tea", "10")
+        shop.count()
+        session.commit()
+        shop.buy("a", "tea", ago=5 * DAY, origin=HISTORY)
+        counting = threading.Thread(target=count)
+        counting.start()
+        while not session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")) and counting.is_alive():
+            pass
+        session.commit()
+        counting.join()
+        assert day(session, "tea", then).buyers == 1
+
+
+def test_a_shop_without_pairs_is_not_read_through_every_minute(shop: Shop) -> None:
+    shop.count()
+    shop.buy("a", "vase", "pot")
+    assert demand.pair(shop.session, shop.now + MINUTE) == 0
+    assert demand.pair(shop.session, shop.now + demand.PAIRS) == 2
