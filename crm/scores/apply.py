@@ -35,7 +35,8 @@ from crm.scores.score_models import BANDS, LeadColumn, ScoreKind, ScoreVersion
 
 CHANGED = "Score Band Changed"
 REASONS = 3
-MOVED = 0.05  # a probability that moves less makes no row of history
+MOVED = 0.05  # a probability that moves less makes no row of history,
+MOVED_COLD = 0.25  # but for a cold chance, where a quarter of what was promised is less
 HALF_A_POINT = 0.005
 BY_RULES = {  # columns that say why somebody has points -> the act they count
     "pages_30": 1, "products_30": 2, "searches_30": 3, "carts_30": 4, "checkouts_30": 5, "orders_90": 6, "opened_90": 7, "clicked_90": 8, "replies_90": 9,
@@ -138,7 +139,16 @@ def apply(  # noqa: PLR0913
     worth = _worth(session, score, config, now)
     session.execute(text(_NEW))
     _copy(session, given, model, worth, config.currency)
-    params = {"kind": score.kind, "version": model.version_id, "now": now, "moved": MOVED, "low": bounds[0], "high": bounds[1], "asked": list(asked)}
+    params = {
+        "kind": score.kind,
+        "version": model.version_id,
+        "now": now,
+        "moved": MOVED,
+        "cold": MOVED_COLD,
+        "low": bounds[0],
+        "high": bounds[1],
+        "asked": list(asked),
+    }
     session.execute(text(_PAST), params)
     moves = session.execute(text(_MOVES), params).all()
     session.execute(text(_WRITE), params)
@@ -294,8 +304,11 @@ CREATE TEMP TABLE score_new (profile_id uuid, probability float8, band text, exp
 _PAST = """
 INSERT INTO score_history (profile_id, kind, probability, band, version_id, at)
 SELECT n.profile_id, :kind, n.probability, n.band, CAST(:version AS bigint), :now
-FROM score_new n LEFT JOIN scores s ON s.profile_id = n.profile_id AND s.kind = :kind
-WHERE s.profile_id IS NULL OR s.band <> n.band OR abs(s.probability - n.probability) >= :moved
+FROM score_new n LEFT JOIN LATERAL (
+  SELECT h.probability, h.band, h.version_id FROM score_history h WHERE h.profile_id = n.profile_id AND h.kind = :kind ORDER BY h.at DESC, h.id DESC LIMIT 1
+) h ON true
+WHERE h.band IS DISTINCT FROM n.band OR h.version_id IS DISTINCT FROM CAST(:version AS bigint) OR abs(h.probability - n.probability) >= :moved
+  OR (n.band = 'cold' AND CAST(:version AS bigint) IS NOT NULL AND abs(h.probability - n.probability) >= :cold * h.probability)
 """
 _MOVES = """
 SELECT n.profile_id, n.band, s.band, n.probability FROM score_new n LEFT JOIN scores s ON s.profile_id = n.profile_id AND s.kind = :kind

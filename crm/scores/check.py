@@ -16,7 +16,7 @@ from crm.scores import apply, measure, serving
 from crm.scores.features import People
 from crm.scores.rows import DID_LATELY
 from crm.scores.score import Asked
-from crm.scores.score_models import ScoreCheck, ScoreVersion
+from crm.scores.score_models import BANDS, ScoreCheck, ScoreVersion
 
 LEAST = 50  # people in a band before it is judged
 Z = 3.0  # so far out that chance does it once in 370 comparisons
@@ -32,7 +32,7 @@ def compare(session: Session, score: Asked, *, config: Config, now: dt.datetime)
     found = session.scalar(select(ScoreVersion).where(ScoreVersion.kind == score.kind, ScoreVersion.state == "champion"))
     if found is None or score.label is None:
         return None
-    bands = promises(session, score, now=now)
+    bands = promises(session, score, found, now=now)
     drift = drifted(session, score, found, config=config, now=now)
     moved = any(each["psi"] > max(MUCH, each["chance"]) for each in drift)  # of whatever weight: it says that the world, or how it is told of, is another
     alarm = "promises" if any(each["broken"] for each in bands) else "drift" if moved else None
@@ -42,19 +42,36 @@ def compare(session: Session, score: Asked, *, config: Config, now: dt.datetime)
     return made
 
 
-def promises(session: Session, score: Asked, *, now: dt.datetime) -> list[dict[str, Any]]:
-    """Of each band one window ago: what its people were promised and what they did since."""
+def promises(session: Session, score: Asked, version: ScoreVersion, *, now: dt.datetime) -> list[dict[str, Any]]:
+    """Of each band one window ago: what its people were promised and what they did since.
+
+    Where this version did not speak yet, what those before it said is shown (`earlier`), and breaks nothing: it was judged on that window when trained.
+    """
     label = score.label
     if label is None or label.column:
         return []
     then = now - dt.timedelta(days=label.days)
     params = {"kind": score.kind, "then": then, "now": now, "names": list(label.events), "stage": label.stage, "happens": label.happens}
+    said = session.execute(text(_PROMISES), {**params, "version": version.id}).all()
+    own = any(row.own for row in said)
     found = []
-    for band, people, promised, actual in session.execute(text(_PROMISES), params):
-        low, high = measure.wilson(actual * people, people, Z)
-        broken = people >= LEAST and not low <= promised <= high and abs(promised - actual) > APART * max(promised, 0.01)
-        found.append({"band": band, "people": people, "promised": promised, "actual": actual, "low": low, "high": high, "broken": broken})
+    for band, mine, people, promised, actual in said:
+        if mine == own:
+            told = {"band": band, "people": people, "promised": promised, "actual": actual, "earlier": not own}
+            found.append(told | _kept(told, known=version.metrics["judged"]["rows"] * dict(zip(BANDS, serving.SHARES, strict=True))[band]))
     return found
+
+
+def _kept(told: dict[str, Any], *, known: float) -> dict[str, Any]:
+    """What may have happened, and whether that breaks the promise, which was itself learned from `known` people.
+
+    The variance of the difference of two shares is the sum of theirs, as if so many people had been compared with a promise known exactly.
+    """
+    people = told["people"]
+    size = people * known / (people + known)
+    low, high = measure.wilson(told["actual"] * size, size, Z)
+    apart = abs(told["promised"] - told["actual"]) > APART * max(told["promised"], 0.01)
+    return {"low": low, "high": high, "broken": not told["earlier"] and people >= LEAST and apart and not low <= told["promised"] <= high}
 
 
 def drifted(session: Session, score: Asked, version: ScoreVersion, *, config: Config, now: dt.datetime) -> list[dict[str, Any]]:
@@ -89,9 +106,9 @@ WITH said AS (
   SELECT DISTINCT ON (profile_id) profile_id, probability, band, version_id FROM score_history
   WHERE kind = :kind AND at <= :then ORDER BY profile_id, at DESC, id DESC
 )
-SELECT s.band, count(*), avg(s.probability), avg(CAST(EXISTS (
+SELECT s.band, s.version_id = :version AS own, count(*), avg(s.probability), avg(CAST(EXISTS (
   SELECT FROM events e WHERE e.profile_id = s.profile_id AND e.name = ANY(:names) AND e.occurred_at >= :then AND e.occurred_at < :now
     AND (CAST(:stage AS text) IS NULL OR e.properties->>'stage' = CAST(:stage AS text))) = :happens AS integer))::float8
 FROM said s JOIN profiles p ON p.id = s.profile_id AND p.merged_into IS NULL WHERE s.version_id IS NOT NULL
-GROUP BY s.band ORDER BY array_position(ARRAY['hot', 'warm', 'cool', 'cold'], s.band)
+GROUP BY 1, 2 ORDER BY array_position(ARRAY['hot', 'warm', 'cool', 'cold'], s.band)
 """

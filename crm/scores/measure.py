@@ -90,7 +90,7 @@ MEASURES: dict[str, Callable[[Floats, Floats], float]] = {
 }  # fmt: skip
 
 
-def wilson(wins: float, n: int, z: float = 1.96) -> tuple[float, float]:
+def wilson(wins: float, n: float, z: float = 1.96) -> tuple[float, float]:
     """Interval of a share (Wilson 1927)."""
     if not n:
         return 0.0, 1.0

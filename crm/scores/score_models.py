@@ -57,7 +57,7 @@ class Score(Base):
 
 
 class ScorePast(Base):
-    """What a score was: a row where the band changed or the probability moved by five points."""
+    """What a score was: a row where the band or the version changed, or the probability moved by five points since the row before (by a quarter, if cold)."""
 
     __tablename__ = "score_history"
     __table_args__ = (CheckConstraint(_IN_BANDS, name="band"), Index("ix_score_history_whose", "profile_id", "kind", "at"), Index("ix_score_history_at", "at"))

@@ -14,6 +14,7 @@ from crm.scores.measure import Floats
 from crm.scores.score_models import BANDS
 
 TOP = (0.10, 0.30, 0.60)  # hot is the first tenth of those it was judged on, warm the next fifth, cool the next three tenths
+SHARES = (0.10, 0.20, 0.30, 0.40)  # of those it was judged on, in each band
 RULES = (0.75, 0.45, 0.15)  # by rules: of the points
 BINS = 10
 GOOD = 0.9  # what would raise a score is what the best tenth has

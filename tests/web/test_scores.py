@@ -11,7 +11,10 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core import clock
-from crm.scores.score_models import Score, ScoreFlag, ScoreJob, ScoreKind, ScoreLabel, ScorePast
+from crm.scores import train
+from crm.scores.score import find
+from crm.scores.score_models import Score, ScoreCheck, ScoreFlag, ScoreJob, ScoreKind, ScoreLabel, ScorePast
+from tests import makers
 from tests.scores.makers import column, people, shop
 from tests.scores.test_work import settle
 from tests.web.conftest import Browser
@@ -59,6 +62,12 @@ def test_a_trained_score_shows_how_good_it_is(browser_as: Callable[[str], Browse
     card = looked(browser, "/scores/lead/card")
     assert "What it does not know" in card
     assert "Saabas" in card or "Weight times distance" in card
+    train.train(session, find(session, "lead"), config=makers.config(), now=clock.now())
+    assert "Beside version" in looked(browser, "/scores/lead/card")
+    bands = [{"band": "hot", "people": 60, "promised": 0.4, "actual": 0.3, "earlier": True, "broken": False}]
+    session.add(ScoreCheck(kind="lead", version_id=1, at=clock.now(), bands=bands, drift=[], alarm=None))
+    session.commit()
+    assert "Promised by earlier versions" in looked(browser, "/scores/lead")
     fragment = looked(browser, f"/scores/of/{trained[5]}")
     assert "Buys within 30 days" in fragment
     assert "It will happen" in fragment
