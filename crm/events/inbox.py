@@ -6,7 +6,6 @@ import datetime as dt
 import random
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 from crm.core import partitions
 from crm.core.commit import hint
 from crm.core.json import NULL, array, copied, without_nul
+from crm.core.value import value
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import LANES, Call, lane_of
 
@@ -28,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 COLUMNS = ("received_at", "source_id", "trusted", "origin", "lane", "sent_at", "hops", "cause", "body")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewRow:
     """A call to put into the inbox. `cause` names what made it (an event, a message), `hops` how long that chain is."""
 
@@ -41,7 +41,7 @@ class NewRow:
     cause: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Waiting:
     """One claimed row, not yet read."""
 

@@ -9,10 +9,11 @@ import datetime as dt
 import hashlib
 import uuid
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
+from crm.core.value import value
 
 LANES = 64
 TYPES = ("track", "page", "screen", "identify", "group", "alias")
@@ -42,7 +43,7 @@ class Call(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     external_ids: list[dict[str, Any]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ident:
     """One identifier as a call carried it: kind, normalised value, and whether the call proves it."""
 
@@ -52,7 +53,7 @@ class Ident:
     left: bool = False  # a guard kept it from leading to anybody
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """One call out of the inbox, read and put in order of acceptance (`id`)."""
 
@@ -69,7 +70,7 @@ class Accepted:
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Happened:
     """One event of the log, with the profile it belongs to: what folds, segments and journeys read.
 
