@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -27,10 +28,12 @@ def among(session: Session, profile_ids: Collection[uuid.UUID]) -> set[uuid.UUID
 
 def postpone(session: Session, joins: Sequence[Join], now: dt.datetime) -> None:
     """Note joins to be done soon; one that is noted already stays as it is."""
+    noted: dict[tuple[uuid.UUID, ...], dict[str, Any]] = {}
     for join in joins:
-        one, other = sorted((join.from_id, join.into_id))
-        said = {"one": one, "other": other, "reason": join.reason, "accepted": join.accepted, "detail": dumps(join.detail), "now": now}
-        session.execute(text(_NOTE), said)
+        one, other = pair = tuple(sorted((join.from_id, join.into_id)))
+        noted.setdefault(pair, {"one": one, "other": other, "reason": join.reason, "accepted": join.accepted, "detail": join.detail})
+    if noted:  # in one order, so that two workers who note the same do not wait for each other
+        session.execute(text(_NOTE), {"rows": dumps([noted[pair] for pair in sorted(noted)]), "now": now})
 
 
 def waits(session: Session, profile_id: uuid.UUID) -> bool:
@@ -44,5 +47,6 @@ WHERE (SELECT count(*) FROM (SELECT FROM events e WHERE e.profile_id = i LIMIT :
 """
 _NOTE = """
 INSERT INTO large_joins (one_id, other_id, reason, accepted, detail, asked_at)
-VALUES (:one, :other, :reason, :accepted, CAST(:detail AS jsonb), :now) ON CONFLICT DO NOTHING
+SELECT one, other, reason, accepted, detail, :now
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(one uuid, other uuid, reason text, accepted bigint, detail jsonb) ON CONFLICT DO NOTHING
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from crm.commerce import rebuild as commerce_rebuild
@@ -13,6 +13,7 @@ from crm.core.db import engine_for, sessions
 from crm.messages import joining
 from crm.profiles import large, move, rebuild
 from crm.profiles.graph import graph
+from crm.profiles.move import Join
 from tests import makers
 from tests.makers import accepted, identify, product, track
 from tests.profiles.test_undo import World
@@ -120,6 +121,18 @@ def test_by_hand_too_and_only_once_they_are_two(made, world, now):
     with made() as session:
         assert session.scalar(text("SELECT detail->>'by' FROM links")) == "Dana"
         assert not large.waits(session, one)
+
+
+def test_many_are_noted_at_once_each_pair_as_it_was_first_asked(session: Session, now):
+    world = World(session, now)
+    world.process(*(track("Page", at=world.ago(9), anonymous_id=name) for name in "abc"))
+    one, two, three = (row.id for row in makers.profiles(session))
+    asked = []
+    event.listen(session.connection(), "before_cursor_execute", lambda *said: asked.append(said[2]))
+    large.postpone(session, [Join(one, two, "first", 7, {}), Join(two, one, "second", 8, {}), Join(two, three, "third", None, {"by": "Dana"})], now)
+    assert len(asked) == 1
+    noted = session.execute(text("SELECT one_id, other_id, reason, accepted, detail FROM large_joins ORDER BY reason")).all()
+    assert [tuple(row) for row in noted] == [(one, two, "first", 7, {}), (two, three, "third", None, {"by": "Dana"})]
 
 
 @pytest.mark.full
