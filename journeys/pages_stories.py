@@ -14,11 +14,11 @@ from crm.core.errors import InvalidError
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
-from journeys import drafts, scenarios, stories
+from journeys import drafts, stories
 from journeys.graph import Graph, read
 from journeys.mistakes import Mistake
 from journeys.models import Journey
-from journeys.scenarios import Happening, Scenario
+from journeys.story import Happening, Story, recorded
 from journeys.words import slot
 
 bp = Blueprint("stories", __name__)
@@ -79,8 +79,8 @@ def keep(slug: str) -> Answer:
         raise InvalidError("This cannot run yet; mend what is marked.")
     start = min(each.at for each in asked.events)
     happens = [Happening(name=each.name, after=_whole(each.at - start), properties=each.properties) for each in asked.events]
-    story = Scenario(name=asked.name, start=start, traits=asked.traits, events=happens, expect=[])
-    stories.keep(db(), journey.id, [scenarios.recorded(graph, story)])
+    story = Story(name=asked.name, start=start, traits=asked.traits, events=happens, expect=[])
+    stories.keep(db(), journey.id, [recorded(graph, story)])
     users.audit(db(), user_id=me().user_id, action="journey.story", subject=f"{slug} {asked.name}")
     db().commit()
     return jsonify(_told(journey))
@@ -111,7 +111,7 @@ def _told(journey: Journey) -> dict[str, Any]:
     return {"runs": True, "stories": [_story(*each) for each in stories.verdicts(graph, kept)]}
 
 
-def _story(story: Scenario, wrong: list[Mistake]) -> dict[str, Any]:
+def _story(story: Story, wrong: list[Mistake]) -> dict[str, Any]:
     events = [{"name": each.name, "at": (story.start + each.after).isoformat(), "properties": each.properties} for each in story.events]
     return {"name": story.name, "traits": story.traits, "events": events, "problems": [_said(each) for each in wrong]}
 

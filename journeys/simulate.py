@@ -49,7 +49,7 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Story:
+class Trial:
     """What a simulation shows: messages, and each run with its steps."""
 
     sent: list[Sent] = field(default_factory=list)
@@ -68,42 +68,42 @@ def simulate(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Some
     return tell(graph, start, events, who).sent
 
 
-def tell(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY) -> Story:
+def tell(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY) -> Trial:
     """The same, with every step."""
     profile = uuid.UUID(int=0)
     log = sorted((_happened(profile, number, said) for number, said in enumerate(events)), key=lambda event: event.order)
-    story = Story()
+    trial = Trial()
     for number, event in enumerate(log):
         if event.occurred_at < start:
             continue
         past = log[: number + 1]
-        _let_pass(story, past[:-1], event.occurred_at, who)
-        _happen(graph, story, past, event, who)
-    _let_pass(story, log, None, who)
-    return story
+        _let_pass(trial, past[:-1], event.occurred_at, who)
+        _happen(graph, trial, past, event, who)
+    _let_pass(trial, log, None, who)
+    return trial
 
 
-def _let_pass(story: Story, past: Sequence[Happened], until: dt.datetime | None, who: Somebody) -> None:
+def _let_pass(trial: Trial, past: Sequence[Happened], until: dt.datetime | None, who: Somebody) -> None:
     """Wake, in order, every run that comes due up to `until`."""
-    while due := [run for run in story.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
+    while due := [run for run in trial.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
         run = min(due, key=lambda each: each.due_at or each.entered_at)
         at = run.due_at or run.entered_at
         _walk(run, _facts(run, past, who), at)
-        _collect(story, run, past, at)
+        _collect(trial, run, past, at)
 
 
-def _happen(graph: Graph, story: Story, past: Sequence[Happened], event: Happened, who: Somebody) -> None:
-    for run in story.runs:
+def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happened, who: Somebody) -> None:
+    for run in trial.runs:
         react(run, seen(event), _facts(run, past, who), Moment(event.occurred_at), live=True)
-        _collect(story, run, past, event.occurred_at)
+        _collect(trial, run, past, event.occurred_at)
     if not graph.trigger.matches(graph.trigger_settings, event):
         return
     key = _key(graph, past, event)
-    reason = "no_cart" if key is None else entry.refusal(graph.reentry, key, _earlier(story), event.occurred_at)
+    reason = "no_cart" if key is None else entry.refusal(graph.reentry, key, _earlier(trial), event.occurred_at)
     if graph.drawing.holdout and entry.held_out(who.bucket, graph.drawing.holdout, "simulation"):
         reason = "held_out"
     if key is None or reason:
-        story.refused.append((event.occurred_at, reason or ""))
+        trial.refused.append((event.occurred_at, reason or ""))
         return
     run = Passage(
         id=new_id(),
@@ -118,25 +118,25 @@ def _happen(graph: Graph, story: Story, past: Sequence[Happened], event: Happene
         started_at=event.occurred_at,
         entered_at=event.occurred_at,
     )
-    story.runs.append(run)
+    trial.runs.append(run)
     _walk(run, _facts(run, past, who), event.occurred_at)
-    _collect(story, run, past, event.occurred_at)
+    _collect(trial, run, past, event.occurred_at)
 
 
-def _earlier(story: Story) -> list[entry.Earlier]:
-    return [entry.Earlier(run.key, run.started_at, run.active) for run in story.runs]
+def _earlier(trial: Trial) -> list[entry.Earlier]:
+    return [entry.Earlier(run.key, run.started_at, run.active) for run in trial.runs]
 
 
-def _collect(story: Story, run: Passage, past: Sequence[Happened], at: dt.datetime) -> None:
+def _collect(trial: Trial, run: Passage, past: Sequence[Happened], at: dt.datetime) -> None:
     """Hand over what the run wants sent, as the outbox would: not for a cart that is closed; keep what it says to the log."""
     cart = cart_of(_carts(run.profile_id, past), run.start)
     for _, _, effect in run.effects:
         if isinstance(effect, SendMessage) and _spent(run, past):
             continue
         if isinstance(effect, SendMessage) and not (effect.while_cart_open and (cart is None or cart.status != "open")):
-            story.sent.append(Sent(at, effect.channel, effect.template, run.key))
+            trial.sent.append(Sent(at, effect.channel, effect.template, run.key))
         elif not isinstance(effect, SendMessage):
-            story.said.append((at, effect))
+            trial.said.append((at, effect))
     run.effects.clear()
 
 

@@ -10,20 +10,19 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from journeys import scenarios
 from journeys.draft_models import StoryRow
 from journeys.graph import Graph
 from journeys.mistakes import Mistake
-from journeys.scenarios import STORIES, Scenario
+from journeys.story import STORIES, Story, judge, read
 
 
-def kept(session: Session, journey_id: int) -> list[Scenario]:
+def kept(session: Session, journey_id: int) -> list[Story]:
     """The stories of a journey, by name."""
     rows = session.scalars(select(StoryRow.story).where(StoryRow.journey_id == journey_id).order_by(StoryRow.name))
-    return [Scenario.model_validate(each) for each in rows]
+    return [Story.model_validate(each) for each in rows]
 
 
-def keep(session: Session, journey_id: int, stories: Iterable[Scenario]) -> None:
+def keep(session: Session, journey_id: int, stories: Iterable[Story]) -> None:
     """Put stories beside a journey; one of the same name is replaced."""
     for story in stories:
         statement = insert(StoryRow).values(journey_id=journey_id, name=story.name, story=plain(story))
@@ -35,21 +34,21 @@ def drop(session: Session, journey_id: int, name: str) -> None:
     session.execute(delete(StoryRow).where(StoryRow.journey_id == journey_id, StoryRow.name == name))
 
 
-def plain(story: Scenario) -> dict[str, Any]:
+def plain(story: Story) -> dict[str, Any]:
     """As a file says it, without what is only default; what is expected is always said."""
     return story.model_dump(mode="json", exclude_defaults=True) | {"expect": [each.model_dump(mode="json", exclude_defaults=True) for each in story.expect]}
 
 
-def to_yaml(stories: Iterable[Scenario]) -> str:
+def to_yaml(stories: Iterable[Story]) -> str:
     """As the file beside a journey's file."""
     return yaml.safe_dump([plain(each) for each in stories], allow_unicode=True, sort_keys=False, width=120)
 
 
-def of_recipe(recipe: str) -> list[Scenario]:
+def of_recipe(recipe: str) -> list[Story]:
     """The stories that come with a recipe."""
-    return scenarios.read(STORIES / f"{recipe}.yaml")
+    return read(STORIES / f"{recipe}.yaml")
 
 
-def verdicts(graph: Graph, stories: Iterable[Scenario]) -> list[tuple[Scenario, list[Mistake]]]:
+def verdicts(graph: Graph, stories: Iterable[Story]) -> list[tuple[Story, list[Mistake]]]:
     """Each story with what came out otherwise."""
-    return [(story, scenarios.judge(graph, story)) for story in stories]
+    return [(story, judge(graph, story)) for story in stories]

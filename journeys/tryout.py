@@ -1,4 +1,4 @@
-"""Try it: one person's story through a graph, told as lines of time. The same steps as live; nothing is written."""
+"""Try it: one person's way through a graph, told as lines of time. The same steps as live; nothing is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crm.core.errors import NotFoundError
 from crm.core.i18n import _l
 from crm.profiles.find import find
 from journeys.graph import Graph
-from journeys.simulate import Said, Somebody, Story, tell
+from journeys.simulate import Said, Somebody, Trial, tell
 
 LONGEST = 500  # lines shown
 
@@ -46,13 +46,13 @@ def somebody(session: Session, profile_id: uuid.UUID | None, traits: Mapping[str
 
 def timeline(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody, words: Mapping[str, Callable[[str], str]]) -> dict[str, Any]:
     """What happens, in order of time: events, starts, steps, messages, ends, and starts refused."""
-    story = tell(graph, start, events, who)
-    lines = sorted([*_events(events, words["event"]), *_story(story, words["refused"])], key=lambda line: line["at"])
+    trial = tell(graph, start, events, who)
+    lines = sorted([*_events(events, words["event"]), *_trial(trial, words["refused"])], key=lambda line: line["at"])
     return {
         "start": start.isoformat(),
         "timeline": lines[:LONGEST],
-        "sent": [{"at": each.at.isoformat(), "channel": each.channel, "template": each.template} for each in story.sent],
-        "runs": [_run(run) for run in story.runs],
+        "sent": [{"at": each.at.isoformat(), "channel": each.channel, "template": each.template} for each in trial.sent],
+        "runs": [_run(run) for run in trial.runs],
     }
 
 
@@ -60,10 +60,10 @@ def _events(events: Sequence[Said], title: Callable[[str], str]) -> list[dict[st
     return [{"at": said[0].isoformat(), "kind": "event", "text": title(said[1]), "name": said[1]} for said in events]
 
 
-def _story(story: Story, refused: Callable[[str], str]) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = [{"at": at.isoformat(), "kind": "refused", "text": refused(reason)} for at, reason in story.refused]
-    lines += [{"at": each.at.isoformat(), "kind": "message", "text": each.template, "channel": each.channel} for each in story.sent]
-    for run in story.runs:
+def _trial(trial: Trial, refused: Callable[[str], str]) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = [{"at": at.isoformat(), "kind": "refused", "text": refused(reason)} for at, reason in trial.refused]
+    lines += [{"at": each.at.isoformat(), "kind": "message", "text": each.template, "channel": each.channel} for each in trial.sent]
+    for run in trial.runs:
         lines.append({"at": run.started_at.isoformat(), "kind": "start", "run": run.key, "text": run.start.name})
         for step in run.passed:
             lines.append(

@@ -117,9 +117,9 @@ def test_every_kind_can_be_drawn_published_tried_and_shown(kind: str, plain: dic
     }
     whole = graph.parse(drawing)
     assert files.from_yaml(files.to_yaml(drawing)) == changes.plain(drawing)
-    story = tell(whole, NOW, [(NOW, "Signed Up", {})], Somebody({"contract_end": "2027-05-01", "delivery": "2026-12-01"}))
-    assert [run.status for run in story.runs] == ["done"]
-    assert not NODES[kind].effects or kind == "send" or story.said or kind in {"coupon", "nps"}
+    trial = tell(whole, NOW, [(NOW, "Signed Up", {})], Somebody({"contract_end": "2027-05-01", "delivery": "2026-12-01"}))
+    assert [run.status for run in trial.runs] == ["done"]
+    assert not NODES[kind].effects or kind == "send" or trial.said or kind in {"coupon", "nps"}
 
 
 def test_time_scale_shortens_a_wait_and_nothing_else() -> None:

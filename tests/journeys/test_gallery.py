@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from crm.messages.templates import install, shipped_templates
 from crm.segments import store
 from crm.segments.ready import ready_made
-from journeys import coupons, files, scenarios
+from journeys import coupons, files
 from journeys.graph import parse
 from journeys.nodes.coupon import CouponSettings
 from journeys.nodes.send import SendSettings
-from journeys.scenarios import STORIES
+from journeys.story import STORIES, read
 
 NAMES = sorted(files.recipes())
 
@@ -49,7 +49,7 @@ def test_every_recipe_is_published_from_the_gallery_without_a_word_of_complaint(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_recipe_has_stories_that_send_each_of_its_messages(name: str) -> None:
-    stories = scenarios.read(STORIES / f"{name}.yaml")
+    stories = read(STORIES / f"{name}.yaml")
     told = {each.template for story in stories for each in story.expect}
     sends = {spot.settings.template for spot in parse(files.recipes()[name]).nodes.values() if isinstance(spot.settings, SendSettings)}
     assert sends <= told | UNTOLD.get(name, set())

@@ -36,9 +36,9 @@ def test_the_hour_counts_from_the_last_touch_of_the_cart() -> None:
 
 
 def test_an_emptied_cart_gets_nothing_and_says_why() -> None:
-    story = tell(ABANDONED_CART, MON, [(MON, "Product Added", VASE), (MON + minutes(5), "Product Removed", VASE)])
-    assert story.sent == []
-    assert [(run.end_reason, run.passed[0].exit, run.passed[0].why) for run in story.runs] == [("cart_closed", "happened", {"cart": "emptied"})]
+    trial = tell(ABANDONED_CART, MON, [(MON, "Product Added", VASE), (MON + minutes(5), "Product Removed", VASE)])
+    assert trial.sent == []
+    assert [(run.end_reason, run.passed[0].exit, run.passed[0].why) for run in trial.runs] == [("cart_closed", "happened", {"cart": "emptied"})]
 
 
 def test_swapping_an_article_does_not_lose_the_reminder() -> None:

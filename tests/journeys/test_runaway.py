@@ -48,8 +48,8 @@ def test_a_slow_loop_goes_on(session, now):
 
 def test_shortened_waits_do_not_count_as_running_away(session, now):
     graph_of = graph.parse(round_and_round("2s"))
-    story = tell(graph_of, now, [(now, "Signed Up", {}), (now + dt.timedelta(minutes=2), "Gone", {})])
-    assert story.runs[0].end_reason == "exit:Gone"
+    trial = tell(graph_of, now, [(now, "Signed Up", {}), (now + dt.timedelta(minutes=2), "Gone", {})])
+    assert trial.runs[0].end_reason == "exit:Gone"
 
 
 def test_a_loop_without_a_wait_cannot_be_published():

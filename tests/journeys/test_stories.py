@@ -11,7 +11,8 @@ import yaml
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from journeys import drafts, install, scenarios, stories
+from journeys import drafts, install, stories
+from journeys.story import Story
 from tests.makers import accepted, config, identify
 from workers import pipeline
 
@@ -49,7 +50,7 @@ def test_what_was_tried_is_kept_with_what_happens_today(client: FlaskClient, ses
     journey = drafts.find(session, "abandoned_cart")
     mine = next(each for each in stories.kept(session, journey.id) if each.name == "mine")
     assert [(each.after, each.template) for each in mine.expect] == [(dt.timedelta(hours=1), "abandoned_cart")]
-    assert scenarios.Scenario.model_validate(yaml.safe_load(stories.to_yaml([mine]))[0]) == mine
+    assert Story.model_validate(yaml.safe_load(stories.to_yaml([mine]))[0]) == mine
     left = client.delete(f"{CART}/stories", json={"name": "mine"}).get_json()["stories"]
     assert "mine" not in [each["name"] for each in left]
     assert client.post(f"{CART}/stories", json={"name": "", "events": events}).status_code == 400

@@ -255,8 +255,8 @@ def test_a_redirect_is_not_followed(session, make, server, now):
 
 def test_the_try_out_takes_an_invented_answer(now):
     graph = parse(CALLING)
-    story = tell(graph, now, [(now, "Signed Up", {}), (now + minutes(1), "Webhook Answered", {"outcome": "answered", "status": 200, "body": {"credit": 101}})])
-    assert story.runs[0].end_reason == "gold"
+    trial = tell(graph, now, [(now, "Signed Up", {}), (now + minutes(1), "Webhook Answered", {"outcome": "answered", "status": 200, "body": {"credit": 101}})])
+    assert trial.runs[0].end_reason == "gold"
     assert tell(graph, now, [(now, "Signed Up", {})]).runs[0].end_reason == "late"
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from crm.core import clock
 from crm.core.db import engine_for
 from crm.core.errors import InvalidError, NotFoundError
-from journeys import changes, coupons, drafts, files, graph, lint, publish, scenarios, stories, view
+from journeys import changes, coupons, drafts, files, graph, lint, publish, stories, story, view
 from journeys.models import Journey
 from workers import backtesting
 from workers.commands import Subparsers
@@ -77,7 +77,7 @@ def read(args: argparse.Namespace) -> int:
     """As a draft, or live."""
     drawing, slug, now = _drawing(args.file), args.slug or args.file.stem, clock.now()
     told = args.file.parent / "tests" / args.file.name
-    beside = scenarios.read(told) if told.exists() else []
+    beside = story.read(told) if told.exists() else []
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
         if args.publish:
             _refuse(lint.review(session, drawing))
@@ -145,12 +145,11 @@ def tell(args: argparse.Namespace) -> int:
     failed = told = 0
     for file in args.file or sorted(files.RECIPES.glob("*.yaml")):
         drawn = graph.parse(_drawing(file))
-        for story in scenarios.read(file.parent / "tests" / file.name):
-            problems = scenarios.run(drawn, story)
+        for each in story.read(file.parent / "tests" / file.name):
+            problems = story.run(drawn, each)
             told, failed = told + 1, failed + bool(problems)
-            print(f"{'FAILED' if problems else 'ok    '} {file.stem}: {story.name}")
-            for each in problems:
-                print(f"         {each}")
+            print(f"{'FAILED' if problems else 'ok    '} {file.stem}: {each.name}")
+            print(*(f"         {problem}\n" for problem in problems), sep="", end="")
     print(f"{told - failed} of {told} stories hold.")
     return 1 if failed else 0
 

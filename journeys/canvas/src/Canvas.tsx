@@ -33,14 +33,14 @@ function Flow() {
   const palette = use((s) => s.palette);
   const selected = use((s) => s.selected);
   const place = use((s) => s.place);
-  const story = use((s) => s.story);
+  const trial = use((s) => s.trial);
   const clock = use((s) => s.clock);
   const flow = useReactFlow();
   const ways = useMemo(() => waysOf(look, palette, graph), [look, palette, graph]);
   const words = useCallback((each: Place) => ways(each.node).find((way) => way.name === each.way)?.label ?? "", [ways]);
   const shape = JSON.stringify([graph.entry, Object.entries(graph.nodes).map(([id, step]) => [id, step.exits, ways(id)])]);
   const stand = useMemo(() => arrange(graph, ways, layout, (each) => (words(each) ? words(each).length * 7 + 52 : 0)), [shape, layout]);
-  const trail = useMemo(() => pathOf(story, clock), [story, clock]);
+  const trail = useMemo(() => pathOf(trial, clock), [trial, clock]);
 
   const drawnNodes = useMemo(() => toNodes(graph, stand, ways, selected, trail.nodes), [stand, selected, trail, graph]);
   const drawnEdges = useMemo(() => toEdges(graph, stand, ways, words, place, trail.edges), [stand, words, place, trail, graph]);

@@ -11,7 +11,7 @@ import { num, page, t } from "./words";
 export interface StepData extends Record<string, unknown> {
   out: string; // the ways out from left to right, joined by |
   current: boolean; // the one step that Tab reaches
-  trod: boolean; // on the path of the story that is tried
+  trod: boolean; // on the path of what is tried
 }
 
 export const StepNode = memo(function StepNode({ id, data, selected }: NodeProps) {

@@ -5,18 +5,18 @@ import { Icon } from "./Icon";
 import { Stories } from "./Stories";
 import { Refused, ask } from "./api";
 import { get, set, use, ways } from "./store";
-import type { Happening, Json, Line, Settings, Story } from "./types";
+import type { Happening, Json, Line, Settings, Trial } from "./types";
 import { labelOf } from "./view";
 import { moment, page, t } from "./words";
 
 const HOUR = 3_600_000;
 const ORDER: Line["kind"][] = ["event", "refused", "start", "step", "message", "end"]; // of what happens at one moment
 const inOrder = (a: Line, b: Line) => Date.parse(a.at) - Date.parse(b.at) || ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind);
-const shownOf = (story: Story, until: string) => story.timeline.filter((line) => Date.parse(line.at) <= Date.parse(until)).sort(inOrder);
-const nextOf = (story: Story, until: string) => story.timeline.find((line) => Date.parse(line.at) > Date.parse(until))?.at;
+const shownOf = (trial: Trial, until: string) => trial.timeline.filter((line) => Date.parse(line.at) <= Date.parse(until)).sort(inOrder);
+const nextOf = (trial: Trial, until: string) => trial.timeline.find((line) => Date.parse(line.at) > Date.parse(until))?.at;
 
 export function TryIt() {
-  const story = use((s) => s.story);
+  const trial = use((s) => s.trial);
   const clock = use((s) => s.clock);
   const starter = use((s) => String(s.graph.trigger.settings?.event ?? ""));
   const [told, setTold] = useState<Happening[]>([]);
@@ -25,16 +25,16 @@ export function TryIt() {
   const [who, setWho] = useState(""); // a real person; empty: somebody invented
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
-    if (!story) setTold([]); // the drawing has changed
-  }, [story]);
-  const next = story && nextOf(story, clock);
+    if (!trial) setTold([]); // the drawing has changed
+  }, [trial]);
+  const next = trial && nextOf(trial, clock);
 
   const tell = async (events: Happening[], until: string, more: { who?: string; traits?: Settings } = { who }) => {
     try {
-      const found = await ask<Story>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language, ...more });
+      const found = await ask<Trial>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language, ...more });
       setTold(events);
       setTrouble("");
-      set({ story: found, clock: until, said: t("tried") });
+      set({ trial: found, clock: until, said: t("tried") });
     } catch (problem) {
       setTrouble(problem instanceof Refused ? problem.message : t("no_answer"));
     }
@@ -43,7 +43,7 @@ export function TryIt() {
     event.preventDefault();
     const said = name || starter;
     if (!said) return setTrouble(t("choose_event"));
-    const at = story ? clock : new Date(Math.floor(Date.now() / 1000) * 1000).toISOString();
+    const at = trial ? clock : new Date(Math.floor(Date.now() / 1000) * 1000).toISOString();
     const properties = parse(detail);
     setName("");
     void tell([...told, { at, name: said, ...(properties ? { properties } : {}) }], at);
@@ -55,12 +55,12 @@ export function TryIt() {
       <div className="k-row k-row-wrap">
         <h2>{t("try_it")}</h2>
         <span className="k-badge">{t("nothing_sent")}</span>
-        {story && (
+        {trial && (
           <span className="k-tiny k-3rd">
             <bdi>{moment(clock)}</bdi>
           </span>
         )}
-        {story && (
+        {trial && (
           <span className="k-push k-row d-tight">
             <button type="button" className="btn btn-sm" disabled={!next} onClick={() => next && jump(next)}>
               <Icon name="player-skip-forward" />
@@ -72,7 +72,7 @@ export function TryIt() {
             <button type="button" className="btn btn-sm" onClick={() => later(24)}>
               {t("jump_day")}
             </button>
-            <button type="button" className="btn btn-sm k-btn-quiet" onClick={() => set({ story: null })}>
+            <button type="button" className="btn btn-sm k-btn-quiet" onClick={() => set({ trial: null })}>
               {t("start_over")}
             </button>
           </span>
@@ -83,14 +83,14 @@ export function TryIt() {
           {t("on_whom")}
         </label>
         <input className="form-control" id="d-who" dir="auto" placeholder={t("somebody")} title={t("on_whom_help")} value={who} onChange={(event) => setWho(event.target.value)} />
-        <EventField value={name} otherwise={story ? "" : starter} onChange={setName} />
+        <EventField value={name} otherwise={trial ? "" : starter} onChange={setName} />
         <label className="visually-hidden" htmlFor="d-detail">
           {t("properties")}
         </label>
         <input className="form-control" id="d-detail" dir="auto" placeholder={t("properties_hint")} value={detail} onChange={(event) => setDetail(event.target.value)} />
         <button className="btn btn-sm d-begin">
           <Icon name="bolt" />
-          {story ? t("it_happens") : t("begin")}
+          {trial ? t("it_happens") : t("begin")}
         </button>
       </form>
       {trouble && (
@@ -122,11 +122,11 @@ function EventField({ value, otherwise, onChange }: { value: string; otherwise: 
 }
 
 function Told() {
-  const story = use((s) => s.story);
+  const trial = use((s) => s.trial);
   const clock = use((s) => s.clock);
-  if (!story) return null;
-  const lines = shownOf(story, clock).filter((line) => line.kind !== "start");
-  const next = nextOf(story, clock);
+  if (!trial) return null;
+  const lines = shownOf(trial, clock).filter((line) => line.kind !== "start");
+  const next = nextOf(trial, clock);
   return (
     <ol className="k-plain k-try">
       {lines.map((line, index) => (

@@ -2,7 +2,7 @@
 
 import { useSyncExternalStore } from "react";
 import { START, add, connect, follow, openEnds, paste, remove, targetOf, withStep, type Place } from "./graph";
-import type { Counts, Draft, Drawing, Kind, Layout, Look, Palette, Settings, Step, Story, Theirs, Way } from "./types";
+import type { Counts, Draft, Drawing, Kind, Layout, Look, Palette, Settings, Step, Theirs, Trial, Way } from "./types";
 
 interface Shot {
   graph: Drawing;
@@ -23,8 +23,8 @@ export interface State extends Shot {
   form: boolean; // whether the settings are open
   counts: Counts | null;
   lived: Counts | null; // of a backtest, shown instead of those of life until the drawing changes
-  story: Story | null;
-  clock: string; // how far the story is told
+  trial: Trial | null;
+  clock: string; // how far the trial is told
   past: Shot[];
   future: Shot[];
   said: string; // for the live region
@@ -67,7 +67,7 @@ export function begin(draft: Draft, palette: Palette): void {
     form: false,
     counts: null,
     lived: null,
-    story: null,
+    trial: null,
     clock: "",
     past: [],
     future: [],
@@ -83,7 +83,7 @@ export function change(graph: Drawing, layout: Layout = state.layout, more: Part
   const grouped = as !== "" && as === merging;
   merging = as;
   const past = grouped ? state.past : [...state.past.slice(-KEPT), { graph: state.graph, layout: state.layout }];
-  set({ graph, layout: only(layout, graph), past, future: [], story: null, lived: null, saving: pending(), ...more });
+  set({ graph, layout: only(layout, graph), past, future: [], trial: null, lived: null, saving: pending(), ...more });
 }
 
 export function undo(): void {
@@ -91,21 +91,21 @@ export function undo(): void {
   if (!before) return;
   merging = "";
   const future = [{ graph: state.graph, layout: state.layout }, ...state.future];
-  set({ ...before, past: state.past.slice(0, -1), future, story: null, lived: null, saving: pending(), ...stillThere(before.graph) });
+  set({ ...before, past: state.past.slice(0, -1), future, trial: null, lived: null, saving: pending(), ...stillThere(before.graph) });
 }
 
 export function redo(): void {
   const [after, ...future] = state.future;
   if (!after) return;
   merging = "";
-  set({ ...after, past: [...state.past, { graph: state.graph, layout: state.layout }], future, story: null, lived: null, saving: pending(), ...stillThere(after.graph) });
+  set({ ...after, past: [...state.past, { graph: state.graph, layout: state.layout }], future, trial: null, lived: null, saving: pending(), ...stillThere(after.graph) });
 }
 
 /** Take over a drawing from elsewhere (what somebody else saved); it can be undone. */
 export function replace(shot: Shot, more: Partial<State>): void {
   merging = "";
   const past = [...state.past, { graph: state.graph, layout: state.layout }];
-  set({ graph: shot.graph, layout: shot.layout, past, future: [], story: null, lived: null, ...stillThere(shot.graph), ...more });
+  set({ graph: shot.graph, layout: shot.layout, past, future: [], trial: null, lived: null, ...stillThere(shot.graph), ...more });
 }
 
 const pending = (): State["saving"] => (state.saving === "conflict" ? "conflict" : "waiting");

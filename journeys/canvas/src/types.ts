@@ -177,7 +177,7 @@ export interface Told {
   stories: { name: string; traits: Settings; events: Happening[]; problems: string[] }[];
 }
 
-export interface Story {
+export interface Trial {
   start: string;
   timeline: Line[];
   runs: { key: string; status: string; node: string; end_reason: string | null; due_at: string | null }[];

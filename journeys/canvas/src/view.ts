@@ -3,7 +3,7 @@
 import { START } from "./graph";
 import { edgeId } from "./layout";
 import { get, kindOf, type State } from "./store";
-import type { Counts, Problem, Story } from "./types";
+import type { Counts, Problem, Trial } from "./types";
 import { named, t } from "./words";
 
 /** A step by the name it was given, else by its kind; the start by what starts it. */
@@ -60,11 +60,11 @@ export function throughOf(counts: Counts | null, id: string): number {
   return all;
 }
 
-/** The steps and ways a story went through up to a time. */
-export function pathOf(story: Story | null, until: string): { nodes: ReadonlySet<string>; edges: ReadonlySet<string> } {
+/** The steps and ways a trial went through up to a time. */
+export function pathOf(trial: Trial | null, until: string): { nodes: ReadonlySet<string>; edges: ReadonlySet<string> } {
   const nodes = new Set<string>();
   const edges = new Set<string>();
-  for (const line of story?.timeline ?? []) {
+  for (const line of trial?.timeline ?? []) {
     if (Date.parse(line.at) > Date.parse(until)) continue;
     if (line.kind === "start") {
       nodes.add(START);

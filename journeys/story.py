@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from journeys.files import RECIPES
 from journeys.graph import Graph
 from journeys.mistakes import Mistake
 from journeys.node import Duration, MakeTask, write_duration
-from journeys.simulate import Said, Somebody, Story, tell
+from journeys.simulate import Said, Somebody, Trial, tell
 
 START = dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)
 STORIES = RECIPES / "tests"
@@ -50,8 +51,8 @@ class ExpectedTask(Strict):
     title: str
 
 
-class Scenario(Strict):
-    """One story. `ends` is how the last run ended; `tasks`, where it is there, names every one."""
+class Story(Strict):
+    """What happens and what is expected. `ends` is how the last run ended; `tasks`, where it is there, names every one."""
 
     name: str = Field(min_length=1, max_length=120)
     start: AwareDatetime = START
@@ -62,47 +63,47 @@ class Scenario(Strict):
     ends: str | None = None
 
 
-def read(file: Path) -> list[Scenario]:
+def read(file: Path) -> list[Story]:
     """The stories of a YAML file. Raises InvalidError with the place that cannot be read."""
     try:
-        return TypeAdapter(list[Scenario]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return TypeAdapter(list[Story]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError, OSError) as error:
-        raise InvalidError(f"{file.name} cannot be read as scenarios: {error}") from error
+        raise InvalidError(f"{file.name} cannot be read as stories: {error}") from error
 
 
-def run(graph: Graph, scenario: Scenario) -> list[str]:
+def run(graph: Graph, story: Story) -> list[str]:
     """What came out otherwise than told, as English sentences; empty where the story holds."""
-    return [str(each) for each in judge(graph, scenario)]
+    return [str(each) for each in judge(graph, story)]
 
 
-def told(graph: Graph, scenario: Scenario) -> Story:
+def told(graph: Graph, story: Story) -> Trial:
     """What the journey does when this happens."""
-    said: list[Said] = [(scenario.start + each.after, each.name, each.properties) for each in scenario.events]
-    return tell(graph, scenario.start, said, Somebody(scenario.traits))
+    said: list[Said] = [(story.start + each.after, each.name, each.properties) for each in story.events]
+    return tell(graph, story.start, said, Somebody(story.traits))
 
 
-def recorded(graph: Graph, scenario: Scenario) -> Scenario:
+def recorded(graph: Graph, story: Story) -> Story:
     """The story with what happens today as what is expected."""
-    story = told(graph, scenario)
-    expect = [Expected(after=each.at - scenario.start, template=each.template, channel=each.channel) for each in story.sent]
-    return scenario.model_copy(update={"expect": expect, "ends": story.runs[-1].end_reason if story.runs else None})
+    trial = told(graph, story)
+    expect = [Expected(after=each.at - story.start, template=each.template, channel=each.channel) for each in trial.sent]
+    return story.model_copy(update={"expect": expect, "ends": trial.runs[-1].end_reason if trial.runs else None})
 
 
-def judge(graph: Graph, scenario: Scenario) -> list[Mistake]:
+def judge(graph: Graph, story: Story) -> list[Mistake]:
     """What came out otherwise than told; empty where the story holds."""
-    story = told(graph, scenario)
-    sent = sorted((each.at - scenario.start, each.template, each.channel) for each in story.sent)
-    wanted = sorted((each.after, each.template, each.channel) for each in scenario.expect)
-    problems = [_message(_l("“%(template)s” by %(channel)s after %(after)s was not sent"), each) for each in wanted if each not in sent]
-    problems += [_message(_l("“%(template)s” by %(channel)s after %(after)s was sent and not told"), each) for each in sent if each not in wanted]
-    if scenario.tasks is not None:
-        asked = sorted({(each.due_at, at - scenario.start, each.title) for at, each in story.said if isinstance(each, MakeTask)})
-        if [each[1:] for each in asked] != [(each.after, each.title) for each in scenario.tasks]:
+    trial = told(graph, story)
+    sent = Counter((each.at - story.start, each.template, each.channel) for each in trial.sent)
+    wanted = Counter((each.after, each.template, each.channel) for each in story.expect)
+    problems = [_message(_l("“%(template)s” by %(channel)s after %(after)s was not sent"), each) for each in sorted((wanted - sent).elements())]
+    problems += [_message(_l("“%(template)s” by %(channel)s after %(after)s was sent and not told"), each) for each in sorted((sent - wanted).elements())]
+    if story.tasks is not None:
+        asked = sorted({(each.due_at, at - story.start, each.title) for at, each in trial.said if isinstance(each, MakeTask)})
+        if [each[1:] for each in asked] != [(each.after, each.title) for each in story.tasks]:
             said = ", ".join(f"“{title}” ({write_duration(after)})" for _, after, title in asked) or "–"
             problems.append(Mistake(_l("people were asked to do: %(tasks)s"), {"tasks": said}))
-    ended = story.runs[-1].end_reason if story.runs else None
-    if scenario.ends is not None and ended != scenario.ends:
-        problems.append(Mistake(_l("the run ended otherwise: %(ended)s, not %(wanted)s"), {"ended": ended or "–", "wanted": scenario.ends}))
+    ended = trial.runs[-1].end_reason if trial.runs else None
+    if story.ends is not None and ended != story.ends:
+        problems.append(Mistake(_l("the run ended otherwise: %(ended)s, not %(wanted)s"), {"ended": ended or "–", "wanted": story.ends}))
     return problems
 
 

@@ -8,18 +8,26 @@ import pytest
 import yaml
 from sqlalchemy.orm import Session
 
-from journeys import files, install, lint, scenarios
+from journeys import files, install, lint
 from journeys.graph import Drawing, parse
-from journeys.scenarios import STORIES
+from journeys.story import STORIES, Story, read, run
 from workers.manage import main
 
 NAMES = sorted(files.recipes())
-CASES = [(name, story) for name in NAMES for story in scenarios.read(STORIES / f"{name}.yaml")]
+CASES = [(name, story) for name in NAMES for story in read(STORIES / f"{name}.yaml")]
 
 
 @pytest.mark.parametrize(("name", "story"), CASES, ids=[f"{name}: {story.name}" for name, story in CASES])
-def test_a_story_holds(name: str, story: scenarios.Scenario) -> None:
-    assert scenarios.run(parse(files.recipes()[name]), story) == []
+def test_a_story_holds(name: str, story: Story) -> None:
+    assert run(parse(files.recipes()[name]), story) == []
+
+
+def test_a_message_sent_twice_is_not_the_one_that_was_told() -> None:
+    send = {"kind": "send", "settings": {"template": "win_back"}}
+    nodes = {"one": send | {"exits": {"next": "two"}}, "two": send | {"exits": {"next": "end"}}, "end": {"kind": "stop"}}
+    trigger = {"kind": "event", "settings": {"event": "Order Completed", "key": "event"}}
+    told = Story.model_validate({"name": "once", "events": [{"name": "Order Completed"}], "expect": [{"after": "0s", "template": "win_back"}]})
+    assert run(parse({"name": {"en": "Twice"}, "trigger": trigger, "entry": "one", "nodes": nodes}), told) != []
 
 
 @pytest.mark.parametrize("name", NAMES)
