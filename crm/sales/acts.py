@@ -15,7 +15,7 @@ from crm.events import inbox
 from crm.messages import outbox
 from crm.messages.models import Template
 from crm.profiles import people
-from crm.sales import leads, tasks
+from crm.sales import calls, leads, tasks
 from crm.sales.lead_state import CALLED
 from crm.sales.models import Task
 from crm.sales.tasks import NewTask
@@ -47,15 +47,18 @@ def log_call(  # noqa: PLR0913  each is a field of the form
     if outcome not in OUTCOMES:
         raise InvalidError(_l("Say how the call ended."))
     _lock(session, profile_id)
+    call = calls.began(session, profile_id, by=by, now=now)
     said = {"outcome": outcome, "note": note[:2000], "by": by}
-    inbox.append(session, [inbox.system_event(CALLED, profile_id, said, cause=f"user:{by}", hops=0)], now)
+    inbox.append(session, [inbox.system_event(CALLED, profile_id, said, cause=f"user:{by}", hops=0, message_id=calls.number(call))], now)
     _touch(session, profile_id, by=by, now=now)
-    for task in tasks.open_of(session, profile_id):
-        if task.kind == "call" and task.due_at <= now + dt.timedelta(days=1):
-            tasks.done(session, task.id, by=by, now=now, outcome=outcome)
+    due = [task.id for task in tasks.open_of(session, profile_id) if task.kind == "call" and task.due_at <= now + dt.timedelta(days=1)]
+    for task_id in due:
+        tasks.done(session, task_id, by=by, now=now, outcome=outcome)
     if outcome == "not_interested":
         leads.set_status(session, profile_id, "lost", by=by, now=now, reason=outcome)
-    return plan(session, profile_id, then=then, by=by, now=now) if then else None
+    planned = plan(session, profile_id, then=then, by=by, now=now) if then else None
+    calls.did(call, ended=due, planned=planned)
+    return planned
 
 
 def plan(session: Session, profile_id: uuid.UUID, *, then: Next, by: int, now: dt.datetime) -> uuid.UUID | None:

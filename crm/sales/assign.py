@@ -153,6 +153,6 @@ FROM leads l JOIN profiles p ON p.id = l.profile_id
 WHERE l.profile_id = ANY(CAST(:ids AS uuid[])) AND l.open AND (l.owner_id IS NULL OR l.reassign) ORDER BY l.created_at, l.profile_id
 """
 _GIVEN = """
-UPDATE sellers s SET assigned_at = n.at, given = s.given + 1
+UPDATE sellers s SET assigned_at = n.at
 FROM unnest(CAST(:users AS integer[]), CAST(:at AS timestamptz[])) AS n(user_id, at) WHERE s.user_id = n.user_id
 """

@@ -14,7 +14,8 @@ from crm.sales.models import OPEN, STATUSES
 
 CREATED, STATUS, ASSIGNED = "Lead Created", "Lead Status Changed", "Lead Assigned"
 CALLED, DONE, WON, ORDERED, ENTERED = "Call Logged", "Task Done", "Deal Won", "Order Completed", "Segment Entered"
-LISTENS = (CREATED, STATUS, ASSIGNED, CALLED, DONE, WON, ORDERED, ENTERED)
+WITHDRAWN = "Call Withdrawn"  # a logged call is taken back
+LISTENS = (CREATED, STATUS, ASSIGNED, CALLED, DONE, WON, ORDERED, ENTERED, WITHDRAWN)
 LONGEST = 200
 
 
@@ -46,6 +47,7 @@ class State:
     mql_at: dt.datetime | None = None
     sql_at: dt.datetime | None = None
     answered_at: dt.datetime | None = None
+    unanswered: tuple[dt.datetime, ...] = ()  # moments that were answers until they were taken back
 
     @property
     def open(self) -> bool:
@@ -55,14 +57,25 @@ class State:
 def state(events: Sequence[Happened], definitions: Definitions) -> State | None:
     """One person's lead; None where nothing ever made one. What happened before the first intake makes no lead, but counts for its segments."""
     found: State | None = None
-    ordered = sorted(events, key=lambda event: event.order)
+    ordered, void = _void(sorted(events, key=lambda event: event.order))
     first = next((event for event in ordered if event.name == CREATED), None)
     if first is None:
         return None
-    found = State(first.occurred_at, first.occurred_at, imported=first.origin != "live")
+    found = State(first.occurred_at, first.occurred_at, imported=first.origin != "live", unanswered=void)
     for event in ordered:
         _tell(found, event, definitions)
     return found
+
+
+def _void(events: Sequence[Happened]) -> tuple[list[Happened], tuple[dt.datetime, ...]]:
+    """Without the calls that were taken back and what they ended; and when those were said."""
+    back: set[Any] = set()
+    for event in events:
+        voids = event.properties.get("voids")
+        if event.name == WITHDRAWN and event.trusted and isinstance(voids, list):
+            back.update(one for one in voids if isinstance(one, str))
+    gone = [event.name in {CALLED, DONE} and event.message_id in back for event in events]
+    return [one for one, void in zip(events, gone, strict=True) if not void], tuple(one.occurred_at for one, void in zip(events, gone, strict=True) if void)
 
 
 def _tell(lead: State, event: Happened, definitions: Definitions) -> None:

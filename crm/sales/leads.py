@@ -163,6 +163,8 @@ def _write(session: Session, states: Mapping[uuid.UUID, State], now: dt.datetime
         return
     rows = [{"profile_id": one, "open": lead.open, **asdict(lead)} for one, lead in sorted(states.items())]
     session.execute(text(_UPSERT), {"rows": dumps(rows), "now": now, "hard": hard})
+    if taken_back := [row for row in rows if row["unanswered"]]:
+        session.execute(text(_UNANSWERED), {"rows": dumps(taken_back)})
     hint(session, "sales")
 
 
@@ -207,6 +209,11 @@ ON CONFLICT (profile_id) DO UPDATE SET
     owner_at = CASE WHEN {_OWNED} THEN excluded.owner_at ELSE l.owner_at END,
     check_at = CAST(:now AS timestamptz)
 """  # noqa: S608  our own column names
+_UNANSWERED = """
+UPDATE leads l SET answered_at = n.answered_at
+FROM json_to_recordset(CAST(:rows AS json)) AS n(profile_id uuid, answered_at timestamptz, unanswered timestamptz[])
+WHERE l.profile_id = n.profile_id AND l.answered_at = ANY(n.unanswered)
+"""
 _STANDING = """
 SELECT l.profile_id, l.status, l.owner_id, l.owner_by, l.imported, s.email FROM leads l LEFT JOIN sellers s ON s.user_id = l.owner_id
 WHERE l.profile_id = ANY(CAST(:ids AS uuid[]))

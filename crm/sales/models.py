@@ -97,6 +97,20 @@ class Task(Base):
     created_by: Mapped[int | None]
 
 
+class Call(Base):
+    """A logged call, as far as it can be taken back: how the lead stood before, and what it did to tasks. What was said is in the log."""
+
+    __tablename__ = "calls"
+    __table_args__ = (Index("ix_calls_by", "by", "at", postgresql_where=text("undone_at IS NULL")),)
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), index=True, info={"moves": True})
+    given_id: Mapped[Given]
+    by: Mapped[int]
+    at: Mapped[Time]
+    before: Mapped[Json]
+    undone_at: Mapped[Time | None]
+
+
 class Alert(Base):
     """Something a salesperson should know at once."""
 
@@ -135,8 +149,7 @@ class Seller(Base):
     starts: Mapped[int] = mapped_column(SmallInteger, server_default=text("540"))  # minutes after midnight, on the installation's clock
     ends: Mapped[int] = mapped_column(SmallInteger, server_default=text("1080"))
     away_until: Mapped[Time | None]
-    assigned_at: Mapped[Time | None]  # the last lead given by rule; with `given` it makes round-robin fair
-    given: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    assigned_at: Mapped[Time | None]  # the last lead given by rule: whoever waited longest is next
     introduced_at: Mapped[Time | None]  # when their address was last told to the log, for alerts by e-mail
     load_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # by how many halvings their leads rank lower, see rank.py
 

@@ -58,7 +58,6 @@ class SalesSettings(Strict):
     off_duty: Literal["give", "wait"] = "give"
     half_life_days: int = Field(default=14, ge=1, le=365)
     hot_pages: tuple[Word, ...] = ("/pricing", "/quote", "/contact")
-    score_jump: float = Field(default=0.2, ge=0.01, le=1)
     alert_mail: bool = True
     order_wins: bool = True  # an order of a lead without an open deal is a sale
     lost_reasons: tuple[Word, ...] = (_l("Price"), _l("Bought elsewhere"), _l("No need any more"), _l("No answer"), _l("Wrong person"))

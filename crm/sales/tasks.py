@@ -72,11 +72,23 @@ def done(session: Session, task_id: uuid.UUID, *, by: int | None, now: dt.dateti
     if task.done_at is None:
         task.done_at, task.done_by, task.outcome, task.check_at = now, by, outcome[:100], None
         said = {"task_id": str(task.id), "kind": task.kind, "title": task.title, "outcome": task.outcome, "by": by, **task.about}
-        cause, number = f"user:{by}" if by else "sales", f"task:{task.id}:{now.isoformat()}"
-        inbox.append(session, [inbox.system_event(DONE, task.profile_id, said, cause=cause, hops=task.hops, message_id=number)], now)
+        cause = f"user:{by}" if by else "sales"
+        inbox.append(session, [inbox.system_event(DONE, task.profile_id, said, cause=cause, hops=task.hops, message_id=number(task.id, now))], now)
         session.flush()
         recount(session, {task.profile_id}, now)
     return task
+
+
+def number(task_id: uuid.UUID, done_at: dt.datetime) -> str:
+    """The own number of the event that says it was done."""
+    return f"task:{task_id}:{done_at.isoformat()}"
+
+
+def withdraw(session: Session, task_id: uuid.UUID, *, now: dt.datetime) -> None:
+    """It need not be done any more, where it is still to be done. The caller holds the person's lock."""
+    gone = "UPDATE tasks SET done_at = :now, outcome = 'withdrawn', check_at = NULL WHERE id = :id AND done_at IS NULL RETURNING profile_id"
+    if profile_id := session.scalar(text(gone), {"id": task_id, "now": now}):
+        recount(session, {profile_id}, now)
 
 
 def undo(session: Session, task_id: uuid.UUID, *, now: dt.datetime) -> Task:

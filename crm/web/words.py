@@ -62,6 +62,7 @@ EVENTS = {  # name -> (words, icon, tone)
     "Lead Status Changed": (_l("Lead: status changed"), "phone", ""),
     "Lead Assigned": (_l("Lead given to somebody"), "user-plus", ""),
     "Call Logged": (_l("Call"), "phone", "acc"),
+    "Call Withdrawn": (_l("A logged call was taken back"), "arrow-back-up", ""),
     "Task Done": (_l("Task done"), "list-check", "ok"),
     "Task Late": (_l("Task late"), "alarm", "bad"),
     "Score Band Changed": (_l("Score moved to another band"), "chart-bar", ""),

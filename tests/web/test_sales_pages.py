@@ -72,7 +72,7 @@ def test_the_queue_asks_the_database_for_what_it_shows_alone(shop, browser_as, s
     event.listen(session.connection(), "before_cursor_execute", lambda *said: asked.append(said[2]))
     browser.get("/leads")
     assert not any("FROM orders" in one or "FROM links" in one for one in asked)
-    assert 10 < len(asked) <= 30
+    assert 10 < len(asked) <= 31
 
 
 def test_a_lead_alone_is_answered_to_a_script(shop, browser_as):
@@ -96,6 +96,18 @@ def test_a_call_is_logged_and_the_next_action_planned(shop, browser_as, session)
     assert (task.kind, task.profile_id) == ("mail", shop.dana)
     assert session.get(Lead, shop.dana, populate_existing=True).status == "working"
     assert "1 of 40 today" in re.sub(r"<[^>]+>", "", browser.get("/leads").text)
+
+
+def test_a_call_is_taken_back_from_wherever_one_is_by_now(shop, browser_as, session):
+    browser = browser_as("sales")
+    browser.post(f"/leads/{shop.dana}/call", outcome="not_interested")
+    assert session.get(Lead, shop.dana, populate_existing=True).status == "lost"
+    assert "Take back the call with" in browser.get("/leads?view=all").text
+    assert browser.post("/leads/undo?view=all").location == f"/leads/{shop.dana}?view=all"
+    assert session.get(Lead, shop.dana, populate_existing=True).status == "new"
+    assert "Take back the call with" not in browser.get("/leads?view=all").text
+    assert "0 of 40 today" in re.sub(r"<[^>]+>", "", browser.get("/leads").text)
+    assert browser.post("/leads/undo").status_code == 404
 
 
 def test_without_a_time_nothing_is_planned_and_it_says_so(shop, browser_as, session):

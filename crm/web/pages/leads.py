@@ -22,8 +22,9 @@ from crm.core.errors import NotFoundError
 from crm.messages.log import message
 from crm.messages.models import Template
 from crm.profiles import accounts
+from crm.profiles.models import Profile
 from crm.profiles.timeline import timeline
-from crm.sales import acts, buying, deals, queue, rank, tasks
+from crm.sales import acts, buying, calls, deals, queue, rank, tasks
 from crm.sales import settings as rules
 from crm.sales.acts import Next
 from crm.sales.models import OPEN, STATUSES, Lead, Seller
@@ -78,7 +79,19 @@ def call(profile_id: uuid.UUID) -> AnyResponse:
     acts.log_call(
         db(), profile_id, outcome=form.get("outcome", ""), note=form.get("note", ""), then=_next(form.get("then", "call")), by=me().user_id, now=clock.now()
     )
-    return _done(profile_id, _("The call is in the timeline."))
+    return _done(profile_id, _("The call is in the timeline."), fresh=True)
+
+
+@bp.post("/undo")
+@requires(*SELLERS)
+def undo() -> AnyResponse:
+    """My last call was none."""
+    call = calls.last(db(), by=me().user_id, now=clock.now())
+    if call is None:
+        raise NotFoundError(_("You logged no call within the last hour that could be taken back."))
+    calls.take_back(db(), call.id, by=me().user_id, now=clock.now())
+    said = _("The call no longer counts; the lead and its tasks stand as before. What journeys did meanwhile stays.")
+    return _done(call.profile_id, said, trigger=f'{{"lead-undone": "{call.profile_id}"}}')
 
 
 @bp.post("/<uuid:profile_id>/mail")
@@ -175,7 +188,13 @@ def _page(profile_id: uuid.UUID | None) -> str:
     _looked(shown)
     today = queue.day(db(), me().user_id, since=midnight(clock.now()))
     return render_template(
-        "leads.html", opened=profile_id is not None, today=today, filters=queue.saved(db(), me().user_id, "leads"), sources=queue.sources(db()), **found | shown
+        "leads.html",
+        opened=profile_id is not None,
+        today=today,
+        filters=queue.saved(db(), me().user_id, "leads"),
+        sources=queue.sources(db()),
+        undo=_undoable(),
+        **found | shown,
     )
 
 
@@ -211,6 +230,12 @@ def _query() -> str:
     asked = _asked()
     default = Filters()
     return urlencode({name: value for name in ARGUMENTS if (value := getattr(asked, name)) != getattr(default, name)})
+
+
+def _undoable() -> dict[str, Any] | None:
+    """My last call that can still be taken back, and with whom it was."""
+    call = calls.last(db(), by=me().user_id, now=clock.now()) if me().may(*SELLERS) else None
+    return {"id": call.id, "at": call.at, "name": db().scalar(select(Profile.name).where(Profile.id == call.profile_id))} if call else None
 
 
 def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
@@ -290,12 +315,14 @@ def _next(kind: str) -> Next | None:
     return Next(kind, due, form.get("title", "")[:200], form.get("task_note", "")[:2000]) if due else None
 
 
-def _done(profile_id: uuid.UUID, said: str, *, kind: str = "ok", message_id: uuid.UUID | None = None) -> AnyResponse:
+def _done(  # noqa: PLR0913  each is a part of the answer
+    profile_id: uuid.UUID, said: str, *, kind: str = "ok", message_id: uuid.UUID | None = None, fresh: bool = False, trigger: str = "lead-done"
+) -> AnyResponse:
     """The lead as it stands now, in its place, with what was done as a toast; a whole page where no script asked."""
     db().commit()
     if request.headers.get("HX-Target") != "lead":
         flash(said, kind)
         return redirect(f"/leads/{profile_id}?{_query()}")
     shown = {**_lead(profile_id), "message_id": message_id}
-    page = render_template("lead.html", **shown) + render_template("lead-toast.html", sentence=said, kind=kind)
-    return Response(page, headers={"HX-Trigger": "lead-done"} if kind == "ok" else {})
+    page = render_template("lead.html", **shown) + render_template("lead-toast.html", sentence=said, undo=_undoable(), fresh=fresh, query=_query())
+    return Response(page, headers={"HX-Trigger": trigger} if kind == "ok" else {})

@@ -42,6 +42,12 @@
     }
   });
   document.addEventListener("lead-done", () => $(".k-lead-row[aria-current]")?.classList.add("done"));
+  document.addEventListener("lead-undone", (event) => {
+    const row = $(`.k-lead-row[data-lead="${CSS.escape(event.detail.value)}"]`);
+    chosen(row);
+    row?.classList.remove("done");
+    history.replaceState(null, "", `/leads/${event.detail.value}${location.search}`);
+  });
   document.addEventListener("keydown", (event) => {
     if (!$("[data-keys]") || event.ctrlKey || event.metaKey || event.altKey || busy(event.target) || !keysOn()) return;
     const key = event.key.toLowerCase();

@@ -1,0 +1,31 @@
+"""Logged calls can be taken back; what nobody read of sellers and settings goes."""
+
+from alembic import op
+
+revision = "0014"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    op.execute(CALLS)
+    op.execute(UNREAD)
+
+
+CALLS = """
+CREATE TABLE calls (
+    id UUID NOT NULL,
+    profile_id UUID NOT NULL,
+    given_id UUID,
+    by INTEGER NOT NULL,
+    at timestamp with time zone NOT NULL,
+    before JSONB NOT NULL,
+    undone_at timestamp with time zone,
+    CONSTRAINT pk_calls PRIMARY KEY (id)
+);
+CREATE INDEX ix_calls_by ON calls (by, at) WHERE undone_at IS NULL;
+CREATE INDEX ix_calls_profile_id ON calls (profile_id);
+"""
+UNREAD = """
+ALTER TABLE sellers DROP COLUMN given;
+UPDATE sales_settings SET value = value - 'score_jump';
+"""

@@ -1,0 +1,104 @@
+"""A logged call that was none is taken back: the lead, its tasks and the day's count stand as before, and the log says both."""
+
+from __future__ import annotations
+
+import datetime as dt
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from crm.core.errors import InvalidError, NotFoundError
+from crm.core.ids import new_id
+from crm.events.spec import Happened
+from crm.sales import acts, calls, leads, queue
+from crm.sales.lead_state import Definitions, state
+from crm.sales.models import Lead, Task
+
+HOUR = dt.timedelta(hours=1)
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def dana(sales):
+    sales.seller(1)
+    sales.lead()
+    sales.works()
+    return sales.who("dana@example.com")
+
+
+def stands(sales, who):
+    """Everything a call may change."""
+    sales.session.expire_all()
+    lead = sales.session.get(Lead, who)
+    tasks = sales.session.execute(select(Task.kind, Task.done_at, Task.due_at).where(Task.outcome.is_distinct_from("withdrawn")).order_by(Task.due_at)).all()
+    day = queue.day(sales.session, 1, since=sales.now - HOUR)
+    return lead.status, lead.open, lead.answered_at, lead.answer_by, lead.touched_at, lead.touched_by, lead.next_at, tasks, day
+
+
+def called(sales, who, outcome="reached", *, now=None, then=None):
+    now = now or sales.now + MINUTE
+    acts.log_call(sales.session, who, outcome=outcome, then=then, by=1, now=now)
+    return calls.last(sales.session, by=1, now=now)
+
+
+@pytest.mark.parametrize("outcome", ["reached", "not_interested"])
+@pytest.mark.parametrize("told", [True, False], ids=["the log has heard of it", "the log has not heard of it yet"])
+def test_a_call_taken_back_leaves_everything_as_it_was(sales, dana, outcome, told):
+    before = stands(sales, dana)
+    call = called(sales, dana, outcome, then=acts.Next("mail", sales.now + 3 * HOUR))
+    if told:
+        sales.works(sales.now + MINUTE)
+    assert stands(sales, dana) != before
+    calls.take_back(sales.session, call.id, by=1, now=sales.now + 2 * MINUTE)
+    assert stands(sales, dana) == before
+    sales.works(sales.now + 2 * MINUTE)
+    assert stands(sales, dana) == before
+    leads.refold(sales.session, {dana}, sales.now + 3 * MINUTE)
+    assert stands(sales, dana) == before
+    assert (len(sales.events("Call Logged")), len(sales.events("Call Withdrawn"))) == (1, 1)
+
+
+def test_what_was_done_since_stays(sales, dana):
+    call = called(sales, dana)
+    later = sales.now + 5 * MINUTE
+    acts.set_status(sales.session, dana, "qualified", by=1, now=later)
+    calls.take_back(sales.session, call.id, by=1, now=later + MINUTE)
+    sales.works(later + MINUTE)
+    lead = sales.of("dana@example.com")
+    assert (lead.status, lead.touched_at, lead.answered_at) == ("qualified", later, later)
+
+
+def test_a_task_that_is_done_again_after_the_call_was_taken_back_is_an_answer(sales, dana):
+    call = called(sales, dana)
+    calls.take_back(sales.session, call.id, by=1, now=sales.now + 2 * MINUTE)
+    again = sales.now + 9 * MINUTE
+    acts.finish(sales.session, sales.session.scalars(select(Task.id)).one(), by=1, now=again)
+    sales.works(again)
+    leads.refold(sales.session, {dana}, again)
+    assert sales.of("dana@example.com").answered_at == again
+
+
+def test_it_is_taken_back_once_by_whoever_logged_it_and_within_the_hour(sales, dana):
+    call = called(sales, dana)
+    with pytest.raises(InvalidError):
+        calls.take_back(sales.session, call.id, by=2, now=sales.now + 2 * MINUTE)
+    with pytest.raises(InvalidError):
+        calls.take_back(sales.session, call.id, by=1, now=sales.now + 2 * HOUR)
+    with pytest.raises(NotFoundError):
+        calls.take_back(sales.session, new_id(), by=1, now=sales.now)
+    for minutes in (2, 3):
+        assert calls.take_back(sales.session, call.id, by=1, now=sales.now + minutes * MINUTE).undone_at == sales.now + 2 * MINUTE
+    assert calls.last(sales.session, by=1, now=sales.now + 4 * MINUTE) is None
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_only_our_own_word_takes_a_call_back(now, trusted):
+    said = [("Lead Created", {}, "m1"), ("Call Logged", {"outcome": "reached"}, "call:1"), ("Call Withdrawn", {"voids": ["call:1", "m1"]}, "m2")]
+    events = [
+        Happened(UUID(int=1), now + place * MINUTE, place, 10, "track", name, "live", trusted or place < 2, (), about, {}, {}, now, message_id=number)
+        for place, (name, about, number) in enumerate(said)
+    ]
+    found = state(events, Definitions())
+    assert found is not None
+    assert (found.status, found.answered_at) == (("new", None) if trusted else ("working", now + MINUTE))
