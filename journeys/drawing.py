@@ -1,18 +1,21 @@
-"""Where each node of a graph stands on the page: it flows downwards, branches lie side by side. Pure."""
+"""Where each node of a graph stands on the page: it flows downwards, branches lie side by side, no way goes through a node. Pure."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from journeys.graph import Graph, Spot
+from journeys.layers import layers
+from journeys.routes import routes
 from journeys.view import StepRow
 
-STEP_X, STEP_Y, TALL, TOP = 300, 128, 54, 16  # px between columns and rows, a node's height, the first row
-BESIDE = 108  # px between labels of ways that share their line
+WIDE, TALL, LABEL, EDGE = 256, 54, 20, 16  # px: a node's width and height, a label's height, room around all
+LETTER, ROOM = 7, 44  # px of a letter on a label, and of what stands around its words: a number, the edges
 TRIGGER = "trigger"
+START = ""  # the trigger while placing: a node may be called like it, but never this
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +51,23 @@ class Picture:
     height: int
 
 
-def draw(graph: Graph) -> Picture:
-    """The picture of a graph."""
-    rows = _rows(graph)
-    width = max(len(row) for row in rows.values()) * STEP_X
-    at = {TRIGGER: (width // 2, TOP)}
-    for depth, names in rows.items():
-        for column, name in enumerate(names):
-            at[name] = ((2 * column + 1) * width // (2 * len(names)), TOP + (depth + 1) * STEP_Y)
-    places = [Place(name, x, y, graph.nodes.get(name) if name != TRIGGER or y != TOP else None) for name, (x, y) in at.items()]
-    ways = [(TRIGGER, "", graph.entry)]
-    ways += [(name, way, target) for names in rows.values() for name in names for way, target in graph.nodes[name].exits.items()]
-    meeting = Counter(target for _, _, target in ways)
-    edges = _apart([_edge(each, at, shared=meeting[each[2]] > 1) for each in ways])
-    return Picture(places, edges, width, TOP + len(rows) * STEP_Y + TALL + TOP)
+def draw(graph: Graph, said: Callable[[Graph, str, str], str]) -> Picture:
+    """The picture of a graph; `said` is what will stand on a way out of a node."""
+    ways = [(START, "", graph.entry), *((name, way, target) for name in _reached(graph) for way, target in _ways(graph, name))]
+    labels = [LETTER * len(said(graph, name, way)) + ROOM if name else 0 for name, way, _ in ways]
+    found = layers(START, [(name, target) for name, _, target in ways], WIDE, labels)
+    labelled = {chain[1] for chain, label in zip(found.passes, labels, strict=True) if label}
+    tall = [TALL if row % 2 == 0 else LABEL if labelled.intersection(items) else 0 for row, items in enumerate(found.rows)]
+    led = routes(found, tall)
+    at = {item: (EDGE + found.x[item], EDGE + led.tops[row]) for row, items in enumerate(found.rows) for item in items}
+    middle = {item: at[item][1] + tall[row] // 2 for row, items in enumerate(found.rows) for item in items}
+    places = [Place(name or TRIGGER, *at[name], graph.nodes.get(name)) for name in at if isinstance(name, str)]
+    lines = [[(EDGE + x, EDGE + y) for x, y in corners] for corners in led.corners]
+    edges = [
+        Edge(name or TRIGGER, way, target, *_line(corners), at[chain[1]][0], middle[chain[1]])
+        for (name, way, target), corners, chain in zip(ways, lines, found.passes, strict=True)
+    ]
+    return Picture(places, edges, found.wide + 2 * EDGE, led.height + 2 * EDGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,60 +110,22 @@ def _ways(graph: Graph, name: str) -> list[tuple[str, str]]:
     return [(way, spot.exits[way]) for way in spot.node.exits(spot.settings)]
 
 
-def _rows(graph: Graph) -> dict[int, list[str]]:
-    """depth -> names: each node below all that lead to it, ways back left aside, in the order of the exits."""
-    order: list[str] = []
-    back: set[tuple[str, str]] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        for _, target in _ways(graph, name):
-            if target in (*path, name):
-                back.add((name, target))
-            elif target not in order:
-                visit(target, (*path, name))
-        order.append(name)
-
-    visit(graph.entry, ())
-    depth = dict.fromkeys(order, 0)
-    for name in reversed(order):
-        for _, target in _ways(graph, name):
-            if (name, target) not in back:
-                depth[target] = max(depth[target], depth[name] + 1)
-    rows: dict[int, list[str]] = defaultdict(list)
-    for name in reversed(order):
-        rows[depth[name]].append(name)
-    return {level: _in_order(graph, rows[level], rows.get(level - 1, [])) for level in sorted(rows)}
+def _reached(graph: Graph) -> list[str]:
+    """The nodes that can be reached, each once."""
+    found = {graph.entry: None}
+    for name in (waiting := [graph.entry]):  # grows while it is read
+        fresh = dict.fromkeys(target for _, target in _ways(graph, name) if target not in found)
+        found |= fresh
+        waiting += fresh
+    return waiting
 
 
-def _in_order(graph: Graph, names: list[str], above: list[str]) -> list[str]:
-    """Side by side as the nodes above name them."""
-    wanted = [target for name in above for _, target in _ways(graph, name) if target in names]
-    return list(dict.fromkeys([*wanted, *names]))
-
-
-def _apart(edges: Sequence[Edge]) -> list[Edge]:
-    """Labels of ways that lead from one node to the same next stand side by side."""
-    together = Counter((edge.origin, edge.target) for edge in edges)
-    met: Counter[tuple[str, str]] = Counter()
-    found = []
-    for edge in edges:
-        pair = edge.origin, edge.target
-        found.append(replace(edge, x=edge.x + round((met[pair] - (together[pair] - 1) / 2) * BESIDE)))
-        met[pair] += 1
-    return found
-
-
-def _edge(between: tuple[str, str, str], at: dict[str, tuple[int, int]], *, shared: bool) -> Edge:
-    """A way down with its label before the target; where several ways meet there, on the stretch that is this one's own."""
-    origin, way, target = between
-    (x1, y1), (x2, y2) = at[origin], at[target]
-    down, end = y1 + TALL, y2 - 2
-    arrow = f"M{x2 - 5} {end - 6} l5 8 l5 -8z"
-    if y2 <= y1:  # a way back: round the outer side
-        side = max(x1, x2) + STEP_X // 2 - 8
-        return Edge(origin, way, target, f"M{x1} {down} V{down + 14} H{side} V{y2 - 18} H{x2} V{end}", arrow, side, (y1 + y2) // 2)
-    middle = end - 44
-    path = f"M{x1} {down} V{middle} H{x2} V{end}"
-    if shared and x1 != x2:
-        return Edge(origin, way, target, path, arrow, (x1 + x2) // 2, middle)
-    return Edge(origin, way, target, path, arrow, x2, middle + 8 if x1 == x2 else middle + 14)
+def _line(corners: Sequence[tuple[int, int]]) -> tuple[str, str]:
+    """A path through the corners, and its arrow into the node below."""
+    (x, y), *more = corners
+    path = f"M{x} {y}"
+    for to_x, to_y in more:
+        path += f" H{to_x}" if to_y == y else f" V{to_y}"
+        y = to_y
+    end_x, end_y = corners[-1]
+    return path, f"M{end_x - 5} {end_y - 8} l5 8 l5 -8z"

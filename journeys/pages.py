@@ -87,7 +87,7 @@ def journey(slug: str) -> str:
         "journey.html",
         row=row,
         graph=graph,
-        picture=drawing.draw(graph) if graph else None,
+        picture=drawing.draw(graph, way) if graph else None,
         outline=drawing.outline(graph) if graph else [],
         here=view.standing(db(), row.id),
         failed=view.failed(db(), row.id),
@@ -118,7 +118,7 @@ def run(run_id: uuid.UUID) -> str:
     if not found:
         raise NotFoundError(_("There is no such run."))
     graph = graph_for(found[0])
-    picture = drawing.draw(graph) if graph else None
+    picture = drawing.draw(graph, way) if graph else None
     return _page("run.html", run=found[0], row=_row(found[0].journey), picture=picture, walked=drawing.walked(graph, found[0].steps) if graph else None)
 
 

@@ -96,7 +96,7 @@ def show(slug: str, number: int) -> str:
     journey, now = drafts.find(db(), slug), clock.now()
     row = backtest.find(db(), journey, number)
     graph = backtest_words.drawn(row)
-    picture = drawing.draw(graph) if graph and row.report.get("nodes") else None
+    picture = drawing.draw(graph, way) if graph and row.report.get("nodes") else None
     found = {"row": row, "graph": graph, "picture": picture, "outline": drawing.outline(graph) if graph else []}
     days = [(day, sum(by.values()), by) for day, by in _every_day(row).items()]
     return _page("backtest.html", slug=slug, name=named(journey.name, slug), working=row.status in WORKING, told=backtest_words.whole(row, now), days=days,

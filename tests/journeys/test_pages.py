@@ -97,7 +97,7 @@ def test_the_api_lists_journeys_and_runs_with_their_steps(app: Flask, session: S
 
 
 def test_the_picture_flows_down_and_branches_lie_side_by_side() -> None:
-    picture = drawing.draw(parse(recipes()["abandoned_cart"]))
+    picture = drawing.draw(parse(recipes()["abandoned_cart"]), lambda graph, node, way: way)
     at = {place.name: (place.x, place.y) for place in picture.places}
     assert at["trigger"][1] < at["wait"][1] < at["remind"][1] == at["bought"][1] < at["end"][1]
     assert at["remind"][0] < at["bought"][0]
