@@ -1,0 +1,48 @@
+"""What is known of a person at a moment: nothing of later, whoever did it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from psycopg.sql import SQL
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm.core.ids import new_id
+from crm.events.inbox import driver
+from crm.scores import apply, features, train
+from crm.scores.feature_list import BUILT_IN
+from crm.scores.score import find
+from tests import makers
+from tests.scores.makers import happened, people, shop
+
+ACCOUNT = "INSERT INTO accounts (id, key, name, created_at) VALUES (:id, CAST(:id AS text), 'Works', :at)"
+MEMBERS = """INSERT INTO account_members (account_id, profile_id, role, since, said_at, said_accepted)
+SELECT CAST(:id AS uuid), unnest(CAST(:ids AS uuid[])), 'member', :at, :at, 1"""
+
+
+def account(session: Session, members: list[uuid.UUID], at: dt.datetime) -> None:
+    made = new_id()
+    session.execute(text(ACCOUNT), {"id": made, "at": at})
+    session.execute(text(MEMBERS), {"id": made, "ids": members, "at": at})
+
+
+def test_what_colleagues_did_is_no_leak(session: Session, now: dt.datetime) -> None:
+    ids = shop(session, people_count=300, now=now)
+    for start in range(0, 300, 5):
+        account(session, ids[start : start + 5], now - dt.timedelta(days=399))
+    version = train.train(session, find(session, "lead"), config=makers.config(), now=now)
+    assert [one for one in version.metrics["refused"] if one["code"] == "late"] == []
+    assert "members_30" in {one["name"] for one in version.features}
+
+
+def test_what_colleagues_did_ends_at_the_cut_off(session: Session, now: dt.datetime) -> None:
+    dana, yossi = people(session, [{}, {}], at=now - dt.timedelta(days=99))
+    account(session, [dana, yossi], now - dt.timedelta(days=99))
+    happened(session, [(yossi, "Page Viewed", now - dt.timedelta(days=day), {}) for day in (1, 2, 11, 12, 13, 70)])
+    wanted = [one for one in BUILT_IN if one.name == "members_30"]
+    for at, acts in ((now, 5), (now - dt.timedelta(days=10), 3)):
+        statement = features.raw(apply.these([dana], now=at), wanted, "Asia/Jerusalem")
+        row = driver(session).execute(SQL("SELECT members_30 FROM ({}) x").format(statement)).fetchone()
+        assert row == (acts,)
