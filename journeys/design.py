@@ -157,6 +157,18 @@ def check() -> Answer:
     return jsonify(_judged(dict((request.get_json() or {}).get("graph") or {})))
 
 
+@bp.get("/journeys/<slug>/check")
+@requires(*MAKERS)
+def check_people(slug: str) -> Answer:
+    """What the draft would mean for those it would reach: looked at when asked for, since it takes reading them."""
+    graph = drafts.load(db(), drafts.find(db(), slug), clock.now()).graph
+    drawn, problems = read(graph)
+    if drawn is None or problems:
+        raise InvalidError(_l("This cannot run yet; mend what is marked."))
+    people = len(lint_audience.sample(db(), drawn, clock.now()))
+    return jsonify({"people": people, "problems": [problem(each, graph) for each in _among_people(slug, graph)]})
+
+
 @bp.get("/journeys/<slug>/publish")
 @requires(*MAKERS)
 def publishing(slug: str) -> Answer:

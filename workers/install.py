@@ -109,6 +109,12 @@ def held(home: Path) -> Iterator[IO[str]]:
         yield lock
 
 
+def there(given: Path | None) -> bool:
+    """Whether there is an installation already: a server that is named, or a home with data. Makes nothing."""
+    home = Path(given or os.environ.get("KESHER_HOME") or _usual_home()).expanduser()
+    return bool(os.environ.get("DATABASE_URL")) or (home / "postgres").exists()
+
+
 @contextmanager
 def opened(given: Path | None, *, migrated: bool = True) -> Iterator[Config]:
     """The settings of an installation whose PostgreSQL answers: the running one's, or started for this one command."""

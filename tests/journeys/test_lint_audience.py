@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core import clock
+from crm.core.db import engine_for
 from crm.core.json import dumps
-from journeys import endpoints, lint, lint_audience, publish
+from journeys import endpoints, files, lint, lint_audience, publish
 from journeys.graph import parse
 from journeys.words import problem
 from tests.journeys.test_entry import WAIT, drawing
 from tests.makers import accepted, config, identify, track
-from workers import pipeline
+from workers import manage, pipeline
 
 CONFIG = config()
 
@@ -149,3 +151,38 @@ def test_publishing_shows_what_people_show(session, now, signed_in):
     browser.put(f"/journeys/{slug}/draft", json={"revision": 1, "graph": mails("city")})
     problems = browser.get(f"/journeys/{slug}/publish").get_json()["problems"]
     assert any("Dana Levi would get nothing" in each["example"] for each in problems)
+
+
+def test_the_designer_looks_at_people_when_it_is_asked_to(session, now, signed_in):
+    template(session, "city", "{{ profile.traits.city }}")
+    browser = signed_in("marketer")
+    slug = browser.post("/journeys/new", json={"name": {"en": "Hello"}}).get_json()["slug"]
+    browser.put(f"/journeys/{slug}/draft", json={"revision": 1, "graph": mails("city")})
+    assert browser.get(f"/journeys/{slug}/check").get_json() == {"people": 0, "problems": []}
+    go(session, now, identify({"name": "Dana Levi"}, at=now, user_id="p"), track("Signed Up", at=now, user_id="p"))
+    seen = browser.get(f"/journeys/{slug}/check").get_json()
+    assert (seen["people"], [each["level"] for each in seen["problems"]]) == (1, ["warning"])
+    assert "Dana Levi would get nothing" in seen["problems"][0]["example"]
+    browser.put(f"/journeys/{slug}/draft", json={"revision": 2, "graph": mails("city") | {"entry": "nowhere"}})
+    assert browser.get(f"/journeys/{slug}/check").status_code == 400
+
+
+def test_the_command_looks_at_what_and_whom_an_installation_has(fresh_url, now, tmp_path, capsys, monkeypatch):
+    file = tmp_path / "hello.yaml"
+    file.write_text(files.to_yaml(mails("city")))
+    monkeypatch.setenv("KESHER_HOME", str(tmp_path / "none"))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert manage.main(["journeys", "check", str(file)]) == 0
+    assert not (tmp_path / "none").exists()
+    monkeypatch.setenv("DATABASE_URL", fresh_url)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    assert manage.main(["journeys", "check", str(file)]) == 1
+    assert "there is no published template “city”" in capsys.readouterr().out
+    with Session(engine_for(fresh_url)) as session:
+        template(session, "city", "{{ profile.traits.city }}")
+        go(session, now, identify({"name": "Dana Levi"}, at=now, user_id="p"), track("Signed Up", at=clock.now(), user_id="p"))
+        session.commit()
+    assert manage.main(["journeys", "check", str(file)]) == 0
+    assert "Dana Levi would get nothing" in capsys.readouterr().out
+    assert manage.main(["journeys", "check", "--alone", str(file)]) == 0
+    assert "Dana" not in capsys.readouterr().out

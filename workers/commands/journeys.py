@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from crm.core import clock
+from crm.core.config import Config
 from crm.core.db import engine_for
 from crm.core.errors import InvalidError, NotFoundError
-from journeys import changes, coupons, drafts, files, graph, lint, publish, stories, story, view
+from journeys import changes, coupons, drafts, files, graph, lint, lint_audience, publish, stories, story, view
 from journeys.models import Journey
 from workers import backtesting
 from workers.commands import Subparsers
-from workers.install import opened
+from workers.install import opened, there
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -32,8 +34,9 @@ def add_parser(subparsers: Subparsers) -> None:
     take.add_argument("--publish", action="store_true")
     take.add_argument("--move", choices=("old", "same", "exit"), default="old", help="what becomes of people on nodes that changed")
     take.set_defaults(call=read)
-    check = actions.add_parser("check", help="Say what is wrong with a YAML file; needs no installation.")
+    check = actions.add_parser("check", help="Say what is wrong with a YAML file; where there is an installation, also by what and whom it has.")
     check.add_argument("file", type=Path, nargs="+")
+    check.add_argument("--alone", action="store_true", help="look at the file alone, though there is an installation")
     check.set_defaults(call=judge)
     compare = actions.add_parser("diff", help="What a YAML file, or a version, says differently from the published journey or from another version.")
     compare.add_argument("slug")
@@ -97,16 +100,33 @@ def read(args: argparse.Namespace) -> int:
 
 def judge(args: argparse.Namespace) -> int:
     """Exit code 1 where a file may not be published."""
+    if args.alone or not there(args.home):
+        return _judged((file, _by_itself(file)) for file in args.file)
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        return _judged((file, _by_installation(session, config, file)) for file in args.file)
+
+
+def _judged(files_found: Iterable[tuple[Path, Sequence[graph.Problem]]]) -> int:
     bad = 0
-    for file in args.file:
-        drawn, problems = graph.read(_drawing(file))
-        found = problems + (list(lint.surprises(drawn)) if drawn and not problems else [])
+    for file, found in files_found:
         for each in found:
-            print(f"{file}: {each.level}: {each}{f' ({each.example})' if each.example else ''}")
+            print(f"{file}: {each.level}: {each}{f' ({each.example % each.values if each.values else each.example})' if each.example else ''}")
         bad += any(each.level == "error" for each in found)
         if not found:
             print(f"{file}: nothing to mend")
     return 1 if bad else 0
+
+
+def _by_itself(file: Path) -> Sequence[graph.Problem]:
+    drawn, problems = graph.read(_drawing(file))
+    return [*problems, *(lint.surprises(drawn) if drawn and not problems else ())]
+
+
+def _by_installation(session: Session, config: Config, file: Path) -> Sequence[graph.Problem]:
+    """Also what it names that is not there, and what it would mean for the people who are."""
+    drawing = _drawing(file)
+    drawn, problems = graph.read(drawing)
+    return [*lint.review(session, drawing), *(lint_audience.review(session, drawn, config, clock.now(), slug=file.stem) if drawn and not problems else ())]
 
 
 def differ(args: argparse.Namespace) -> int:

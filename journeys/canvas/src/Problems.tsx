@@ -1,9 +1,12 @@
 // What stands in the way of publishing; each problem leads to its step.
 
+import { useState } from "react";
 import { Icon } from "./Icon";
+import { Refused, ask, own } from "./api";
 import { focusNode } from "./keys";
-import { set, use } from "./store";
-import type { Problem } from "./types";
+import { settled } from "./save";
+import { get, set, use } from "./store";
+import type { Drawing, Problem } from "./types";
 import { labelOf, placeOf, wordsFor } from "./view";
 import { num, t } from "./words";
 
@@ -20,7 +23,52 @@ export function Problems() {
         {!problems.length && <span className="k-badge ok">{t("no_problems")}</span>}
       </div>
       <ProblemList problems={problems} />
+      {!errors && <AmongPeople />}
     </section>
+  );
+}
+
+interface Seen {
+  of: Drawing;
+  people: number;
+  problems: Problem[];
+}
+
+/** What only those it would reach can show; read when asked for, and gone once the drawing is another. */
+function AmongPeople() {
+  const graph = use((s) => s.graph);
+  const [seen, setSeen] = useState<Seen | null>(null);
+  const [trouble, setTrouble] = useState("");
+  const [busy, setBusy] = useState(false);
+  const found = seen?.of === graph ? seen : null;
+  const look = async () => {
+    setBusy(true);
+    setTrouble("");
+    try {
+      if (!(await settled())) throw new Error();
+      const of = get().graph;
+      setSeen({ ...(await ask<Omit<Seen, "of">>("GET", own("check"))), of });
+    } catch (problem) {
+      setTrouble(problem instanceof Refused ? problem.message : t("no_answer"));
+    }
+    setBusy(false);
+  };
+  const said = !found ? "" : !found.people ? t("check_nobody") : t(found.problems.length ? "check_people_n" : "check_ok_n", { n: num(found.people) });
+  return (
+    <div className="d-among">
+      <p className="k-small k-3rd" role="status">
+        {busy ? t("looking_people") : said}
+      </p>
+      {!!found?.problems.length && <ProblemList problems={found.problems} />}
+      {trouble && (
+        <p className="d-wrong" role="alert">
+          {trouble}
+        </p>
+      )}
+      <button type="button" className="btn btn-sm" disabled={busy} onClick={() => void look()}>
+        {t(found ? "check_again" : "check_people")}
+      </button>
+    </div>
   );
 }
 

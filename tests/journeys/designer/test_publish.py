@@ -32,6 +32,15 @@ def test_a_mistake_is_shown_at_its_field_and_its_step_and_stands_in_the_way_of_p
     expect(page.get_by_role("dialog").get_by_role("button", name="Publish")).to_be_disabled()
 
 
+def test_the_people_it_would_reach_are_looked_at_when_asked_and_again_after_a_change(site: Site) -> None:
+    page = site.designer("abandoned_cart")
+    page.get_by_role("button", name="Look at the people it would reach").click()
+    expect(page.locator(".d-among [role=status]")).to_contain_text("who were looked at: 5")
+    step(page, "wait").click()
+    page.get_by_label("Name on the drawing").fill("Another")
+    expect(page.locator(".d-among [role=status]")).to_be_empty()
+
+
 def test_two_who_draw_at_once_choose_whose_drawing_stays(site: Site) -> None:
     noa, yossi = site.designer("abandoned_cart", who="noa"), site.designer("abandoned_cart", who="yossi")
     step(noa, "wait").click()
