@@ -10,8 +10,8 @@ from crm.events.address import normalise_email
 LOCALS = ("dana", "Dana.Bar+shop", "d_b-c", "a..b", ".a", "a.", "", "o'hara", "דנה", "Info", "a" * 64, "a" * 245, "a b", '"a b"', "a@b", "a\n", "İ")
 HOSTS = (
     "example.com", "Example.co.IL", "example", "test", "mail.test", "localhost", "x.local", "a.invalid", "-a.com", "a-.com", "a..com", ".com", "com.", "a.1",
-    "a.c1", "1.2.3.4", "[1.2.3.4]", "xn--4dbrk0ce.com", "ab--cd.com", "דואר.co.il", "a_b.com", "", "a" * 64 + ".com", ".".join(["a" * 60] * 4) + ".com", "a.com\n",
-    "\u212a.com",
+    "a.c1", "1.2.3.4", "[1.2.3.4]", "xn--4dbrk0ce.com", "ab--cd.com", "דואר.co.il", "a_b.com", "", "a" * 64 + ".com", ".".join(["a" * 60] * 4) + ".com",
+    "a.com\n", "\u212a.com",
 )  # fmt: skip
 
 
