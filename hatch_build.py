@@ -38,7 +38,7 @@ CANVAS, DESIGNER = "journeys/canvas", "crm/web/static/designer"  # the journey d
 QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund")
 
 
-class BuildHook(BuildHookInterface):  # type: ignore[misc]
+class BuildHook(BuildHookInterface):  # type: ignore[misc]  # hatchling has no types
     """What hatchling calls before it collects the wheel's files."""
 
     PLUGIN_NAME = "custom"
@@ -154,7 +154,7 @@ def _compile_translations(translations: Path) -> bool:
     stale = _stale(translations)
     if stale:
         from babel.messages.mofile import write_mo  # noqa: PLC0415  only where there is something to compile
-        from babel.messages.pofile import read_po  # noqa: PLC0415
+        from babel.messages.pofile import read_po  # noqa: PLC0415  as above
     for po in stale:
         with po.open("rb") as source, po.with_suffix(".mo").open("wb") as target:
             write_mo(target, read_po(source, locale=po.parts[-3]))

@@ -105,7 +105,7 @@ _JOIN = text(f"""
       FROM (SELECT old, new FROM pair UNION SELECT new, new FROM pair) p JOIN journey_arms a ON a.profile_id = p.old CROSS JOIN LATERAL jsonb_each(a.drawn) d
     )
     {_SUM}
-""")  # noqa: S608
+""")  # noqa: S608  our own fragments
 _PART = text(f"""
     WITH both_sides AS (DELETE FROM journey_arms WHERE profile_id = :rest RETURNING journey_id, drawn),
     told AS (
@@ -114,7 +114,7 @@ _PART = text(f"""
       FROM both_sides b CROSS JOIN LATERAL jsonb_each(b.drawn) d
     )
     {_SUM}
-""")  # noqa: S608
+""")  # noqa: S608  our own fragments
 _COUPONS = text("""
     UPDATE coupons c SET profile_id = p.new, key = CASE WHEN c.run_id IS NULL THEN c.key ELSE c.key || '|' || c.run_id END
     FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS p(old, new) WHERE c.profile_id = p.old

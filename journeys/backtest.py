@@ -56,7 +56,7 @@ class Job:
     row: Backtest
 
 
-def ask(  # noqa: PLR0913
+def ask(
     session: Session, slug: str, *, kind: Kind, period: tuple[dt.datetime, dt.datetime], settings: Mapping[str, Any], now: dt.datetime, by: str | None,
     draft: bool = False,
 ) -> Backtest:  # fmt: skip
@@ -133,7 +133,7 @@ def work(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.d
             _slice(job, taken[1], time.monotonic() + seconds)
         except (OperationalError, InterfaceError):
             raise  # the database is away: nothing is lost, a later slice goes on
-        except Exception as error:  # noqa: BLE001  one bad drawing must not stop the others; it is shown with its reason
+        except Exception as error:  # one bad drawing must not stop the others; it is shown with its reason
             log.warning("backtest_failed", backtest=job.row.id, exc_info=True)
             _over(job, "failed", error=str(error) if isinstance(error, KesherError) else str(BROKEN))
     return 1

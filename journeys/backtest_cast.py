@@ -147,7 +147,7 @@ class Somebody:
             cart.apply(self.carts, event, currency)
 
 
-def spoken(profile_id: uuid.UUID, name: str, said: Mapping[str, Any], at: dt.datetime, *, hops: int = 0, accepted: int = 0) -> Happened:  # noqa: PLR0913
+def spoken(profile_id: uuid.UUID, name: str, said: Mapping[str, Any], at: dt.datetime, *, hops: int = 0, accepted: int = 0) -> Happened:
     """An event of Kesher's own, as the log would hold it."""
     kind = name if name == "identify" else "track"
     return Happened(profile_id, at, accepted, SYSTEM_SOURCE, kind, name, LIVE, True, (), dict(said), {}, {}, at, hops=hops)

@@ -99,7 +99,7 @@ class Life:
         for event in concerning:
             for run in active:
                 if event.name in run.graph.listens:
-                    self.guarded(run, at, lambda run=run, event=event: self._react(run, event, at))  # type: ignore[misc]
+                    self.guarded(run, at, lambda run=run, event=event: self._react(run, event, at))  # type: ignore[misc]  # mypy takes no default of a lambda
         new = [each for event in concerning for case in self.cast.starts.get(event.name, ()) if (each := self._start(case, event, at))]
         self.answer([*active, *new], at)
         for run in (*active, *new):
@@ -212,7 +212,7 @@ class Life:
                 if run.asking is None or not run.active:
                     break
                 found = self.found(run, at)
-                self.guarded(run, at, lambda run=run, found=found: walk(run, self.facts(run), Moment(at, self.setting.time_scale), answer=found))  # type: ignore[misc]
+                self.guarded(run, at, lambda run=run, found=found: walk(run, self.facts(run), Moment(at, self.setting.time_scale), answer=found))  # type: ignore[misc]  # mypy takes no default of a lambda
 
     def found(self, run: Passage, at: dt.datetime) -> object:
         """As in a try-out: there is a code, a place is free, nobody was asked lately."""

@@ -53,7 +53,7 @@ class Batch:
     caused: frozenset[str]
 
 
-def batch(session: Session, cast: Cast, setting: Setting, *, after: uuid.UUID | None, last: uuid.UUID | None, limit: int) -> Batch:  # noqa: PLR0913
+def batch(session: Session, cast: Cast, setting: Setting, *, after: uuid.UUID | None, last: uuid.UUID | None, limit: int) -> Batch:
     """The next people after an id, as they were known when the period began."""
     rows = session.execute(_PEOPLE, {"after": after, "last": last, "limit": limit}).all()
     ids = [row.id for row in rows]

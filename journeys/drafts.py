@@ -55,9 +55,7 @@ def _fresh(session: Session, journey: Journey, now: dt.datetime) -> Draft:
     return Draft(journey_id=journey.id, revision=0, graph=published(session, journey) or dict(EMPTY), layout={}, saved_at=now, saved_by=None)
 
 
-def save(  # noqa: PLR0913
-    session: Session, journey: Journey, drawn: tuple[dict[str, Any], dict[str, Any]], *, revision: int, now: dt.datetime, by: str | None
-) -> Draft:
+def save(session: Session, journey: Journey, drawn: tuple[dict[str, Any], dict[str, Any]], *, revision: int, now: dt.datetime, by: str | None) -> Draft:
     """Keep graph and layout as the next revision. Raises ConflictError where `revision` is not the latest."""
     draft = _mine(session, journey, revision, now)
     draft.graph, draft.layout = drawn

@@ -55,9 +55,7 @@ def every(session: Session) -> Sequence[Endpoint]:
     return session.scalars(select(Endpoint).order_by(Endpoint.slug)).all()
 
 
-def save(  # noqa: PLR0913
-    session: Session, slug: str, *, url: str, headers: str | None, private: bool, now: dt.datetime
-) -> Endpoint:
+def save(session: Session, slug: str, *, url: str, headers: str | None, private: bool, now: dt.datetime) -> Endpoint:
     """Set an endpoint up, or change it; `headers` are lines `Name: value`, None keeps those there are. Raises InvalidError."""
     if not SLUG.fullmatch(slug):
         raise InvalidError(_l("An endpoint is named with small letters, digits, - and _, for example stock-check."))

@@ -80,7 +80,7 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
     moving = Moving(board, now, config)
     for passage in active:
         passage.changed = True  # its wake-up is spent: a new time or none is written
-        moving.guarded(passage, lambda each=passage: walk(each, known.of(each), moving.moment))  # type: ignore[misc]
+        moving.guarded(passage, lambda each=passage: walk(each, known.of(each), moving.moment))  # type: ignore[misc]  # mypy takes no default of a lambda
     moving.answer(session, active, known)
     moving.save(session, active, [])
     return len(due)
@@ -132,7 +132,7 @@ class Moving:
         log_since = facts.since_start(session, new) if new else {}
         for passage in new:
             events = [(event, live) for event, live in log_since.get(passage.profile_id, ()) if event.order > passage.start.order]
-            self.guarded(passage, lambda each=passage, later=events: self._begin(each, later, known))  # type: ignore[misc]
+            self.guarded(passage, lambda each=passage, later=events: self._begin(each, later, known))  # type: ignore[misc]  # mypy takes no default of a lambda
         return new
 
     def _begin(self, passage: Passage, later: Sequence[tuple[RunEvent, bool]], known: Known) -> None:

@@ -11,4 +11,4 @@ from journeys.node import Node
 from journeys.trigger import Trigger
 
 NODES: Mapping[str, Node[Any]] = load(nodes, Node)  # type: ignore[type-abstract]  # an abstract class is what plug-ins are checked against
-TRIGGERS: Mapping[str, Trigger[Any]] = load(triggers, Trigger)  # type: ignore[type-abstract]
+TRIGGERS: Mapping[str, Trigger[Any]] = load(triggers, Trigger)  # type: ignore[type-abstract]  # the class is only compared with

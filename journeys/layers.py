@@ -121,7 +121,7 @@ def _uncrossed(rows: list[list[Item]], links: Sequence[tuple[Item, Item]]) -> li
         for row in order:
             at = {item: place for place, item in enumerate(tried[row - 1 if near is above else row + 1])}
             own = {item: place for place, item in enumerate(tried[row])}
-            tried[row].sort(key=lambda item, at=at, own=own, near=near: _mean([at[each] for each in near[item]], own[item]))  # type: ignore[misc]
+            tried[row].sort(key=lambda item, at=at, own=own, near=near: _mean([at[each] for each in near[item]], own[item]))  # type: ignore[misc]  # mypy takes no default of a lambda
         if (count := _crossings(tried, below)) < fewest:
             best, fewest = [list(row) for row in tried], count
     return best

@@ -84,7 +84,7 @@ class RunStep(Base):
     """A node passed, with the exit taken and why; unique per (run, node, round)."""
 
     __tablename__ = "run_steps"
-    __table_args__ = {"info": {"erasure": "blank"}}  # noqa: RUF012
+    __table_args__ = {"info": {"erasure": "blank"}}
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": True})
     run_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True)
     node: Mapped[str] = mapped_column(Text, primary_key=True)

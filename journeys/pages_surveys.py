@@ -96,7 +96,7 @@ def _score(said: str | None) -> int | None:
     return int(said) if said is not None and said in {str(n) for n in range(11)} else None
 
 
-def _page(kind: str, asked: Asked | None = None, *, status: int = 200, note: str = "", chosen: int | None = None, problem: bool = False) -> Response:  # noqa: PLR0913
+def _page(kind: str, asked: Asked | None = None, *, status: int = 200, note: str = "", chosen: int | None = None, problem: bool = False) -> Response:
     language = (asked.language if asked else None) or request.accept_languages.best_match(list(LANGUAGES)) or settings().locale
     words = WORDS[language if language in WORDS else "en"]
     html = render_template(

@@ -66,9 +66,7 @@ CHOICES = ("old", "same", "chosen", "exit")
 RESUMES = ("catch_up", "shift", "drop")
 
 
-def publish_moving(  # noqa: PLR0913
-    session: Session, slug: str, graph: object, *, choice: Choice, now: dt.datetime, by: str | None = None
-) -> Published:
+def publish_moving(session: Session, slug: str, graph: object, *, choice: Choice, now: dt.datetime, by: str | None = None) -> Published:
     """Publish, and bring people under way to where `choice` says. Raises InvalidError also where a chosen node is not there."""
     number = publish(session, slug, graph, now=now, by=by)
     if choice.move == "old":

@@ -46,9 +46,7 @@ class Condition(Settings):
             raise SaidError(_l("this compares times; %(value)s is none"), value=repr(self.value))
         return self
 
-    def holds(  # noqa: PLR0913, PLR0917
-        self, event: RunEvent, traits: Mapping[str, Any], language: str, cart: CartFact | None, data: Mapping[str, Any] = NOTHING
-    ) -> bool:
+    def holds(self, event: RunEvent, traits: Mapping[str, Any], language: str, cart: CartFact | None, data: Mapping[str, Any] = NOTHING) -> bool:
         """Whether it is true; a value that is missing or of another type satisfies only `missing` and `is_not`."""
         if self.of == "run":
             return compare(self.op, dig(data, self.name), self.value)

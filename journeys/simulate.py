@@ -183,7 +183,7 @@ def _carts(profile: uuid.UUID, past: Iterable[Happened]) -> list[CartLife]:
 
 def _happened(profile: uuid.UUID, number: int, said: Said) -> Happened:
     at, name = said[0], said[1]
-    given = said[2] if len(said) > 2 else None  # noqa: PLR2004
+    given = said[2] if len(said) > 2 else None
     properties: Mapping[str, Any] = given if given is not None else ITEM if name in commerce.CHANGES else {}
     return Happened(
         profile_id=profile,

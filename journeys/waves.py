@@ -101,7 +101,7 @@ def size(each: Due, variant: Variant | None) -> Size:
     return Size(min(wave, AT_ONCE), wave)
 
 
-def _after(each: Due, wanted: Size, told: int, left: int, now: dt.datetime, config: Config) -> dict[str, Any]:  # noqa: PLR0913, PLR0917
+def _after(each: Due, wanted: Size, told: int, left: int, now: dt.datetime, config: Config) -> dict[str, Any]:  # noqa: PLR0917  what one wave left behind
     """How the occasion goes on: the rest of a large wave at once, the next one after the pause, or not at all."""
     row = each.row
     rest = wanted.of - told if wanted.ended is None and left else 0

@@ -110,7 +110,7 @@ def _tried(each: Claimed, config: Config, now_fn: Callable[[], dt.datetime]) -> 
     """One call, whatever comes of it: those beside it were made, and must be written down."""
     try:
         return _call(each, config, now_fn)
-    except Exception as error:  # noqa: BLE001  one call that breaks must not lose the answers beside it; it is shown and the log says more
+    except Exception as error:  # one call that breaks must not lose the answers beside it; it is shown and the log says more
         log.error("webhook_call_broke", call=str(each.id), endpoint=each.endpoint, exc_info=True)
         return Outcome(each, "failed", f"it could not be made: {type(error).__name__}")
 
@@ -171,7 +171,7 @@ def _json(reply: calling.Reply) -> Any:
         return None
 
 
-def _later(  # noqa: PLR0913
+def _later(
     each: Claimed, config: Config, now: dt.datetime, said: str, *, wait: dt.timedelta | None = None, status: int | None = None, rest: bool = False
 ) -> Outcome:
     """Again after a pause that doubles, or as long as we were asked to wait; failed where that is after the run has gone on."""

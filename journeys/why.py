@@ -144,7 +144,7 @@ def _said(condition: Condition, seen: RunEvent) -> dict[str, object]:
 
 
 _RUN = text(
-    f"SELECT status FROM {EVERY} r WHERE journey_id = :journey AND profile_id = :profile ORDER BY status = 'active' DESC, started_at DESC LIMIT 1"  # noqa: S608
+    f"SELECT status FROM {EVERY} r WHERE journey_id = :journey AND profile_id = :profile ORDER BY status = 'active' DESC, started_at DESC LIMIT 1"  # noqa: S608  our own fragments
 )
 _EVENTS = text("""
     SELECT name, occurred_at, accepted, source_id, origin, properties, received_at FROM events
@@ -157,6 +157,6 @@ _SEGMENT = text("""
 _OCCASIONS = text("SELECT at, after, end_reason FROM journey_audiences WHERE journey_id = :journey ORDER BY at DESC LIMIT 1")
 _TRAITS = text("SELECT traits FROM profiles WHERE id = :profile")
 _OTHER = text(
-    f"SELECT r.status, r.end_reason FROM {EVERY} r JOIN journeys j ON j.id = r.journey_id WHERE j.slug = :slug AND r.profile_id = :profile"  # noqa: S608
+    f"SELECT r.status, r.end_reason FROM {EVERY} r JOIN journeys j ON j.id = r.journey_id WHERE j.slug = :slug AND r.profile_id = :profile"  # noqa: S608  our own fragments
 )
 _PUBLISHED = text("SELECT min(published_at) FROM journey_versions WHERE journey_id = :journey")

@@ -30,7 +30,7 @@ def config(**changes: Any) -> Config:
 
 def source(session: Session, name: str = "shop", **settings: Any) -> int:
     """A source of that name; its id."""
-    from crm.core.json import dumps  # noqa: PLC0415
+    from crm.core.json import dumps
 
     conflict = "ON CONFLICT (name) DO UPDATE SET settings = excluded.settings RETURNING id"
     statement = text(f"INSERT INTO sources (name, settings) VALUES (:name, CAST(:settings AS jsonb)) {conflict}")
@@ -39,7 +39,7 @@ def source(session: Session, name: str = "shop", **settings: Any) -> int:
 
 def accepted(call: Call, now: dt.datetime, *, source_id: int = SHOP, trusted: bool = True, origin: str = LIVE) -> Accepted:
     """A call as the pipeline gets it, accepted now, in the order of making."""
-    from crm.events.inbox import as_text  # noqa: PLC0415
+    from crm.events.inbox import as_text
 
     number = next(_numbers)
     call.message_id = call.message_id or f"m{number}"

@@ -75,12 +75,12 @@ class Shop:
 
     def mails(self, to: str) -> list[email.message.EmailMessage]:
         rows = self.rows("SELECT raw FROM mailbox WHERE recipient = %s ORDER BY id", to)
-        return [email.message_from_bytes(raw, policy=email.policy.default) for (raw,) in rows]  # type: ignore[misc]
+        return [email.message_from_bytes(raw, policy=email.policy.default) for (raw,) in rows]
 
     def rows(self, statement: str, *params: Any) -> list[Any]:
         password = (self.home / "postgres.password").read_text()
         with psycopg.connect(f"postgresql://kesher:{password}@/kesher?host={self.home / 'run'}") as connection:
-            return connection.execute(statement, params or None).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement, params or None).fetchall()
 
     def runs_of(self, address: str) -> list[tuple[str, str]]:
         return self.rows(

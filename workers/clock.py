@@ -47,7 +47,7 @@ def keep_house(ours: Tools) -> None:
             with ours.sessions() as session:
                 done = chore(session, clock.now())
                 session.commit()
-        except Exception:  # noqa: BLE001  the next chore may matter more than this one's bug; it is logged with its trace
+        except Exception:  # the next chore may matter more than this one's bug; it is logged with its trace
             log.warning("chore_failed", chore=chore.__name__, exc_info=True)
         else:
             if done:

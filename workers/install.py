@@ -161,7 +161,7 @@ def scratch() -> Iterator[Config]:
 def prepare_database(config: Config) -> None:
     """Migrate, once PostgreSQL answers."""
     from crm.core.db import engine_for  # noqa: PLC0415  the supervisor, which lives as long as the product, stays without SQLAlchemy
-    from workers.migrate import migrate  # noqa: PLC0415
+    from workers.migrate import migrate  # noqa: PLC0415  as above
 
     engine = engine_for(config.database_url)
     try:

@@ -26,12 +26,12 @@ import crm.sales.models
 import crm.scores.score_models
 import crm.segments.models
 import crm.web.models
-import journeys.backtest_models  # noqa: F401
-import journeys.draft_models  # noqa: F401
+import journeys.backtest_models
+import journeys.draft_models
 import journeys.models
 import journeys.node_models
-import journeys.past_models  # noqa: F401
-import journeys.wave_models  # noqa: F401
+import journeys.past_models
+import journeys.wave_models  # noqa: F401  as below
 import workers.models  # noqa: F401  all tables register with the metadata
 from crm.core import partitions
 from crm.core.db import Base

@@ -92,7 +92,7 @@ def _read(rows: Sequence[Waiting]) -> tuple[list[Accepted], list[Holding]]:
             accepted.append(read(row))
         except UnreadableError as error:
             held.append(_holding(row, error.reason, str(error)))
-        except Exception as error:  # noqa: BLE001  a row that cannot even be read must not stop the others
+        except Exception as error:  # a row that cannot even be read must not stop the others
             log.warning("event_unreadable", accepted=row.id, exc_info=True)
             held.append(_holding(row, "failed", _why(error)))
     return accepted, held

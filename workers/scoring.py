@@ -23,7 +23,7 @@ QUEUE = "scores"
 _tools: list[Tools] = []
 
 
-@app.task(name="kesher.score")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.score")  # type: ignore[untyped-decorator]  # Celery has no types
 def score() -> None:
     """Go on with whatever there is to score or to train."""
     ours, work = _tools[0], _work()

@@ -96,7 +96,7 @@ class Postgres:
         os.close(writing)
         if owner is not None:
             os.fchown(reading, owner, owner)  # initdb opens it by name
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [str(engine / "initdb"), "-D", str(self.data), "-U", "kesher", "--pwfile=/dev/stdin", "--auth=scram-sha-256",
              "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"],
             stdin=reading, capture_output=True, check=False, user=owner, group=owner, cwd="/",
@@ -154,14 +154,14 @@ class Valkey:
 
     def start(self, patience: float = 20.0) -> None:
         """Start and wait for PONG."""
-        import redis  # noqa: PLC0415
+        import redis  # noqa: PLC0415  it takes long to load, and most commands start no server
 
         (self.home / "valkey").mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
         log = (self.home / "valkey.log").open("ab")
         command = [valkey_binary(), "--port", "0", "--unixsocket", str(self.path), "--unixsocketperm", "700", "--dir", str(self.home / "valkey"),
                    "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]  # fmt: skip
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, start_new_session=True)  # noqa: PLW1509, S603
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, start_new_session=True)  # noqa: PLW1509  it only calls prctl, before there are threads
         client = redis.Redis.from_url(self.url)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and self.process.poll() is None:

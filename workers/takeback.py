@@ -171,11 +171,11 @@ def _end(session: Session, upload: Upload, wanted: Mapping[str, Any], now: dt.da
 
 
 _OURS = "source_id = :source AND name = ANY(CAST(:names AS text[])) AND occurred_at >= :first AND starts_with(message_id, :prefix)"
-_WHOSE = f"SELECT DISTINCT profile_id FROM events WHERE {_OURS} LIMIT :limit"  # noqa: S608
+_WHOSE = f"SELECT DISTINCT profile_id FROM events WHERE {_OURS} LIMIT :limit"  # noqa: S608  our own fragments
 _DELETE = f"""
 DELETE FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND {_OURS}
 RETURNING profile_id, message_id, identities, accepted, received_at, properties->>'order_id' AS order_id
-"""  # noqa: S608
+"""  # noqa: S608  our own fragments
 _INBOX = """
 DELETE FROM event_inbox i USING unnest(CAST(:ids AS bigint[]), CAST(:times AS timestamptz[])) u(id, at)
 WHERE i.id = u.id AND i.received_at = u.at

@@ -32,13 +32,13 @@ log = structlog.get_logger()
 _tools: list[Tools] = []
 
 
-@worker_process_init.connect  # type: ignore[untyped-decorator]
+@worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _begin(**_: object) -> None:
     end_with_parent()
     _tools[:] = [tools()]
 
 
-@app.task(name="kesher.drain")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.drain")  # type: ignore[untyped-decorator]  # Celery has no types
 def drain() -> None:
     """Take events out of the inbox, through the pipeline."""
     ours = _tools[0]
@@ -52,7 +52,7 @@ def drain() -> None:
     _repeat(ours, "drain", step)
 
 
-@app.task(name="kesher.wake")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.wake")  # type: ignore[untyped-decorator]  # Celery has no types
 def wake() -> None:
     """Move the runs whose time has come."""
     ours = _tools[0]
@@ -68,42 +68,42 @@ def wake() -> None:
     _repeat(ours, "wake", step)
 
 
-@app.task(name="kesher.deliver")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.deliver")  # type: ignore[untyped-decorator]  # Celery has no types
 def deliver() -> None:
     """Send the messages that are due."""
     ours = _tools[0]
     _repeat(ours, "deliver", lambda: delivery.deliver_due(ours.sessions, ours.config, clock.now))
 
 
-@app.task(name="kesher.erase")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.erase")  # type: ignore[untyped-decorator]  # Celery has no types
 def erase() -> None:
     """Go on forgetting those who asked for it."""
     ours = _tools[0]
     _repeat(ours, "erase", lambda: leaving.work(ours.sessions, ours.config, clock.now))
 
 
-@app.task(name="kesher.import")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.import")  # type: ignore[untyped-decorator]  # Celery has no types
 def import_() -> None:
     """Go on with files that people uploaded: check, import, undo."""
     ours = _tools[0]
     _repeat(ours, "import", lambda: uploads.work(ours.sessions, ours.config))
 
 
-@app.task(name="kesher.compute")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.compute")  # type: ignore[untyped-decorator]  # Celery has no types
 def compute() -> None:
     """Count traits anew for whom events have changed, and by the hour for everybody."""
     ours = _tools[0]
     _repeat(ours, "compute", lambda: computed.work(ours.sessions, ours.config, clock.now))
 
 
-@app.task(name="kesher.join")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.join")  # type: ignore[untyped-decorator]  # Celery has no types
 def join() -> None:
     """Make two people one where there was too much to move in passing."""
     ours = _tools[0]
     _repeat(ours, "join", lambda: joining.merge_later(ours.sessions, ours.config.currency, clock.now))
 
 
-@app.task(name="kesher.segments")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.segments")  # type: ignore[untyped-decorator]  # Celery has no types
 def segments() -> None:
     """Find the members of new segments, and look again where a window has lapsed."""
     ours = _tools[0]
@@ -119,7 +119,7 @@ def segments() -> None:
     _repeat(ours, "segments", step)
 
 
-@app.task(name="kesher.call")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.call")  # type: ignore[untyped-decorator]  # Celery has no types
 def call() -> None:
     """Call the webhooks that are due."""
     ours = _tools[0]
@@ -133,7 +133,7 @@ def call() -> None:
     _repeat(ours, "call", step)
 
 
-@app.task(name="kesher.waves")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.waves")  # type: ignore[untyped-decorator]  # Celery has no types
 def waves() -> None:
     """Tell the next people that a product is back, or cheaper."""
     ours = _tools[0]
@@ -147,7 +147,7 @@ def waves() -> None:
     _repeat(ours, "waves", step)
 
 
-@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]  # Celery has no types
 def sales() -> None:
     """Find owners for leads, follow their ranks, send late tasks up, mail alerts."""
     ours = _tools[0]
@@ -163,7 +163,7 @@ def sales() -> None:
     _repeat(ours, "sales", step)
 
 
-@app.task(name="kesher.backtest")  # type: ignore[untyped-decorator]
+@app.task(name="kesher.backtest")  # type: ignore[untyped-decorator]  # Celery has no types
 def backtest() -> None:
     """Go on with what journeys would have done."""
     ours = _tools[0]

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-import workers.migrate  # noqa: F401  every table registers: an export walks them all
+import workers.migrate  # every table registers: an export walks them all
 import workers.pipeline  # noqa: F401  whoever must hear of joins registers: a page joins and parts people too
 from crm.events.intake import Intake
 from crm.web.app import create_app

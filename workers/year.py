@@ -67,7 +67,7 @@ def _some_wait(config: Config) -> bool:
 
 def visits(part: int, people: int, events: int) -> Iterator[Call]:
     """What one share of the people did, visit by visit in the order of time; whoever comes for the first time says who they are."""
-    chance = random.Random(part)  # noqa: S311
+    chance = random.Random(part)  # noqa: S311  made-up people, the same every time
     mine = array("I", range(part, people, WORKERS))
     many = max(len(mine), (events // WORKERS - len(mine)) // VISIT)
     comes = array("I", (mine[n % len(mine)] for n in range(many)))

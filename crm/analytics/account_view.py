@@ -125,7 +125,7 @@ CROSS JOIN LATERAL (
 _LIST = f"""{_ROWS}
 WHERE (lower(a.name) LIKE :start OR lower(a.name) LIKE :inner OR lower(a.key) LIKE :start OR a.domain LIKE :start) AND (lower(a.name), a.id) > (:name, :id)
 ORDER BY lower(a.name), a.id LIMIT :limit
-"""  # noqa: S608  constants of this module
+"""  # constants of this module
 _ABOVE = f"""
 WITH RECURSIVE way AS (
     SELECT parent_id AS id, 0 AS steps FROM accounts WHERE id = :id

@@ -97,7 +97,7 @@ class ProductView:
         return [seen.get(self.since.date() + dt.timedelta(days=n), 0) for n in range(DAYS + 1)]
 
 
-def products(  # noqa: PLR0913  each is a choice of the page
+def products(  # each is a choice of the page
     session: Session, words: str = "", state: State = "all", sort: Sort = "wanted", *, now: dt.datetime, after: str | None = None, limit: int = 50
 ) -> Page[ProductRow]:
     """A page of variants; `after` is the `next` of the page before."""

@@ -142,7 +142,7 @@ class ProfileView:
     links: list[LinkView]
 
 
-def profile(  # noqa: PLR0913  each narrows what is read
+def profile(  # each narrows what is read
     session: Session,
     profile_id: uuid.UUID,
     *,

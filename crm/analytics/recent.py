@@ -82,7 +82,7 @@ SELECT i.*, s.name AS source FROM (
     SELECT * FROM (SELECT * FROM {InboxRow.__tablename__} WHERE received_at > :since ORDER BY id DESC LIMIT :look) latest
     WHERE CAST(:source AS integer) IS NULL OR source_id = :source ORDER BY id DESC LIMIT :limit
 ) i LEFT JOIN sources s ON s.id = i.source_id ORDER BY i.id DESC
-"""  # noqa: S608
+"""  # noqa: S608  our own fragments
 _PEOPLE = """
 SELECT k.kind, k.value, p.id, p.name
 FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value)

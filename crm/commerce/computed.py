@@ -144,7 +144,7 @@ def titles(session: Session) -> dict[str, str]:
     return {row.name: row.title for row in definitions(session)}
 
 
-def define(  # noqa: PLR0913  each is a field of the form
+def define(  # each is a field of the form
     session: Session, *, name: str, title: str, event: str, aggregate: str, property_: str | None, days: int | None
 ) -> None:
     """Add or change a trait of the company's own; whoever ever did the event is computed anew. InvalidError names the field."""
@@ -155,7 +155,7 @@ def define(  # noqa: PLR0913  each is a field of the form
         raise InvalidError(_l("Choose how the events are put together."))
     if not event.strip() or (aggregate != "count" and not (property_ or "").strip()):
         raise InvalidError(_l("Say which event; everything but a count also needs a property."))
-    if days is not None and not 1 <= days <= 3650:  # noqa: PLR2004  ten years
+    if days is not None and not 1 <= days <= 3650:  # ten years
         raise InvalidError(_l("Days: from 1 to 3650, or empty for all time."))
     values = {"title": title.strip()[:200] or name, "event": event.strip()[:200], "aggregate": aggregate, "days": days}
     values |= {"property": (property_ or "").strip()[:200] or None}

@@ -125,5 +125,5 @@ _SET = """
 INSERT INTO consents_current (address_hash, channel, topic, action, entry_id, at) VALUES (:hash, :channel, :topic, :action, :entry, :at)
 ON CONFLICT (address_hash, channel, topic) DO UPDATE SET (action, entry_id, at) = (excluded.action, excluded.entry_id, excluded.at)
 """
-_UNSEALED = f"SELECT {_FIELDS} FROM consent_ledger l WHERE NOT EXISTS (SELECT FROM consent_chain c WHERE c.entry_id = l.id) ORDER BY l.id LIMIT :limit"  # noqa: S608
-_CHAIN = f"SELECT c.number, c.entry_id, c.hash, {_FIELDS} FROM consent_chain c LEFT JOIN consent_ledger l ON l.id = c.entry_id ORDER BY c.number"  # noqa: S608
+_UNSEALED = f"SELECT {_FIELDS} FROM consent_ledger l WHERE NOT EXISTS (SELECT FROM consent_chain c WHERE c.entry_id = l.id) ORDER BY l.id LIMIT :limit"  # noqa: S608  our own fragments
+_CHAIN = f"SELECT c.number, c.entry_id, c.hash, {_FIELDS} FROM consent_chain c LEFT JOIN consent_ledger l ON l.id = c.entry_id ORDER BY c.number"  # noqa: S608  our own fragments

@@ -11,9 +11,7 @@ from sqlalchemy.orm import Session
 STOPS_ALL = frozenset({"bounce", "complaint", "erased"})  # `unsubscribed` stops marketing alone
 
 
-def suppress(  # noqa: PLR0913
-    session: Session, *, address_hash: bytes, channel: str, reason: str, detail: str, now: dt.datetime
-) -> bool:
+def suppress(session: Session, *, address_hash: bytes, channel: str, reason: str, detail: str, now: dt.datetime) -> bool:
     """Stop an address on a channel; False where it was stopped for this reason already."""
     params = {"hash": address_hash, "channel": channel, "reason": reason, "detail": detail, "now": now}
     return session.execute(text(_INSERT), params).first() is not None

@@ -34,7 +34,7 @@ def _run(session: Session) -> None:
     for call in session.info.pop("after_commit", []):
         try:
             call()
-        except Exception:  # noqa: BLE001  the row is in; the sweep finds what a lost hint misses
+        except Exception:  # the row is in; the sweep finds what a lost hint misses
             log.warning("after_commit_failed", exc_info=True)
 
 

@@ -93,7 +93,7 @@ class Batcher:
             crowd = len(group)
             try:
                 self._write(group)
-            except Exception:  # noqa: BLE001  this thread must outlive whatever happens; every waiting request is answered
+            except Exception:  # this thread must outlive whatever happens; every waiting request is answered
                 log.exception("inbox_write_failed")
                 for one in group:
                     one.done(RuntimeError("writing failed"))
@@ -169,7 +169,7 @@ class Batcher:
             self._accepted.clear()
             try:
                 on_accepted()
-            except Exception:  # noqa: BLE001  the rows are in; the sweep finds what a lost hint misses
+            except Exception:  # the rows are in; the sweep finds what a lost hint misses
                 log.warning("inbox_hint_failed", exc_info=True)
             time.sleep(HINT_EVERY)
 

@@ -56,7 +56,7 @@ class Waiting:
     body: str
 
 
-def system_event(  # noqa: PLR0913
+def system_event(
     name: str, profile_id: uuid.UUID, properties: dict[str, Any], *, email: str | None = None, cause: str | None, hops: int, message_id: str = ""
 ) -> NewRow:
     """An event of Kesher's own about a profile; `hops` is that of its cause plus one.

@@ -72,4 +72,4 @@ class Channel(ABC):
 @cache
 def registry() -> Mapping[str, Channel]:
     """Every channel in the folder, by kind."""
-    return load(channels, Channel)  # type: ignore[type-abstract]
+    return load(channels, Channel)  # type: ignore[type-abstract]  # the class is only compared with

@@ -83,9 +83,7 @@ def clicked(session: Session, message: Message, target: str, visit: Visit, now: 
     _tell(session, message, "Link Clicked", {"link": target}, why, now)
 
 
-def unsubscribe(  # noqa: PLR0913
-    session: Session, keys: Keys, message: Message, visit: Visit, now: dt.datetime, *, one_click: bool = False
-) -> bool:
+def unsubscribe(session: Session, keys: Keys, message: Message, visit: Visit, now: dt.datetime, *, one_click: bool = False) -> bool:
     """Refuse the message's topic and stop all marketing to its address on this channel, at once; False where its address was erased.
 
     Under the person's lock, like every decision about a message: what is marked afterwards sees it.
@@ -147,7 +145,7 @@ def _note(session: Session, message: Message, answer: str, detail: dict[str, Any
     session.execute(insert(Decision).values(**about, stage="feedback", answer=answer, reason=answer, detail=detail, at=now))
 
 
-def _tell(  # noqa: PLR0913, PLR0917
+def _tell(  # noqa: PLR0917  each names one thing of the event
     session: Session, message: Message, what: str, more: dict[str, Any], why: str | None, now: dt.datetime
 ) -> None:
     """One event per message, kind, link and minute: reloading does not flood the log."""

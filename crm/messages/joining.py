@@ -26,7 +26,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: str, now: dt.datetime, currency: str, reason: str = undo.BY_HAND) -> uuid.UUID:  # noqa: PLR0913, E501
+def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: str, now: dt.datetime, currency: str, reason: str = undo.BY_HAND) -> uuid.UUID:
     """Make two profiles one, everything of theirs with them; returns who they are now, or will be where `large.waits` says so. The caller commits."""
     people = undo.both(session, one, other)
     detail = {"by": by, "said": said}
@@ -66,7 +66,7 @@ def _merge_noted(session: Session, row: Any, currency: str, now: dt.datetime) ->
     _merge(session, people, reason=row.reason, accepted=row.accepted, detail=row.detail, now=now, currency=currency)
 
 
-def _merge(  # noqa: PLR0913
+def _merge(
     session: Session, people: Mapping[uuid.UUID, Person], *, reason: str, accepted: int | None, detail: dict[str, str], now: dt.datetime, currency: str
 ) -> uuid.UUID:
     join, person = undo.merge_locked(session, people, reason=reason, accepted=accepted, detail=detail, now=now)
@@ -76,7 +76,7 @@ def _merge(  # noqa: PLR0913
     return person.id
 
 
-def unmerge(session: Session, link_id: int, *, by: str, said: str, now: dt.datetime, currency: str) -> undo.Parted:  # noqa: PLR0913
+def unmerge(session: Session, link_id: int, *, by: str, said: str, now: dt.datetime, currency: str) -> undo.Parted:
     """Take one join back. What was sent or refused meanwhile stays as it happened. The caller commits."""
     parted = undo.part(session, link_id, by=by, said=said, now=now)
     orders.reown(session, list(parted.people))

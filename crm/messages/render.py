@@ -86,9 +86,7 @@ def _line(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def context_for(  # noqa: PLR0913
-    config: Config, *, person: Person, cart: Mapping[str, Any] | None, data: Mapping[str, Any], links: Links, language: str
-) -> dict[str, Any]:
+def context_for(config: Config, *, person: Person, cart: Mapping[str, Any] | None, data: Mapping[str, Any], links: Links, language: str) -> dict[str, Any]:
     """Everything a template may name; `data` is what the journey or the caller handed over."""
     right_to_left = direction(language) == "rtl"
     name, address = name_and_address(config.mail_from)

@@ -99,7 +99,7 @@ _QUARANTINE = f"""
 WITH picked AS (SELECT id, received_at AS at FROM quarantine WHERE received_at > :since AND received_at < :before {_PICKED}),
 gone AS (DELETE FROM quarantine q USING picked p WHERE q.id = p.id)
 SELECT at, 1 AS emptied FROM picked
-"""  # noqa: S608
+"""  # noqa: S608  our own fragments
 KINDS: Mapping[str, Kept] = {
     "inbox": Kept(_l("Calls as they came"), _l("Whole days go once every call of them is in the log."), 14, 2, 90),
     "quarantine": Kept(_l("Quarantine"), _l("Calls nobody replayed go too."), None, 7, 3650, _QUARANTINE),

@@ -176,7 +176,7 @@ def refold(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
         _join_in(session, said, _ensure(session, said))
 
 
-def save(  # noqa: PLR0913  each is a field of the form
+def save(  # each is a field of the form
     session: Session, *, key: str, name: str | None, domain: str | None, parent: str | None, traits: Mapping[str, Any], now: dt.datetime
 ) -> Account:
     """Make or change an account by hand or by API; InvalidError where the company above stands below it."""

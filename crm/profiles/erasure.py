@@ -78,7 +78,7 @@ def restore(session: Session, keys: Keys, home: Path, now: dt.datetime) -> int:
     return sum(request(session, one, by="backup", now=now) is not None for one in people)
 
 
-def _take_out(  # noqa: PLR0913, PLR0917  what one step of the job works with
+def _take_out(  # noqa: PLR0917  what one step of the job works with
     session: Session, job: Erasure, keys: Keys, home: Path, now: dt.datetime, forget: Sequence[Forget]
 ) -> None:
     """From this commit on the person is gone from every list, and nothing from before can come in again."""

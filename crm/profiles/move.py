@@ -44,11 +44,11 @@ def join(session: Session, joins: Sequence[Join], now: dt.datetime) -> None:
     )
     for table in moving():
         given = ", given_id = coalesce(t.given_id, t.profile_id)" if "given_id" in table.columns else ""
-        session.execute(text(f"UPDATE {table.name} t SET profile_id = m.into_id{given} FROM {_PAIRS} WHERE t.profile_id = m.from_id"), params)  # noqa: S608
-    session.execute(text(f"UPDATE orders t SET profile_id = m.into_id FROM {_PAIRS} WHERE t.profile_id = m.from_id"), params)  # noqa: S608
-    session.execute(text(f"DELETE FROM carts t USING {_PAIRS} WHERE t.profile_id = m.from_id"), params)  # noqa: S608
-    session.execute(text(f"UPDATE profiles t SET merged_into = m.into_id FROM {_PAIRS} WHERE t.id = m.from_id"), params)  # noqa: S608
-    session.execute(text(f"UPDATE profiles t SET merged_into = m.into_id FROM {_PAIRS} WHERE t.merged_into = m.from_id"), params)  # noqa: S608
+        session.execute(text(f"UPDATE {table.name} t SET profile_id = m.into_id{given} FROM {_PAIRS} WHERE t.profile_id = m.from_id"), params)  # noqa: S608  our own fragments
+    session.execute(text(f"UPDATE orders t SET profile_id = m.into_id FROM {_PAIRS} WHERE t.profile_id = m.from_id"), params)  # noqa: S608  our own fragments
+    session.execute(text(f"DELETE FROM carts t USING {_PAIRS} WHERE t.profile_id = m.from_id"), params)  # noqa: S608  our own fragments
+    session.execute(text(f"UPDATE profiles t SET merged_into = m.into_id FROM {_PAIRS} WHERE t.id = m.from_id"), params)  # noqa: S608  our own fragments
+    session.execute(text(f"UPDATE profiles t SET merged_into = m.into_id FROM {_PAIRS} WHERE t.merged_into = m.from_id"), params)  # noqa: S608  our own fragments
 
 
 def give_back(session: Session, *, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID]) -> None:

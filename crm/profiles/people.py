@@ -85,7 +85,7 @@ def weight(stamp: list[Any]) -> tuple[bool, list[Any]]:
 
 def born(at: dt.datetime, now: dt.datetime) -> Person:
     """A new, anonymous profile with its bucket drawn."""
-    return Person(new_id(int(now.timestamp() * 1000)), random.randrange(BUCKETS), False, "", {}, {}, at, at, new=True, born=True)  # noqa: S311
+    return Person(new_id(int(now.timestamp() * 1000)), random.randrange(BUCKETS), False, "", {}, {}, at, at, new=True, born=True)  # noqa: S311  no secret
 
 
 def lock(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Person]:
@@ -188,13 +188,13 @@ _TIMES = "CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]), CAST(:com
 _JSON = "CAST(CAST(:traits AS text[]) AS jsonb[]), CAST(CAST(:traits_at AS text[]) AS jsonb[])"
 _ALL = f"CAST(:ids AS uuid[]), CAST(:buckets AS smallint[]), CAST(:known AS boolean[]), CAST(:names AS text[]), {_JSON}, {_TIMES}"
 _NAMES = "id, bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted"
-_LOCK = f"SELECT {_NAMES}, apart FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"  # noqa: S608
+_LOCK = f"SELECT {_NAMES}, apart FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"  # noqa: S608  our own fragments
 _LOCK_OWNERS = f"""
 SELECT {_NAMES}, apart FROM profiles WHERE id = ANY(ARRAY(
   SELECT profile_id FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)
   UNION SELECT unnest(CAST(:ids AS uuid[]))
 )) ORDER BY id FOR UPDATE
-"""  # noqa: S608
+"""  # noqa: S608  our own fragments
 _OWNERS = """
 SELECT kind, value, profile_id, given_id, verified, people, shared
 FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value) JOIN identities USING (kind, value)
@@ -203,13 +203,13 @@ _IDS = """
 SELECT profile_id, kind, count(*), array_agg(value) FILTER (WHERE kind IN ('user_id', 'email')), bool_or(verified)
 FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id, kind
 """
-_INSERT = f"INSERT INTO profiles ({_NAMES}) SELECT * FROM unnest({_ALL})"  # noqa: S608
+_INSERT = f"INSERT INTO profiles ({_NAMES}) SELECT * FROM unnest({_ALL})"  # noqa: S608  our own fragments
 _UPDATE = f"""
 UPDATE profiles p SET (bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted) =
   (u.bucket, u.known, u.name, u.traits, u.traits_at, u.first_seen, u.last_seen, u.commerce_at, u.commerce_accepted)
 FROM unnest({_ALL}) AS u({_NAMES}) WHERE p.id = u.id
-"""  # noqa: S608
+"""  # noqa: S608  our own fragments
 _TOUCH = f"""
 UPDATE profiles p SET (first_seen, last_seen, commerce_at, commerce_accepted) = (u.first_seen, u.last_seen, u.commerce_at, u.commerce_accepted)
 FROM unnest(CAST(:ids AS uuid[]), {_TIMES}) AS u(id, first_seen, last_seen, commerce_at, commerce_accepted) WHERE p.id = u.id
-"""  # noqa: S608
+"""  # noqa: S608  our own fragments

@@ -80,7 +80,7 @@ def query_for(words: str) -> str | None:
     What looks like one phone number is also looked for as the end of one. No input can break the syntax: words hold no quote and no backslash.
     """
     clean = words.encode("utf-8", "ignore").decode().strip()
-    if _PHONE.fullmatch(clean) and len(digits := re.sub(r"\D", "", unicodedata.normalize("NFKC", clean))) > 2:  # noqa: PLR2004
+    if _PHONE.fullmatch(clean) and len(digits := re.sub(r"\D", "", unicodedata.normalize("NFKC", clean))) > 2:
         return f"'{digits[:MAX_WORD]}':* | '~{digits.lstrip('0')[::-1][:MAX_WORD]}':*"
     chunks = [found for chunk in clean.split() if (found := _words(chunk))]
     return " & ".join(_chunk(chunk) for chunk in chunks[:MAX_WORDS]) or None

@@ -40,7 +40,7 @@ def blocked(session: Session) -> list[BlockedIdentity]:
     return list(session.scalars(select(BlockedIdentity).order_by(BlockedIdentity.at.desc(), BlockedIdentity.kind, BlockedIdentity.value)))
 
 
-def block(session: Session, *, kind: str, value: str, note: str, by: str, now: dt.datetime) -> str:  # noqa: PLR0913
+def block(session: Session, *, kind: str, value: str, note: str, by: str, now: dt.datetime) -> str:
     """From now on this identifier, or all that match where it holds a `*`, leads to nobody; returns how it is stored."""
     stored = _pattern(kind, value) if "*" in value else normalise(kind, value)
     if kind not in KINDS or stored is None:

@@ -73,7 +73,7 @@ def follow(session: Session, profile_id: uuid.UUID) -> uuid.UUID | None:
     return found
 
 
-def timeline(  # noqa: PLR0913  each narrows what is shown
+def timeline(  # each narrows what is shown
     session: Session, profile_id: uuid.UUID, *, before: str | None = None, limit: int = 50, kinds: Collection[str] = (), now: dt.datetime
 ) -> list[Entry]:
     """The events of a person and of everybody joined into them, newest first, older than the cursor `before`.
@@ -97,13 +97,13 @@ def timeline(  # noqa: PLR0913  each narrows what is shown
 
 def _place(before: str | None, now: dt.datetime) -> tuple[dt.datetime, int]:
     place = read_cursor(before)
-    if place is None or not place[1].isascii() or not place[1].isdigit() or len(place[1]) > 18:  # noqa: PLR2004  a bigint
+    if place is None or not place[1].isascii() or not place[1].isdigit() or len(place[1]) > 18:  # a bigint
         return now + dt.timedelta(days=1), 0
     return place[0], int(place[1])
 
 
 def _earlier(top: dt.datetime, window: dt.timedelta) -> dt.datetime:
-    return top - window if top.year > 1000 else dt.datetime.min.replace(tzinfo=dt.UTC)  # noqa: PLR2004  far before any event
+    return top - window if top.year > 1000 else dt.datetime.min.replace(tzinfo=dt.UTC)  # far before any event
 
 
 def _patterns(kinds: Collection[str]) -> list[str]:

@@ -112,7 +112,7 @@ def read_list(home: Path) -> Buried:
     for line in file.read_text().splitlines() if file.exists() else ():
         moment, _space, code = line.partition(" ")
         at = parse_time(moment)
-        if at is not None and len(code) == 44:  # noqa: PLR2004  32 bytes in base64
+        if at is not None and len(code) == 44:  # 32 bytes in base64
             buried[base64.b64decode(code)] = at
     return buried
 

@@ -33,7 +33,7 @@ class Parted:
     people: Mapping[uuid.UUID, Person]
 
 
-def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: str, now: dt.datetime, reason: str = BY_HAND) -> tuple[Join, Person]:  # noqa: PLR0913
+def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: str, now: dt.datetime, reason: str = BY_HAND) -> tuple[Join, Person]:
     """Make two profiles one; returns the join and who both are now, still to be saved. InvalidError where they are one already."""
     people = both(session, one, other)
     return merge_locked(session, people, reason=reason, accepted=None, detail={"by": by, "said": said}, now=now)
@@ -51,7 +51,7 @@ def both(session: Session, one: uuid.UUID, other: uuid.UUID) -> dict[uuid.UUID, 
     return people
 
 
-def merge_locked(  # noqa: PLR0913
+def merge_locked(
     session: Session, people: Mapping[uuid.UUID, Person], *, reason: str, accepted: int | None, detail: dict[str, str], now: dt.datetime
 ) -> tuple[Join, Person]:
     """Make two locked people one, whatever guards would say."""

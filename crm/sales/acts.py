@@ -40,7 +40,7 @@ class Next:
     note: str = ""
 
 
-def log_call(  # noqa: PLR0913  each is a field of the form
+def log_call(  # each is a field of the form
     session: Session, profile_id: uuid.UUID, *, outcome: str, note: str = "", then: Next | None, by: int, now: dt.datetime
 ) -> uuid.UUID | None:
     """Write down a call; its task is done, and what comes next is a task. Returns the next task, where there is one."""
@@ -115,7 +115,7 @@ def put_off(session: Session, task_id: uuid.UUID, *, due_at: dt.datetime | None,
     return tasks.move(session, task_id, due_at=due_at or task.due_at, owner_id=take or task.owner_id, now=now)
 
 
-def set_status(  # noqa: PLR0913  each is said in the event
+def set_status(  # each is said in the event
     session: Session, profile_id: uuid.UUID, status: str, *, by: int, now: dt.datetime, reason: str = ""
 ) -> None:
     """A person says how it stands."""

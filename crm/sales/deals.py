@@ -101,7 +101,7 @@ def move(session: Session, deal_id: uuid.UUID, *, to: str, by: By, now: dt.datet
     return deal
 
 
-def close(  # noqa: PLR0913  each is said in the event
+def close(  # each is said in the event
     session: Session, deal_id: uuid.UUID, *, won: bool, by: By, now: dt.datetime, reason: str = ""
 ) -> Deal:
     """Won, or lost for a reason. Doing it twice changes nothing. The caller holds the person's lock."""
@@ -116,7 +116,7 @@ def close(  # noqa: PLR0913  each is said in the event
     return deal
 
 
-def change(  # noqa: PLR0913  each is a field of the form
+def change(  # each is a field of the form
     session: Session,
     deal_id: uuid.UUID,
     *,

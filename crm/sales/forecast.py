@@ -83,7 +83,7 @@ def past(session: Session, pipeline_id: int, *, zone: str, now: dt.datetime, mon
     found = []
     for start, end in _months(now, zone, months):
         values = {"pipeline": pipeline_id, "start": start, "end": end, "first": start.astimezone(ZoneInfo(zone)).date(), "zone": zone}
-        found += [Past(values["first"], *row) for row in session.execute(text(_PAST), values)]  # type: ignore[arg-type]
+        found += [Past(values["first"], *row) for row in session.execute(text(_PAST), values)]  # type: ignore[arg-type]  # columns come in the order of the fields
     return found
 
 

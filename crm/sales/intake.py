@@ -83,8 +83,8 @@ def from_form(session: Session, form: Form, fields: Mapping[str, str], now: dt.d
     said = {name: value for name, value in kept.items() if name not in TRAITS} | {"source": form.source, "campaign": form.campaign}
     who = {"anonymous_id": f"form-{number}"}
     calls = [
-        Call(type="identify", message_id=f"form-{number}-who", traits={**known, **traits}, **who),  # type: ignore[arg-type]
-        Call(type="track", event=CREATED, message_id=f"form-{number}", properties=said, context={"traits": known}, **who),  # type: ignore[arg-type]
+        Call(type="identify", message_id=f"form-{number}-who", traits={**known, **traits}, **who),  # type: ignore[arg-type]  # who is one identifier, by its name
+        Call(type="track", event=CREATED, message_id=f"form-{number}", properties=said, context={"traits": known}, **who),  # type: ignore[arg-type]  # who is one identifier, by its name
     ]
     source = _source(session, "forms")
     inbox.append(session, [NewRow(source, trusted=False, origin=LIVE, body=call) for call in calls], now)

@@ -57,7 +57,7 @@ def known(session: Session, profile_ids: Collection[uuid.UUID]) -> set[uuid.UUID
     return set(session.scalars(text("SELECT profile_id FROM leads WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(profile_ids)}))
 
 
-def set_status(  # noqa: PLR0913  each is said in the event
+def set_status(  # each is said in the event
     session: Session, profile_id: uuid.UUID, status: str, *, by: int | None, now: dt.datetime, reason: str = ""
 ) -> None:
     """Say how it stands; the caller holds the person's lock. NotFoundError where there is no lead."""

@@ -75,7 +75,7 @@ def go_up(session: Session, rules: SalesSettings, config: Config, now: dt.dateti
     return len(late)
 
 
-def _begin(  # noqa: PLR0913, PLR0917  what a first task follows from
+def _begin(  # noqa: PLR0917  what a first task follows from
     session: Session, rows: Sequence[Any], given: Mapping[uuid.UUID, int], rules: SalesSettings, config: Config, now: dt.datetime
 ) -> None:
     """A new lead gets its promise and its first task."""

@@ -128,9 +128,7 @@ def these(profile_ids: Sequence[uuid.UUID], *, now: dt.datetime) -> People:
     return People(relation(SQL("p.id = ANY(CAST({} AS uuid[]))").format(Literal(list(profile_ids))), now), now, now)
 
 
-def apply(  # noqa: PLR0913
-    session: Session, score: Asked, model: Model, people: People, *, config: Config, now: dt.datetime, asked: Sequence[uuid.UUID] = ()
-) -> int:
+def apply(session: Session, score: Asked, model: Model, people: People, *, config: Config, now: dt.datetime, asked: Sequence[uuid.UUID] = ()) -> int:
     """Score these people and write what changed; `asked` are people whose score goes where they are none of this score's any more. Returns how many."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock, 0)"), {"lock": ERASING})  # nobody is erased in between
     session.execute(text("SET LOCAL work_mem = '96MB'"))
@@ -247,7 +245,7 @@ def _copy(session: Session, given: Given, model: Model, worth: Decimal | None, c
     with driver(session).cursor().copy("COPY score_new FROM STDIN") as copy:
         copy.set_types(["uuid", "float8", "text", "text", "text", "text", "text"])
         for row, (p, band) in enumerate(zip(given.p.tolist(), given.band.tolist(), strict=True)):
-            each = worth if average is None or average[row] != average[row] else average[row]  # noqa: PLR0124  NaN
+            each = worth if average is None or average[row] != average[row] else average[row]  # NaN
             value = None if worth is None or model.version_id is None else f"{p * float(each or 0):.2f}"
             raises = dumps(given.raises[row]) if given.raises[row] else None
             copy.write_row((given.got.profile(row), p, BANDS[band], value, currency if value else None, dumps(given.reasons[row]), raises))

@@ -30,9 +30,7 @@ def own_events(session: Session, kind: str) -> list[Feature]:
     return [features.own_event(one["name"].removeprefix("did:")) for one in (found.features if found else []) if one["name"].startswith("did:")]
 
 
-def against(  # noqa: PLR0913
-    session: Session, kind: str, label: dict[str, Any], *, known: Sequence[Feature], numbers: Numbers, y: Floats, p: Floats
-) -> dict[str, Any] | None:
+def against(session: Session, kind: str, label: dict[str, Any], *, known: Sequence[Feature], numbers: Numbers, y: Floats, p: Floats) -> dict[str, Any] | None:
     """The champion beside a new version on the rows `numbers` of `score_raw`, of outcomes `y`, for which that one promises `p`.
 
     None where there is none to compare with: no champion, another label, bytes or columns that cannot be read any more.

@@ -65,7 +65,7 @@ def view(session: Session, kind: str, number: int | None = None) -> View:
         raise NotFoundError(_l("There is no such version."))
     shown = next((one for one in versions if one.number == number), None) if number is not None else None
     shown = shown or next((one for one in versions if one.state == "champion"), versions[0] if versions else None)
-    bands = {band: count for band, count in session.execute(select(Score.band, func.count()).where(Score.kind == kind).group_by(Score.band))}  # noqa: C416
+    bands = {band: count for band, count in session.execute(select(Score.band, func.count()).where(Score.kind == kind).group_by(Score.band))}  # noqa: C416  dict() would not know the types of a row
     flags = session.scalars(select(ScoreFlag).where(ScoreFlag.kind == kind).order_by(ScoreFlag.feature)).all()
     job = session.scalar(select(ScoreJob).where(ScoreJob.kind == kind).order_by(ScoreJob.id.desc()).limit(1))
     check = session.scalar(select(ScoreCheck).where(ScoreCheck.kind == kind).order_by(ScoreCheck.at.desc()).limit(1))
@@ -82,9 +82,7 @@ def of(session: Session, profile_id: uuid.UUID) -> list[tuple[Asked, Score, list
     return [(one, rows[kind], past.get(kind, [])) for kind, one in kinds.items() if kind in rows]
 
 
-def say_wrong(  # noqa: PLR0913
-    session: Session, profile_id: uuid.UUID, kind: str, *, positive: bool, user_id: int | None, now: dt.datetime
-) -> None:
+def say_wrong(session: Session, profile_id: uuid.UUID, kind: str, *, positive: bool, user_id: int | None, now: dt.datetime) -> None:
     """A person says that a score is wrong: a label for the next training."""
     score = session.get(Score, (profile_id, kind))
     if score is None or find(session, kind).label is None:
@@ -95,9 +93,7 @@ def say_wrong(  # noqa: PLR0913
     session.flush()
 
 
-def approve(  # noqa: PLR0913
-    session: Session, kind: str, feature: str, *, yes: bool, user_id: int | None, now: dt.datetime
-) -> None:
+def approve(session: Session, kind: str, feature: str, *, yes: bool, user_id: int | None, now: dt.datetime) -> None:
     """Let a flagged column in, or out again; it counts from the next training on, which is asked for."""
     find(session, kind)
     values = {"approved_by": user_id, "approved_at": now} if yes else {"approved_by": None, "approved_at": None}

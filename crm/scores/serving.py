@@ -23,7 +23,7 @@ LEAST_LIVELY = 50
 _MAY_RAISE = {one.name for one in BUILT_IN if one.raise_it}
 
 
-def serving_of(  # noqa: PLR0913
+def serving_of(
     columns: Sequence[Column], matrix: Matrix, fitted: Fitted, calibration: tuple[float, float], p: Floats, *, lively: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """As it is kept; plain numbers, so that any score can be computed again from the row. `lively` are the rows that drift is told from."""

@@ -188,7 +188,7 @@ def _imported(session: Session, score: Asked) -> tuple[dict[str, str], list[dict
     return found, refused
 
 
-def _learning(  # noqa: PLR0913, PLR0917
+def _learning(  # noqa: PLR0917  each is one choice of the training
     session: Session, score: Asked, laid: Rows, kinds: dict[str, str], config: Config, now: dt.datetime
 ) -> tuple[Learning, list[dict[str, Any]]]:
     """`score_raw` once, columns from it, then the matrix."""
@@ -243,7 +243,7 @@ def _only(learning: Learning, kept: Sequence[int]) -> Learning:
     return replace(learning, columns=chosen, matrix=matrix)
 
 
-def _keep(  # noqa: PLR0913, PLR0917  what a version is made of
+def _keep(  # noqa: PLR0917  what a version is made of
     session: Session, score: Asked, learning: Learning, judged: Judged, refused: list[dict[str, Any]], flags: list[dict[str, Any]], now: dt.datetime
 ) -> ScoreVersion:
     """The row; it becomes the champion where it beats the rules and is no worse than the present one."""

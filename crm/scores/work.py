@@ -175,6 +175,6 @@ def _train(sessions: sessionmaker[Session], config: Config, job: ScoreJob, now: 
             return said, failed
     except (OperationalError, InterfaceError):
         raise  # the database is away: the job stays, and begins anew
-    except Exception:  # noqa: BLE001  one score that cannot be trained must not stop the others; the log says more
+    except Exception:  # one score that cannot be trained must not stop the others; the log says more
         log.warning("training_failed", kind=job.kind, exc_info=True)
         return {"code": "broken"}, True

@@ -87,7 +87,7 @@ class Comparison(Settings):
             return Clause(same if self.op == "is" else f"({same}) IS NOT TRUE")
         if self.op == "contains":
             wanted = query.bind(values.fold(str(self.value)), "text")
-            listed = f"EXISTS (SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof({json}) = 'array' THEN {json} ELSE '[]' END) x WHERE {values.word_sql('x')} = {wanted})"  # noqa: E501
+            listed = f"EXISTS (SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof({json}) = 'array' THEN {json} ELSE '[]' END) x WHERE {values.word_sql('x')} = {wanted})"  # noqa: E501  reads best as one line
             return Clause(f"(CASE WHEN jsonb_typeof({json}) = 'string' THEN strpos(lower({json} #>> '{{}}'), {wanted}) > 0 ELSE {listed} END)")
         if self.op in NUMBERS:
             return Clause(f"{values.number_sql(json)} {ORDERED[self.op][0]} {query.bind(values.number(self.value), 'numeric')}")

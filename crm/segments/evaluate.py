@@ -108,7 +108,7 @@ SELECT m.role, {DOC},
            SELECT s.slug, count(*) AS n FROM account_members o JOIN memberships b ON b.profile_id = o.profile_id JOIN segments s ON s.id = b.segment_id
            WHERE o.account_id = a.id GROUP BY 1) c)
 FROM account_members m JOIN accounts a ON a.id = m.account_id WHERE m.profile_id = :id
-"""  # noqa: S608  our own words
+"""  # our own words
 
 
 def _consents(session: Session, profile_id: uuid.UUID, place: Place) -> frozenset[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ from crm.segments.rule import Clause, Person, Query, Seen, Sentence
 Measure = Literal["count", "sum", "distinct"]
 Op = Literal["at_least", "more_than", "at_most", "less_than", "exactly"]
 OPS: Mapping[str, tuple[str, Callable[[Decimal, Decimal], bool]]] = {
-    "at_least": (">=", operator.ge), "more_than": (">", operator.gt), "at_most": ("<=", operator.le), "less_than": ("<", operator.lt), "exactly": ("=", operator.eq),  # noqa: E501
+    "at_least": (">=", operator.ge), "more_than": (">", operator.gt), "at_most": ("<=", operator.le), "less_than": ("<", operator.lt), "exactly": ("=", operator.eq),  # noqa: E501  reads best as one line
 }  # fmt: skip
 TIMES = {
     "at_least": _l("at least %(n)s times"),
@@ -98,7 +98,7 @@ def where_words(where: Sequence[PropertyFilter]) -> Sentence | str:
     """The filters in words; nothing where there are none."""
     said: Sentence | str = ""
     for one in where:
-        said = Sentence(_l(", where %(filter)s"), {"filter": one.sentence()}) if not said else Sentence(_l("%(first)s and %(second)s"), {"first": said, "second": one.sentence()})  # fmt: skip  # noqa: E501
+        said = Sentence(_l(", where %(filter)s"), {"filter": one.sentence()}) if not said else Sentence(_l("%(first)s and %(second)s"), {"first": said, "second": one.sentence()})  # fmt: skip  # noqa: E501  reads best as one line
     return said
 
 

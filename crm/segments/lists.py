@@ -61,9 +61,7 @@ def all_lists(session: Session) -> list[ListView]:
     return [ListView(*row) for row in session.execute(wanted.group_by(List.id).order_by(List.name, List.slug))]
 
 
-def add(  # noqa: PLR0913
-    session: Session, slug: str, profile_ids: Collection[uuid.UUID], *, now: dt.datetime, cause: str | None = None, hops: int = 0
-) -> int:
+def add(session: Session, slug: str, profile_ids: Collection[uuid.UUID], *, now: dt.datetime, cause: str | None = None, hops: int = 0) -> int:
     """Put these people on a list; returns how many were not on it. Who was joined into another counts as that one."""
     row = find(session, slug)
     params = {"list": row.id, "ids": _locked(session, profile_ids), "now": now}
@@ -72,9 +70,7 @@ def add(  # noqa: PLR0913
     return len(new)
 
 
-def remove(  # noqa: PLR0913
-    session: Session, slug: str, profile_ids: Collection[uuid.UUID], *, now: dt.datetime, cause: str | None = None, hops: int = 0
-) -> int:
+def remove(session: Session, slug: str, profile_ids: Collection[uuid.UUID], *, now: dt.datetime, cause: str | None = None, hops: int = 0) -> int:
     """Take these people off a list; returns how many were on it."""
     row = find(session, slug)
     gone = set(session.scalars(text(_REMOVE), {"list": row.id, "ids": _locked(session, profile_ids)}))
@@ -114,9 +110,7 @@ def _locked(session: Session, profile_ids: Collection[uuid.UUID]) -> list[uuid.U
     return list(session.scalars(text(_LOCK), {"ids": sorted(set(profile_ids))})) if profile_ids else []
 
 
-def _tell(  # noqa: PLR0913
-    session: Session, event: str, row: List, ids: Collection[uuid.UUID], *, now: dt.datetime, cause: str | None, hops: int
-) -> None:
+def _tell(session: Session, event: str, row: List, ids: Collection[uuid.UUID], *, now: dt.datetime, cause: str | None, hops: int) -> None:
     said = {"list": row.slug, "name": row.name}
     inbox.append(session, [inbox.system_event(event, one, said, cause=cause, hops=hops) for one in sorted(ids)], now)
 

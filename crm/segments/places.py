@@ -36,7 +36,7 @@ def _names() -> Mapping[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for language in SPOKEN:
         for code, name in Locale(language).territories.items():
-            if len(code) == 2 and code.isalpha():  # noqa: PLR2004  ISO 3166; the rest are continents
+            if len(code) == 2 and code.isalpha():  # ISO 3166; the rest are continents
                 found.setdefault(code, set()).add(name)
     return {code: frozenset(names) for code, names in found.items()}
 

@@ -98,7 +98,7 @@ def lapse_due(session: Session, now: dt.datetime, limit: int, config: Config) ->
     return len(due)
 
 
-def _lapse(  # noqa: PLR0913, PLR0917
+def _lapse(  # noqa: PLR0917  every caller has all of them at hand
     session: Session, segments: Sequence[Loaded], due: Collection[tuple[int, uuid.UUID]], why: Why, now: dt.datetime, config: Config
 ) -> None:
     touched: dict[int, set[uuid.UUID]] = defaultdict(set)
@@ -142,7 +142,7 @@ def mark_computed(session: Session, changed: Mapping[str, Collection[uuid.UUID]]
             _mark_soon(session, segment.id, ids, past)
 
 
-def mark_accounts(session: Session, accounts: Collection[uuid.UUID], profiles: Collection[uuid.UUID], past: bool) -> None:  # noqa: FBT001  a hook's last word
+def mark_accounts(session: Session, accounts: Collection[uuid.UUID], profiles: Collection[uuid.UUID], past: bool) -> None:  # a hook's last word
     """Companies changed: their members, and these people, are looked at in the segments that read companies."""
     for segment in store.load(session, "live", "filling"):
         if segment.reads.accounts:
@@ -207,7 +207,7 @@ def _whys(events: Sequence[Happened]) -> dict[uuid.UUID, Why]:
     return found
 
 
-def _evaluate(  # noqa: PLR0913, PLR0917
+def _evaluate(  # noqa: PLR0917  every caller has all of them at hand
     session: Session, segments: Sequence[Loaded], touched: Mapping[int, set[uuid.UUID]], why: Callable[[uuid.UUID], Why], now: dt.datetime, place: Place
 ) -> list[Move]:
     """All of it at once; where a rule raises, again with a savepoint around each, so that the broken one stands alone."""
@@ -221,9 +221,7 @@ def _evaluate(  # noqa: PLR0913, PLR0917
     return moves
 
 
-def _pass(  # noqa: PLR0913, PLR0917
-    session: Session, segments: Sequence[Loaded], touched: Mapping[int, set[uuid.UUID]], now: dt.datetime, place: Place, *, careful: bool
-) -> list[Move]:
+def _pass(session: Session, segments: Sequence[Loaded], touched: Mapping[int, set[uuid.UUID]], now: dt.datetime, place: Place, *, careful: bool) -> list[Move]:
     """Segments come nested ones first, so that one look at each suffices; those of one depth that concern the same people are looked at together."""
     moves: list[Move] = []
     moved: dict[str, set[uuid.UUID]] = defaultdict(set)
@@ -243,9 +241,7 @@ def _pass(  # noqa: PLR0913, PLR0917
     return moves
 
 
-def _look(  # noqa: PLR0913
-    session: Session, segments: Sequence[Loaded], ids: Sequence[uuid.UUID], now: dt.datetime, place: Place, *, careful: bool
-) -> list[Move]:
+def _look(session: Session, segments: Sequence[Loaded], ids: Sequence[uuid.UUID], now: dt.datetime, place: Place, *, careful: bool) -> list[Move]:
     made = together({segment.id: segment.tree for segment in segments}, now=now, place=place, ids=ids)
     statement, values = text(_APPLY.replace("{found}", made.sql)), made.values | {"now": now}
     slugs = {segment.id: segment.slug for segment in segments}

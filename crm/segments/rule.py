@@ -133,7 +133,7 @@ class Query:
 
     @property
     def _bound(self) -> dict[str, tuple[object, str]]:
-        return self.__dict__.setdefault("_kinds", {})  # type: ignore[no-any-return]
+        return self.__dict__.setdefault("_kinds", {})  # type: ignore[no-any-return]  # the dictionary of an object knows no types
 
     def only(self, column: str) -> str:
         """Restrict a fact to the changed people, or to a span of ids, where the statement is about them alone."""

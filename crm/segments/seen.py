@@ -70,4 +70,4 @@ told AS (
     INSERT INTO seen_words (event, property, word, people, at) SELECT event, property, word, people, :now FROM found
     ON CONFLICT (event, property, word) DO UPDATE SET (people, at) = (excluded.people, excluded.at) RETURNING 1
 ) SELECT count(*) FROM kept
-"""  # noqa: E501
+"""  # noqa: E501  reads best as one line

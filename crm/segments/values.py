@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from crm.core.clock import parse_duration
 
 NUMBER = r"^-?[0-9]{1,15}(\.[0-9]{1,9})?$"
-DAY = r"[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|[12][0-9]{3}-(0[13-9]|1[0-2])-(29|30)|[12][0-9]{3}-(0[13578]|1[02])-31|(1[0-9]|2[0-9])(0[48]|[2468][048]|[13579][26])-02-29|(16|20|24|28)00-02-29"  # noqa: E501
+DAY = r"[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|[12][0-9]{3}-(0[13-9]|1[0-2])-(29|30)|[12][0-9]{3}-(0[13578]|1[02])-31|(1[0-9]|2[0-9])(0[48]|[2468][048]|[13579][26])-02-29|(16|20|24|28)00-02-29"  # noqa: E501  reads best as one line
 TIME = rf"^({DAY})([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{{1,6}})?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?)?$"
 _NUMBER, _TIME = re.compile(NUMBER), re.compile(TIME)
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -103,4 +103,4 @@ def plain(value: Any) -> str | None:
 
 def plain_sql(json: str) -> str:
     """The twin of `plain`."""
-    return f"CASE jsonb_typeof({json}) WHEN 'number' THEN trim_scale(({json} #>> '{{}}')::numeric)::text WHEN 'string' THEN {json} #>> '{{}}' WHEN 'boolean' THEN {json} #>> '{{}}' END"  # noqa: E501
+    return f"CASE jsonb_typeof({json}) WHEN 'number' THEN trim_scale(({json} #>> '{{}}')::numeric)::text WHEN 'string' THEN {json} #>> '{{}}' WHEN 'boolean' THEN {json} #>> '{{}}' END"  # noqa: E501  reads best as one line

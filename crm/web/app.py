@@ -35,7 +35,7 @@ def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequ
         WTF_CSRF_SSL_STRICT=False,
     )
     if config.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies)  # type: ignore[method-assign]  # Flask has it wrapped like this
     ordered = DefaultJSONProvider(app)
     ordered.sort_keys = False  # fields of a form and ways out of a step have an order
     app.json = ordered

@@ -36,7 +36,7 @@ def money(value: Decimal | float | str, currency: str | None = None, *, cents: b
         return bdi(VEIL)
     amount = Decimal(str(value))
     digits = {} if cents else {"currency_digits": False, "format": "\u200f#,##0\u00a0\u200f¤" if is_rtl() else "¤#,##0"}
-    return bdi(format_currency(amount, currency or settings().currency, locale=region(), **digits))  # type: ignore[arg-type]
+    return bdi(format_currency(amount, currency or settings().currency, locale=region(), **digits))  # type: ignore[arg-type]  # the types of the two words differ
 
 
 def sentence(message: str, **slots: object) -> Markup:

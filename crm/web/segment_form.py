@@ -25,14 +25,14 @@ CHOICES = {
     "at_most": _l("at most"), "exactly": _l("exactly"), "before": _l("before"), "after": _l("after"), "within_last": _l("within the last"),
     "longer_ago": _l("longer ago than"), "within_next": _l("within the next"), "exists": _l("is known"), "missing": _l("is not known"),
     "count": _l("how many"), "sum": _l("sum"), "distinct": _l("different values"), "revenue": _l("revenue"), "average": _l("average order"),
-    "first": _l("the first order"), "last": _l("the last order"), "open": _l("open"), "ordered": _l("ordered"), "emptied": _l("emptied"), "expired": _l("expired"),  # noqa: E501
+    "first": _l("the first order"), "last": _l("the last order"), "open": _l("open"), "ordered": _l("ordered"), "emptied": _l("emptied"), "expired": _l("expired"),  # noqa: E501  reads best as one line
     "recovered": _l("recovered"), "received": _l("received"), "opened": _l("opened"), "clicked": _l("followed a link"), "bounced": _l("bounced"),
     "any": _l("any of them"), "all": _l("all of them"), "none": _l("none of them"), "country": _l("Country"), "region": _l("Region"), "city": _l("City"),
     "locale": _l("Language and region"), "language": _l("Language"), "timezone": _l("Time zone"), "gregorian": _l("Gregorian"), "hebrew": _l("Hebrew"),
     "entered": _l("came in"), "inside": _l("is in it now"), "finished": _l("came to its end"), "goal": _l("reached the goal"),
     "left": _l("taken out by an event"), "held_out": _l("held out"), "push": _l("Push"), "second": _l("the second one"),
     "granted": _l("agreed"), "refused": _l("refused"), "email": _l("E-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"),
-    "new": _l("new"), "working": _l("being worked on"), "qualified": _l("qualified"), "won": _l("won"), "lost": _l("lost"), "hot": _l("hot"), "warm": _l("warm"), "cool": _l("cool"), "cold": _l("cold"),  # noqa: E501
+    "new": _l("new"), "working": _l("being worked on"), "qualified": _l("qualified"), "won": _l("won"), "lost": _l("lost"), "hot": _l("hot"), "warm": _l("warm"), "cool": _l("cool"), "cold": _l("cold"),  # noqa: E501  reads best as one line
 }  # fmt: skip
 # One word means two things where rules differ: `first` of orders, of an event, of the two Adars.
 OF_KIND = {

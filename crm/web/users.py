@@ -21,7 +21,7 @@ SHORTEST = 10
 LOOKS = ("profile.viewed", "profile.exported")  # audit entries of who saw whom
 
 
-def create_user(  # noqa: PLR0913  each is a field of the form
+def create_user(  # each is a field of the form
     session: Session, *, email: str, name: str, role: str, password: str, language: str | None = None
 ) -> User:
     """Add somebody who may sign in; InvalidError where the address is taken, the role unknown or the password short."""

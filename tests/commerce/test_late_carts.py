@@ -24,7 +24,7 @@ def happened(number: int, days: int, name: str, what: str, key: str | None) -> H
     if name == "Cart Updated":
         properties = {"products": [properties] if number % 2 else []}
     at = START + dt.timedelta(days=days * 11)
-    return Happened(DANA, at, number, 10, "track", name, "live", True, (), properties | ({"cart_id": key} if key else {}), {}, {}, at)  # noqa: FBT003
+    return Happened(DANA, at, number, 10, "track", name, "live", True, (), properties | ({"cart_id": key} if key else {}), {}, {}, at)
 
 
 def plain(carts: list[cart.CartState]) -> list[object]:

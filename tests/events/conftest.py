@@ -76,7 +76,7 @@ class Door:
         environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "CONTENT_LENGTH": str(len(data)), "wsgi.input": io.BytesIO(data)}
         environ |= {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
         said: list[Any] = []
-        body = b"".join(self.intake(environ, lambda *args: said.extend(args)))  # type: ignore[misc, arg-type]
+        body = b"".join(self.intake(environ, lambda *args: said.extend(args)))
         return Answer(int(said[0][:3]), dict(said[1]), body)
 
     def rows(self, query: str, *args: Any) -> list[Any]:

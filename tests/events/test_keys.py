@@ -68,6 +68,6 @@ def test_a_ring_asks_once_for_a_key_nobody_knows(factory: sessionmaker[Session])
         asked.append(1)
         return factory()
 
-    ring = keys.KeyRing(counting)  # type: ignore[arg-type]
+    ring = keys.KeyRing(counting)
     assert [ring.find("ks_nobody") for _ in range(5)] == [None] * 5
     assert len(asked) == 1

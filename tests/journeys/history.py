@@ -82,7 +82,7 @@ DRAWINGS = {"cart": CART, "hello": HELLO, "look": LOOK, "after": AFTER}
 
 def make(engine: Engine, began: dt.datetime, config: Config, *, people: int, days: int) -> int:
     """Live through the days; returns how many calls came in."""
-    chance, maker, shop = random.Random(11), sessions(engine), 0  # noqa: S311  the same week every time
+    chance, maker, shop = random.Random(11), sessions(engine), 0  # the same week every time
     with maker() as session:
         ensure(session, "event_inbox", [day_bounds(began + dt.timedelta(days=n)) for n in range(-1, days + 2)])
         ensure(session, "events", [month_bounds(began + dt.timedelta(days=n)) for n in range(-1, days + 2)])

@@ -207,7 +207,7 @@ def test_a_killed_worker_goes_on_where_it_was(week: tuple[Engine, dt.datetime], 
             raise KilledError
         return real(*args, **how)
 
-    real = backtest._live_again  # noqa: SLF001
+    real = backtest._live_again
     monkeypatch.setattr(backtest, "_live_again", dying)
     with maker() as session:
         asked = backtest.ask(session, "cart", kind="what_if", period=(began, now_of(began)), settings={}, now=dt.datetime.now(dt.UTC), by=None)

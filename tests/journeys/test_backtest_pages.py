@@ -174,7 +174,7 @@ def test_the_command_runs_it_here_and_prints_what_came_out(
 
 
 @pytest.fixture
-def working(site: Site) -> Iterator[None]:  # noqa: F811
+def working(site: Site) -> Iterator[None]:  # noqa: F811  fixtures
     """A worker beside the pages."""
     stop = threading.Event()
 
@@ -200,7 +200,7 @@ def ran(page: Page) -> None:
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
 @pytest.mark.usefixtures("working")
-def test_the_designer_lives_a_week_again_and_lays_the_counts_on_the_drawing(site: Site, now: dt.datetime) -> None:  # noqa: F811
+def test_the_designer_lives_a_week_again_and_lays_the_counts_on_the_drawing(site: Site, now: dt.datetime) -> None:  # noqa: F811  fixtures
     with Session(site.engine) as session:
         for number in range(4):
             agreed = track("Product Added", {"product_id": "vase", "price": "10"}, at=now - 3 * DAY, user_id=f"w{number}", email=f"w{number}@shop.example")
@@ -223,7 +223,7 @@ def test_the_designer_lives_a_week_again_and_lays_the_counts_on_the_drawing(site
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
 @pytest.mark.usefixtures("working")
-def test_a_changed_drawing_takes_the_counts_away(site: Site) -> None:  # noqa: F811
+def test_a_changed_drawing_takes_the_counts_away(site: Site) -> None:  # noqa: F811  fixtures
     page = site.designer("abandoned_cart", width=360, height=740)
     settle(page)
     page.locator(".d-backtest .d-begin").click()

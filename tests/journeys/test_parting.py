@@ -127,7 +127,7 @@ def test_joined_again_the_same_run_gives_way_again(session: Session, now: dt.dat
 
 
 def drew(session: Session, now: dt.datetime, drawn: dict[object, str]) -> None:
-    arms._keep(session, [(who, 1, arm, 5000) for who, arm in drawn.items()], now)  # type: ignore[misc]
+    arms._keep(session, [(who, 1, arm, 5000) for who, arm in drawn.items()], now)
 
 
 def test_arms_that_a_join_mixed_are_what_each_drew_again(session: Session, now: dt.datetime) -> None:

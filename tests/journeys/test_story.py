@@ -43,7 +43,7 @@ def test_a_recipe_speaks_both_languages_and_has_its_templates(name: str) -> None
 
 
 def test_only_what_was_asked_for_is_live(session: Session, now: object) -> None:
-    assert install.install(session, now) == ["abandoned_cart"]  # type: ignore[arg-type]
+    assert install.install(session, now) == ["abandoned_cart"]
 
 
 def test_the_command_runs_stories_and_says_what_came_out_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,7 +131,7 @@ def test_a_refusal_fails_at_once_with_what_was_said(session, make, server, now):
 
 
 @pytest.mark.parametrize("how", [0, -1])
-def test_a_server_that_hangs_or_drips_is_cut_off(session, make, server, now, monkeypatch, how):  # noqa: PLR0917
+def test_a_server_that_hangs_or_drips_is_cut_off(session, make, server, now, monkeypatch, how):  # noqa: PLR0917  one value of each parameter
     monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.3)
     server.answers = [(how, {}, "x" * 100)]
     began = time.monotonic()
@@ -192,7 +192,7 @@ def test_a_paused_journey_calls_nobody_until_it_goes_on(session, make, server, n
 
 
 @pytest.mark.parametrize(("how", "after"), [("shift", ("plain", [("answered", 1)])), ("catch_up", ("late", [("withdrawn", 0)]))])
-def test_a_pause_longer_than_the_wait_holds_the_call(session, make, server, now, how, after):  # noqa: PLR0917
+def test_a_pause_longer_than_the_wait_holds_the_call(session, make, server, now, how, after):  # noqa: PLR0917  one value of each parameter
     server.answers = [(200, {}, '{"credit": 1}')]
     publish.pause(session, "calling", now=now + minutes(1))
     assert call(make, now + minutes(300)) == 0

@@ -23,7 +23,7 @@ def test_the_migrated_schema_has_every_table_column_and_index_of_the_models(engi
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_migrating_again_changes_nothing(engine: Engine, now) -> None:  # type: ignore[no-untyped-def]
+def test_migrating_again_changes_nothing(engine: Engine, now) -> None:
     with engine.connect() as connection:
         before = connection.scalar(text("SELECT count(*) FROM pg_class"))
     migrate(engine, now)

@@ -130,7 +130,7 @@ def test_a_verified_address_is_one_that_a_server_key_told(session, now, process)
 
 def test_what_kesher_says_of_somebody_who_is_gone_makes_nobody(session, now):
     gone = inbox.system_event("Segment Entered", uuid.uuid4(), {"segment": "vip"}, cause=None, hops=1)
-    call = read(inbox.Waiting(1, now, gone.source_id, True, gone.origin, None, 1, None, inbox.as_text(gone.body)))  # noqa: FBT003
+    call = read(inbox.Waiting(1, now, gone.source_id, True, gone.origin, None, 1, None, inbox.as_text(gone.body)))
     pipeline.run(session, [call], now, makers.config())
     assert makers.profiles(session) == []
     assert session.scalar(text("SELECT count(*) FROM events")) == 0

@@ -137,7 +137,7 @@ def test_pages_show_everybody_once_and_last_seen_first(session: Session, now: dt
 
 @pytest.mark.parametrize("who", ["known", "all"])
 @pytest.mark.parametrize(("look", "broad"), [(2000, 3000), (1, 3000), (1, 2)])
-def test_each_way_of_searching_gives_the_same_pages(  # noqa: PLR0917
+def test_each_way_of_searching_gives_the_same_pages(  # noqa: PLR0917  one value of each parameter
     session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch, who: Any, look: int, broad: int
 ) -> None:
     people = [person(session, now, name="Common" if n % 3 else "Rare", known=n < 9 or n % 2 == 0, seen=n) for n in range(18)]
@@ -212,7 +212,7 @@ def test_searching_many_people_is_fast(fresh_url: str) -> None:
             refresh_search(session, ids[first : first + 2000])
         per_batch = (time.monotonic() - started) / (len(ids) / 2000)
         session.commit()
-        session.connection().connection.driver_connection.set_autocommit(True)  # type: ignore[union-attr]
+        session.connection().connection.driver_connection.set_autocommit(True)
         session.execute(text("VACUUM ANALYZE profiles"))
         took = {}
         for words in WORDS:

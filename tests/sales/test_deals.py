@@ -123,7 +123,7 @@ def test_what_journeys_ask_of_many_is_done_in_as_many_questions_as_for_one(sales
 
     def asks(some, act):
         asked = []
-        count = lambda *said: asked.append(said[2])  # noqa: E731
+        count = lambda *said: asked.append(said[2])  # noqa: E731  one name for one expression
         event.listen(session.connection(), "before_cursor_execute", count)
         wishes = [deals.Asked(who, act, f"{act}:{who}", title="Boxes", currency="ILS", stage="quote" if act == "move" else "") for who in some]
         assert deals.apply(session, wishes, now=sales.now) == {}

@@ -69,7 +69,7 @@ def test_sql_and_python_agree_and_nothing_changes_before_it_is_due(session: Sess
         for moment in (now, future):
             everybody = evaluate.members(session, parsed, now=moment, place=PLACE) & set(ids)
             some = evaluate.members(session, parsed, now=moment, place=PLACE, ids=ids)
-            read = {one for one in ids if tree.read(parsed, evaluate.person(session, one, place=PLACE), moment)}  # type: ignore[arg-type]
+            read = {one for one in ids if tree.read(parsed, evaluate.person(session, one, place=PLACE), moment)}
             assert everybody == some == read
         made = evaluate.statement(parsed, now=now, place=PLACE, ids=ids)
         then = evaluate.members(session, parsed, now=future, place=PLACE, ids=ids)

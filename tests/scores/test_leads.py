@@ -36,7 +36,7 @@ def _value(cell: str) -> Any:
         return cell.strip()
 
 
-def declared(session: Session, rows: list[dict[str, Any]], now, *, by_sales: tuple[str, ...] = ()) -> None:  # type: ignore[no-untyped-def]
+def declared(session: Session, rows: list[dict[str, Any]], now, *, by_sales: tuple[str, ...] = ()) -> None:
     for name in sorted({name for row in rows for name in row}):
         kind = "number" if all(isinstance(row[name], float) for row in rows if name in row) else "words"
         column(session, name, kind, filled_by="sales" if name in by_sales else "lead", now=now)
@@ -44,7 +44,7 @@ def declared(session: Session, rows: list[dict[str, Any]], now, *, by_sales: tup
 
 @pytest.mark.full
 @pytest.mark.skipif(not os.environ.get("KESHER_TEST_FULL"), reason="real data; set KESHER_TEST_FULL=1")
-def test_columns_that_know_the_outcome_are_found_and_without_them_the_promises_hold(session: Session, now) -> None:  # type: ignore[no-untyped-def]
+def test_columns_that_know_the_outcome_are_found_and_without_them_the_promises_hold(session: Session, now) -> None:
     rows = leads()
     people(session, rows, at=now)
     declared(session, rows, now)

@@ -45,7 +45,7 @@ def test_what_is_promised_of_somebody_is_theirs_to_take_along_and_to_be_forgotte
     assert {"scores", "score_history", "score_labels", "score_dirty"} <= {place.table.name for place in places() if place.fate == "delete"}
 
 
-def version_of(  # noqa: PLR0913  what tells two versions apart
+def version_of(  # what tells two versions apart
     session: Session, number: int, now: dt.datetime, brier: float, features: list[str], *, against: dict[str, object] | None = None, **more: object
 ) -> ScoreVersion:
     measures = {"auc": {"value": 0.8, "low": 0.7, "high": 0.9, "rules": 0.6}, "brier": {"value": brier, "low": brier - 0.01, "high": brier + 0.01}}

@@ -30,7 +30,7 @@ class Sessions:
 def settle(session: Session, now: dt.datetime) -> int:
     """Steps until nothing is left."""
     steps = 0
-    while work.step(Sessions(session), makers.config(), lambda: now):  # type: ignore[arg-type]
+    while work.step(Sessions(session), makers.config(), lambda: now):
         steps += 1
         assert steps < 50
     session.expire_all()
@@ -71,7 +71,7 @@ def test_those_who_never_rest_do_not_keep_a_training_waiting(session: Session, n
     ids = people(session, [{}, {}], at=now)
     jobs.ask(session, "engagement", user_id=None, now=now)
     dirty.mark(session, ids)
-    assert work.step(Sessions(session), makers.config(), lambda: now)  # type: ignore[arg-type]
+    assert work.step(Sessions(session), makers.config(), lambda: now)
     session.expire_all()
     assert session.scalar(text("SELECT count(*) FROM score_dirty")) == 0
     assert session.scalars(select(ScoreJob.status)).all() == ["failed"], "it was taken in the same step; there is nothing to train by rules"

@@ -72,7 +72,7 @@ def test_who_has_a_birthday_comes_in_at_their_own_midnight_and_leaves_at_the_nex
 
 
 def summer(day: dt.date) -> bool:
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
+    from zoneinfo import ZoneInfo
 
     return bool(dt.datetime.combine(day, dt.time(), ZoneInfo("America/New_York")).dst())
 

@@ -146,7 +146,7 @@ people = st.fixed_dictionaries({
 MEMBER = "INSERT INTO memberships (profile_id, segment_id, since) SELECT :id, id, :now FROM segments WHERE slug = 'nested'"
 
 
-def note(  # noqa: PLR0917
+def note(  # noqa: PLR0917  one value of each parameter
     session: Session, profile: uuid.UUID, n: int, name: str, at: dt.datetime, said: dict[str, Any]
 ) -> None:
     session.execute(

@@ -21,7 +21,7 @@ from hatch_build import _compile_translations
 from workers.mailbox_pages import bp as mailbox
 
 ROOT = Path(__file__).parents[2]
-PASSWORD = "a long enough password"  # noqa: S105  of a test's user
+PASSWORD = "a long enough password"  # of a test's user
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +38,7 @@ def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(home: Path) -> Config:
-    return Config(home=home, database_url="", redis_url="memory://", smtp_url="", secret_key="secret")  # noqa: S106
+    return Config(home=home, database_url="", redis_url="memory://", smtp_url="", secret_key="secret")
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def make_app(session: Session, config: Config) -> Callable[..., Flask]:
     connection = session.connection()
 
     def make(**changes: object) -> Flask:
-        sessions = lambda: Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")  # noqa: E731
-        app = create_app(dataclasses.replace(config, **changes), sessions, [mailbox])  # type: ignore[arg-type]
+        sessions = lambda: Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")  # noqa: E731  one name for one expression
+        app = create_app(dataclasses.replace(config, **changes), sessions, [mailbox])
         app.testing = True
         app.config["PROPAGATE_EXCEPTIONS"] = False
         return app
@@ -76,14 +76,14 @@ class Browser:
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
 
-    def get(self, path: str, language: str = "en", **headers: str):  # type: ignore[no-untyped-def]
+    def get(self, path: str, language: str = "en", **headers: str):
         return self.client.get(path, headers={"Accept-Language": language, **headers})
 
-    def post(self, path: str, page: str = "/account", **form: object):  # type: ignore[no-untyped-def]
+    def post(self, path: str, page: str = "/account", **form: object):
         token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page).text)
         return self.client.post(path, data={"csrf_token": token[1] if token else "", **form}, headers={"Accept-Language": "en"})
 
-    def sign_in(self, email: str, password: str = PASSWORD, **form: object):  # type: ignore[no-untyped-def]
+    def sign_in(self, email: str, password: str = PASSWORD, **form: object):
         return self.post("/sign-in", page="/sign-in", email=email, password=password, **form)
 
 

@@ -17,7 +17,7 @@ from tests.web.shop import open_shop
 
 def test_a_profile_says_what_was_counted_since_when_and_from_how_many_events(
     session: Session, now: dt.datetime, browser_as: Callable[[str], Browser], app
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     shop = open_shop(session, now)
     computed.recompute(session, [shop.dana], makers.config(), now)
     secret = tokens.create_token(session, name="till", role="viewer")

@@ -27,17 +27,17 @@ broken,line
 
 
 @pytest.fixture(autouse=True)
-def topics(session: Session, now) -> None:  # type: ignore[no-untyped-def]
+def topics(session: Session, now) -> None:
     templates.install(session, templates.shipped_templates(), now)
     session.commit()
 
 
-def send(browser: Browser, data: str | bytes, name: str = "people.csv"):  # type: ignore[no-untyped-def]
+def send(browser: Browser, data: str | bytes, name: str = "people.csv"):
     body = data.encode() if isinstance(data, str) else data
     return browser.post("/imports", page="/imports", file=(io.BytesIO(body), name))
 
 
-def choose(browser: Browser, number: int, **changes: str):  # type: ignore[no-untyped-def]
+def choose(browser: Browser, number: int, **changes: str):
     """Send the form as it stands on the page, with these changes."""
     page = browser.get(f"/imports/{number}/columns").text
     form = {name: value for name, value in re.findall(r'<input[^>]* name="([\w-]+)"[^>]* value="([^"]*)"', page) if name != "csrf_token"}
@@ -67,8 +67,8 @@ def settle(session: Session, config: Config, number: int) -> str:
         status = session.get_one(Upload, number).status
         if status not in WORKING:
             return status
-        workers.uploads.work(Sessions(session), config)  # type: ignore[arg-type]
-        while pipeline.drain(Sessions(session), config):  # type: ignore[arg-type]
+        workers.uploads.work(Sessions(session), config)
+        while pipeline.drain(Sessions(session), config):
             pass
     raise AssertionError(status)
 

@@ -102,10 +102,10 @@ def test_only_what_a_role_may_open_is_in_its_navigation(shop: Shop, browser_as: 
 
 
 def test_people_page_by_keyset(session: Session, now: dt.datetime, browser_as: Callable[[str], Browser]) -> None:
-    from sqlalchemy import insert  # noqa: PLC0415
+    from sqlalchemy import insert
 
-    from crm.core.ids import new_id  # noqa: PLC0415
-    from crm.profiles.models import Profile  # noqa: PLC0415
+    from crm.core.ids import new_id
+    from crm.profiles.models import Profile
 
     rows = [
         {"id": new_id(), "bucket": 1, "known": True, "name": f"person {n:03}", "first_seen": now, "last_seen": now - dt.timedelta(minutes=n)}
@@ -126,9 +126,9 @@ def test_people_page_by_keyset(session: Session, now: dt.datetime, browser_as: C
 
 
 def test_an_id_of_somebody_joined_leads_to_who_they_are_now(session: Session, shop: Shop, browser_as: Callable[[str], Browser]) -> None:
-    from sqlalchemy import select  # noqa: PLC0415
+    from sqlalchemy import select
 
-    from crm.profiles.models import Profile  # noqa: PLC0415
+    from crm.profiles.models import Profile
 
     old = session.scalar(select(Profile.id).where(Profile.merged_into == shop.dana))
     assert browser_as("viewer").get(f"/people/{old}").location == f"/people/{shop.dana}"

@@ -81,7 +81,7 @@ def test_a_role_that_may_not_see_addresses_and_sums_gets_none(shop: Shop, sessio
         assert "₪" in browser_as("marketer").get(path).text
 
 
-def test_the_api_veils_too(shop: Shop, session: Session, app) -> None:  # type: ignore[no-untyped-def]
+def test_the_api_veils_too(shop: Shop, session: Session, app) -> None:
     secret = tokens.create_token(session, name="till", role="viewer")
     rights.hide(session, {("viewer", "email"), ("viewer", "phone"), ("viewer", "revenue")})
     session.commit()

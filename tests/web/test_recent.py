@@ -40,8 +40,8 @@ def test_one_source_is_shown_alone_and_what_cannot_be_read_is_left_out(session: 
 
 
 def test_a_call_about_goods_is_about_a_product(session: Session, now: dt.datetime) -> None:
-    from crm.events.inbox import NewRow, append  # noqa: PLC0415
-    from crm.events.spec import Call  # noqa: PLC0415
+    from crm.events.inbox import NewRow, append
+    from crm.events.spec import Call
 
     call = Call(type="track", event="Product Stock Changed", message_id="s1", properties={"sku": "KM-1", "stock": 0})
     append(session, [NewRow(1, trusted=True, origin="live", body=call)], now)

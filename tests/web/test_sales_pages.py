@@ -120,7 +120,7 @@ def test_without_a_time_nothing_is_planned_and_it_says_so(shop, browser_as, sess
 def test_later_puts_the_lead_off(shop, browser_as, session):
     browser_as("sales").post(f"/leads/{shop.dana}/later", at="2031-01-01T09:00")
     lead = session.get(Lead, shop.dana, populate_existing=True)
-    assert lead.next_at is not None and lead.next_at.year == 2031  # noqa: PT018
+    assert lead.next_at is not None and lead.next_at.year == 2031
 
 
 def test_a_mail_is_asked_for_and_the_gates_word_shown(shop, browser_as, session):

@@ -118,7 +118,7 @@ def test_more_than_four_filters_survive_the_form(noa: Browser) -> None:
     filled = {f"f.where.{n}.{part}": value for n, row in enumerate(where) for part, value in (row | {"op": "is"}).items()}
     assert tree_of(step(noa, tree_of(opened), "apply:0", **{"f.event": "X"}, **filled)) == {
         "all": [{"kind": "did", "event": "X", "where": [{**one, "op": "is"} for one in where]}]
-    }  # noqa: E501
+    }
 
 
 def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:

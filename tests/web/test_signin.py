@@ -46,7 +46,7 @@ def test_an_unknown_person_costs_as_much_time_as_a_wrong_password(session: Sessi
             return real(hashed, password)
 
     users._nobody()
-    monkeypatch.setattr(users, "HASHER", Counting())  # type: ignore[attr-defined]
+    monkeypatch.setattr(users, "HASHER", Counting())
     assert users.authenticate(session, email="nobody@shop.example", password=PASSWORD) is None
     assert len(calls) == 1
 

@@ -60,7 +60,7 @@ def file(tmp_path) -> Path:
 
 
 def job(file: Path, rules: str = ORDERS, **more: object) -> Job:
-    return Job(file, "Old shop", mapping.parse(rules), file.with_suffix(".rejected.csv"), **more)  # type: ignore[arg-type]
+    return Job(file, "Old shop", mapping.parse(rules), file.with_suffix(".rejected.csv"), **more)
 
 
 def one(made: sessionmaker[Session], query: str) -> object:
@@ -98,7 +98,7 @@ def test_a_killed_import_goes_on_where_it_stopped(made, config, file, monkeypatc
         chunks.append(1)
         if len(chunks) == 4:
             raise KeyboardInterrupt
-        return append(*args, **words)  # type: ignore[arg-type]
+        return append(*args, **words)
 
     monkeypatch.setattr(load, "append", killed)
     with pytest.raises(KeyboardInterrupt):

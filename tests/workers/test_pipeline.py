@@ -28,7 +28,7 @@ from crm.profiles.rebuild import differences
 from tests import makers
 from workers import pipeline
 
-LONG = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=9_000))  # noqa: S311  too long for any index, and no packing makes it shorter
+LONG = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=9_000))  # too long for any index, and no packing makes it shorter
 CONFIG = makers.config()
 
 

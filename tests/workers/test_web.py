@@ -44,7 +44,7 @@ def api(fresh_url: str, heard: Heard, home: Any) -> Iterator[Any]:
         session.execute(text("INSERT INTO identities (kind, value, profile_id, first_seen) SELECT 'email', 'dana@shop.example', id, now() FROM profiles"))
         session.commit()
     config = makers.config(home=home, database_url=fresh_url, redis_url="memory://")
-    client = Client(web.application(Tools(config, engine, sessions, heard)))  # type: ignore[arg-type]
+    client = Client(web.application(Tools(config, engine, sessions, heard)))
     yield lambda path, body: client.post(f"/api/v1/{path}", json=body, headers={"Authorization": f"Bearer {token}"})
     engine.dispose()
 

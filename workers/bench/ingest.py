@@ -85,7 +85,7 @@ def _floor(config: Config, rows: int) -> float:
         copied = f"COPY (SELECT {columns} FROM event_inbox ORDER BY id DESC LIMIT {rows}) TO STDOUT"  # noqa: S608  our own words
         with connection.cursor().copy(copied) as copy:
             lines = [bytes(line) for line in copy]
-        connection.execute(f"CREATE TABLE bench_floor AS SELECT {columns} FROM event_inbox WHERE false")  # noqa: S608
+        connection.execute(f"CREATE TABLE bench_floor AS SELECT {columns} FROM event_inbox WHERE false")  # noqa: S608  our own fragments
         connection.commit()
         started = time.perf_counter()
         for start in range(0, len(lines), FLOOR_ROWS):
@@ -139,13 +139,13 @@ def generate(load: Load) -> tuple[float, int]:
     in_time, in_all, waiting = 0, 0, load.clients
     while waiting:
         for event, _ in poll.select():
-            if not _answered(event.fileobj, event.data):  # type: ignore[arg-type]
+            if not _answered(event.fileobj, event.data):  # type: ignore[arg-type]  # only sockets are watched
                 continue
             in_all += 1
             now = time.perf_counter()
             in_time += begin <= now < end
             if now < end:
-                event.fileobj.sendall(fresh())  # type: ignore[union-attr]
+                event.fileobj.sendall(fresh())  # type: ignore[union-attr]  # only sockets are watched
             else:
                 waiting -= 1
     for client in clients:

@@ -108,7 +108,7 @@ def _by_hand(port: int) -> list[float]:
 
 def _bare_processes() -> float:
     """PSS in MB of as many Python interpreters as the product runs, each with nothing but the database's driver loaded."""
-    bare = [subprocess.Popen([sys.executable, "-c", "import psycopg, time; time.sleep(60)"]) for _ in range(BARE)]  # noqa: S603  our own words
+    bare = [subprocess.Popen([sys.executable, "-c", "import psycopg, time; time.sleep(60)"]) for _ in range(BARE)]  # our own words
     time.sleep(SETTLE_S)
     total = sum(_pss(Path(f"/proc/{one.pid}")) for one in bare)
     for one in bare:
@@ -179,7 +179,7 @@ def _fire(address: str, key: str, seconds: int) -> dict[str, float]:
         connection.request("POST", "/v1/track", orjson.dumps({"event": "Product Added", "userId": f"u{n}", "properties": PRODUCT}), headers)
         answer = connection.getresponse()
         answer.read()
-        if answer.status != 200:  # noqa: PLR2004
+        if answer.status != 200:
             raise KesherError(f"the door answered {answer.status}")
         fired[_address(n)] = time.time()
     return fired

@@ -225,7 +225,7 @@ def _calling(session: Session, score: Asked, past: Past, leads: Sequence[Lead], 
     return tuple(alarms), np.array(hits)
 
 
-def _called(  # noqa: PLR0913, PLR0917
+def _called(  # noqa: PLR0917  one column each
     session: Session, score: Asked, past: Past, leads: Sequence[Lead], config: Config, day: int
 ) -> tuple[float, float]:
     """Of the open leads the best 50 by score and by points: what share of each buys within 30 days."""

@@ -73,16 +73,16 @@ def _check(maker: sessionmaker[Session], events: int) -> None:
 
 def _identified(number: int) -> Call:
     return Call(type="identify", user_id=f"u{number}", anonymous_id=f"a{number}", message_id=f"i{number}",
-                traits={"name": f"Person {number}", "email": f"p{number}@example.com", "city": random.choice(("Haifa", "Yafo", "Eilat"))})  # noqa: S311  # fmt: skip
+                traits={"name": f"Person {number}", "email": f"p{number}@example.com", "city": random.choice(("Haifa", "Yafo", "Eilat"))})  # fmt: skip
 
 
 def _visits(people: int, events: int) -> Iterator[Call]:
     """What a shop's site sends: mostly looking, some carts, few orders; one in ten by somebody new."""
     for number in range(events):
-        known = random.random() < 0.9  # noqa: S311
-        who = random.randrange(people) if known else people + random.randrange(events)  # noqa: S311
-        name = random.choices(("Page Viewed", "Product Viewed", "Product Added", "Product Removed", "Order Completed"), (50, 30, 13, 2, 5))[0]  # noqa: S311
-        sku = f"sku{random.randrange(500)}"  # noqa: S311
+        known = random.random() < 0.9
+        who = random.randrange(people) if known else people + random.randrange(events)
+        name = random.choices(("Page Viewed", "Product Viewed", "Product Added", "Product Removed", "Order Completed"), (50, 30, 13, 2, 5))[0]
+        sku = f"sku{random.randrange(500)}"
         said = {"product_id": sku, "name": f"Thing {sku}", "price": "49.90", "quantity": 1, "url": f"https://shop.example/p/{sku}"}
         if name == "Order Completed":
             said = {"order_id": f"o{number}", "revenue": "99.80", "currency": "ILS", "products": [said]}

@@ -49,7 +49,7 @@ def measure(config: Config, maker: Maker, *, leads: int) -> list[Measure]:
     app = create_app(config, maker)
     app.config["WTF_CSRF_ENABLED"] = False
     client = app.test_client()
-    if client.post("/sign-in", data={"email": email, "password": password}).status_code != 302:  # noqa: PLR2004
+    if client.post("/sign-in", data={"email": email, "password": password}).status_code != 302:
         raise RuntimeError("the bench's own user could not sign in")
     paths = _paths(client, maker, owners[0])
     for path in paths:
@@ -101,20 +101,20 @@ def _copy(session: Session, ids: Sequence[uuid.UUID], owners: Sequence[int], now
     cursor = inbox.driver(session).cursor()
     with cursor.copy("COPY profiles (id, bucket, known, name, traits, first_seen, last_seen) FROM STDIN") as copy:
         for one in ids:
-            seen = now - dt.timedelta(minutes=random.randrange(100_000))  # noqa: S311
+            seen = now - dt.timedelta(minutes=random.randrange(100_000))
             copy.write_row((one, 1, True, f"Person {one.hex[-6:]}", dumps({"city": "Haifa"}), seen, seen))
     columns = "profile_id, status, status_at, owner_id, source, created_at, answer_by, answered_at, next_at"
     with cursor.copy(f"COPY leads ({columns}) FROM STDIN") as copy:
         for one in ids:
-            at = now - dt.timedelta(minutes=random.randrange(50_000))  # noqa: S311
-            answered = at if random.random() < 0.7 else None  # noqa: S311, PLR2004
-            due = now + dt.timedelta(minutes=random.randrange(-2000, 5000)) if random.random() < 0.97 else None  # noqa: S311, PLR2004
-            status = random.choice(("new", "working", "qualified"))  # noqa: S311
-            copy.write_row((one, status, at, random.choice(owners), random.choice(("fair", "site", "ads")), at, at, answered, due))  # noqa: S311
+            at = now - dt.timedelta(minutes=random.randrange(50_000))
+            answered = at if random.random() < 0.7 else None
+            due = now + dt.timedelta(minutes=random.randrange(-2000, 5000)) if random.random() < 0.97 else None
+            status = random.choice(("new", "working", "qualified"))
+            copy.write_row((one, status, at, random.choice(owners), random.choice(("fair", "site", "ads")), at, at, answered, due))
     with cursor.copy("COPY scores (profile_id, kind, probability, band, expected_value, currency, reasons, version_id, at) FROM STDIN") as copy:
         for one in ids:
-            chance = random.random()  # noqa: S311
-            band = "hot" if chance > 0.8 else "warm" if chance > 0.5 else "cool" if chance > 0.2 else "cold"  # noqa: PLR2004
+            chance = random.random()
+            band = "hot" if chance > 0.8 else "warm" if chance > 0.5 else "cool" if chance > 0.2 else "cold"
             copy.write_row((one, "lead", chance, band, round(chance * 400, 2), "ILS", "[]", 1, now))
 
 
@@ -133,7 +133,7 @@ def _open(client: Client, path: str) -> float:
     started = time.perf_counter()
     answer = client.get(path)
     taken = (time.perf_counter() - started) * 1000
-    if answer.status_code != 200 or b"k-lead-row" not in answer.data:  # noqa: PLR2004
+    if answer.status_code != 200 or b"k-lead-row" not in answer.data:
         raise RuntimeError(f"{path} did not show the queue")
     return taken
 

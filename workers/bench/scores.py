@@ -95,7 +95,7 @@ def _leads(session: Session, count: int) -> tuple[Floats, Sequence[Column], Matr
     stamp = dumps(dict.fromkeys(["won", *(column.name for column in columns)], [int(now.timestamp() * 1000), 1]))
     with driver(session).cursor().copy("COPY profiles (id, bucket, known, traits, traits_at, first_seen, last_seen) FROM STDIN") as copy:
         for row in range(count):
-            known = {column.name: _cell(column, float(value)) for column, value in zip(columns, matrix[row], strict=True) if value == value}  # noqa: PLR0124
+            known = {column.name: _cell(column, float(value)) for column, value in zip(columns, matrix[row], strict=True) if value == value}  # noqa: PLR0124  not a number is not itself
             copy.write_row((new_id(), 1, True, dumps(known | {"won": int(y[row])}), stamp, now, now))
     session.commit()
     return y, columns, matrix

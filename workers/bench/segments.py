@@ -111,10 +111,10 @@ def _counts(maker: Maker, config: Config) -> Measure:
     place = refresh.place_of(config)
     trees = {slug: tree.parse(rule) for slug, _name, rule in ready_made("ILS")}
     with maker() as session:
-        times = [_ms(lambda one=one: evaluate.count(session, one, now=clock.now(), place=place)) for one in trees.values() for _ in range(5)]  # type: ignore[misc]
-        bare = [_ms(lambda one=one: session.scalar(text(f"SELECT count(*) FROM ({one}) x"))) for one in BARE.values() for _ in range(5)]  # type: ignore[misc]  # noqa: S608
+        times = [_ms(lambda one=one: evaluate.count(session, one, now=clock.now(), place=place)) for one in trees.values() for _ in range(5)]  # type: ignore[misc]  # mypy takes no default of a lambda
+        bare = [_ms(lambda one=one: session.scalar(text(f"SELECT count(*) FROM ({one}) x"))) for one in BARE.values() for _ in range(5)]  # type: ignore[misc]  # noqa: S608  our own fragments
         for slug, one in BARE.items():
-            ours, theirs = evaluate.count(session, trees[slug], now=clock.now(), place=place), session.scalar(text(f"SELECT count(*) FROM ({one}) x"))  # noqa: S608
+            ours, theirs = evaluate.count(session, trees[slug], now=clock.now(), place=place), session.scalar(text(f"SELECT count(*) FROM ({one}) x"))  # noqa: S608  our own fragments
             if abs(ours - (theirs or 0)) > max(2, ours // 1000):  # a window may pass between the two
                 raise KesherError(f"{slug}: {ours} members by the rule, {theirs} by hand: the figure would be wrong")
     return _measure("segment_count_p95", _percentile(times, 95), _percentile(bare, 95))
@@ -123,8 +123,8 @@ def _counts(maker: Maker, config: Config) -> Measure:
 def _search(maker: Maker) -> Measure:
     """People search as the page asks for it."""
     with maker() as session:
-        times = [_ms(lambda word=word: search(session, word)) for word in WORDS for _ in range(10)]  # type: ignore[misc]
-        bare = [_ms(lambda word=word: session.execute(text(_FOUND), {"query": query_for(word)}).all()) for word in WORDS for _ in range(10)]  # type: ignore[misc]
+        times = [_ms(lambda word=word: search(session, word)) for word in WORDS for _ in range(10)]  # type: ignore[misc]  # mypy takes no default of a lambda
+        bare = [_ms(lambda word=word: session.execute(text(_FOUND), {"query": query_for(word)}).all()) for word in WORDS for _ in range(10)]  # type: ignore[misc]  # mypy takes no default of a lambda
     return _measure("search_p95", _percentile(times, 95), _percentile(bare, 95))
 
 
@@ -140,13 +140,13 @@ def _pages(maker: Maker, config: Config) -> Measure:
     client.post("/sign-in", data={"csrf_token": token[1] if token else "", "email": "bench@shop.example", "password": password})
 
     def page(one: uuid.UUID) -> None:
-        if (answer := client.get(f"/people/{one}")).status_code != 200:  # noqa: PLR2004
+        if (answer := client.get(f"/people/{one}")).status_code != 200:
             raise KesherError(f"the profile's page answered {answer.status_code}")
 
     page(chosen[0])  # templates are compiled with the first
-    times = [_ms(lambda one=one: page(one)) for one in chosen]  # type: ignore[misc]
+    times = [_ms(lambda one=one: page(one)) for one in chosen]  # type: ignore[misc]  # mypy takes no default of a lambda
     with maker() as session:
-        bare = [_ms(lambda one=one: [session.execute(text(sql), {"id": one}).all() for sql in _FACTS]) for one in chosen]  # type: ignore[misc]
+        bare = [_ms(lambda one=one: [session.execute(text(sql), {"id": one}).all() for sql in _FACTS]) for one in chosen]  # type: ignore[misc]  # mypy takes no default of a lambda
     return _measure("profile_p95", _percentile(times, 95), _percentile(bare, 95))
 
 

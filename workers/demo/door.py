@@ -93,7 +93,7 @@ class Door:
         rest = 0.5
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310  the shop's own address
                     return True
             except urllib.error.HTTPError as error:
                 if error.code == GONE:

@@ -66,7 +66,7 @@ def history(sessions: sessionmaker[Session], config: Config, folder: Path, state
 
 def answers(seed: int) -> list[tuple[Shopper, bool]]:
     """Who agreed to offers, and who of them took it back later, in the order they said so."""
-    chance = Random(f"answers {seed}")  # noqa: S311
+    chance = Random(f"answers {seed}")
     agreed = [shopper for shopper in shoppers(seed, len(PRODUCTS))[:KNOWN] if shopper.consents]
     return [(shopper, True) for shopper in agreed] + [(shopper, False) for shopper in agreed if chance.random() < REFUSE]
 

@@ -109,7 +109,7 @@ class Drift:
 
 def drift_of(seed: int) -> Drift:
     """The drift planted in this seed's second world."""
-    chance = random.Random(f"drift:{seed}")  # noqa: S311
+    chance = random.Random(f"drift:{seed}")
     return Drift(chance.choice(DRIFTS), chance.randint(FIRST_DRIFT, LAST_DRIFT))
 
 
@@ -130,7 +130,7 @@ def moment(day: float) -> dt.datetime:
 
 
 def _arrivals(seed: int, leads_a_day: float, drift: Drift | None) -> Iterator[tuple[float, str | None]]:
-    chance, at = random.Random(f"arrivals:{seed}"), 0.0  # noqa: S311
+    chance, at = random.Random(f"arrivals:{seed}"), 0.0
     while (at := at + chance.expovariate(leads_a_day)) < DAYS:
         yield at, None
     if drift and drift.kind == "source":
@@ -140,7 +140,7 @@ def _arrivals(seed: int, leads_a_day: float, drift: Drift | None) -> Iterator[tu
 
 
 def _lived(seed: int, number: int, day: float, source: str | None, drift: Drift | None) -> Lead:
-    chance = random.Random(f"{seed}:{number}")  # noqa: S311
+    chance = random.Random(f"{seed}:{number}")
     urgency = _one(chance, {name: share for name, (_adds, share) in URGENCY.items()})
     came = _one(chance, {name: share for name, (_adds, share) in SOURCES.items()})
     budget = int(math.exp(chance.gauss(7, 0.7))) if chance.random() < 0.7 else None

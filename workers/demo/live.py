@@ -42,7 +42,7 @@ class Player:
     def __post_init__(self) -> None:
         started = self.now()
         self._name = f"{started:%y%m%d%H%M%S}"
-        self._chance = Random(f"live {self.seed} {started.isoformat()}")  # noqa: S311
+        self._chance = Random(f"live {self.seed} {started.isoformat()}")
         self._people = shoppers(self.seed, len(PRODUCTS))
         self._weights = [shopper.weight for shopper in self._people]
         self._numbers, self._next, self._came = itertools.count(1), self.steady(), 0

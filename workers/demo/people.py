@@ -80,7 +80,7 @@ class Shopper:
 
 def shoppers(seed: int, products: int) -> list[Shopper]:
     """All of them, always the same for one seed."""
-    chance = Random(f"people {seed}")  # noqa: S311
+    chance = Random(f"people {seed}")
     return [_shopper(chance, number, products) for number in range(COUNT)]
 
 

@@ -35,7 +35,7 @@ class Shelves:
     next_at: float | None = None
 
     def __post_init__(self) -> None:
-        self._chance = Random(f"shelves {self.seed} {self.anchor}")  # noqa: S311
+        self._chance = Random(f"shelves {self.seed} {self.anchor}")
         self._past = list(self._history())
 
     def open(self, now: dt.datetime) -> None:

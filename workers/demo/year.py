@@ -36,7 +36,7 @@ def write(path: Path, *, seed: int, anchor: dt.date, base_url: str) -> int:
 
 def calls(*, seed: int, anchor: dt.date, base_url: str) -> Iterator[dict[str, Any]]:
     """Every call of the year, visit by visit, with time and messageId."""
-    chance = Random(f"year {seed} {anchor}")  # noqa: S311
+    chance = Random(f"year {seed} {anchor}")
     people = sorted(shoppers(seed, len(PRODUCTS)), key=lambda shopper: -shopper.joined)
     end = dt.datetime.combine(anchor, dt.time(), ZONE)
     numbers = itertools.count(1)

@@ -36,7 +36,7 @@ def begin(session: Session, *, source_id: int, file_name: str, digests: tuple[by
     return session.scalars(select(Import).filter_by(**key)).one()
 
 
-def append(session: Session, calls: Sequence[Call], *, row: Import, done: int, now: dt.datetime, trusted: bool = True) -> int:  # noqa: PLR0913
+def append(session: Session, calls: Sequence[Call], *, row: Import, done: int, now: dt.datetime, trusted: bool = True) -> int:
     """Put a chunk into the inbox and move the progress from `done`; returns how many were not there before.
 
     InvalidError where another process moved it meanwhile.

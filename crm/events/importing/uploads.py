@@ -51,7 +51,7 @@ def rejects(home: Path, upload: Upload) -> Path:
     return folder(home) / f"{upload.id}.rejected.csv"
 
 
-def keep(session: Session, *, stream: IO[bytes], name: str, home: Path, user_id: int | None, now: dt.datetime) -> Upload:  # noqa: PLR0913
+def keep(session: Session, *, stream: IO[bytes], name: str, home: Path, user_id: int | None, now: dt.datetime) -> Upload:
     """Store a file and say how it would be read; the same bytes again are the same row. InvalidError where it is no table."""
     path = folder(home) / f".{hashlib.sha256(f'{name}{now}'.encode()).hexdigest()[:16]}.part"
     try:
@@ -102,7 +102,7 @@ def reread(upload: Upload, home: Path, wished: Mapping[str, Any]) -> Recognised:
     return found
 
 
-def choose(session: Session, upload: Upload, *, plan: wizard.Plan, settings: dict[str, Any], source_id: int, now: dt.datetime) -> None:  # noqa: PLR0913
+def choose(session: Session, upload: Upload, *, plan: wizard.Plan, settings: dict[str, Any], source_id: int, now: dt.datetime) -> None:
     """Keep what was chosen, as a mapping; InvalidError says what is missing."""
     mapping = wizard.build(plan, upload.how)
     move(session, upload, to="ready", now=now)

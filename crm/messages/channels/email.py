@@ -88,7 +88,7 @@ class Email(Channel):
         except (OSError, smtplib.SMTPException) as error:
             self._hang_up()
             raise UncertainError(f"the mail server broke off after the message was handed over: {_words(error)}") from error
-        if code < 200:  # noqa: PLR2004  not an answer to what we handed over
+        if code < 200:  # not an answer to what we handed over
             self._hang_up()
             raise UncertainError(f"the mail server gave no clear answer: {code} {one_line(said.decode('utf-8', 'replace'))}"[:500])
         if code == SERVICE_CLOSING:
@@ -153,7 +153,7 @@ def _expect(smtp: smtplib.SMTP, code: int, said: bytes, *, good: tuple[int, ...]
         raise TryLaterError(words, everything=True)
     with contextlib.suppress(OSError, smtplib.SMTPException):
         smtp.rset()  # otherwise the next message would inherit this one's envelope; a dead line shows itself at the next MAIL
-    if 400 <= code < 500:  # noqa: PLR2004
+    if 400 <= code < 500:
         raise TryLaterError(words)
     raise RejectedError(words, bounce=code >= MAILBOX_GONE and NO_SUCH_ADDRESS.search(words) is not None)
 

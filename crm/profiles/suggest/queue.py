@@ -66,7 +66,7 @@ def counts(session: Session) -> dict[str, int]:
     return {CERTAIN: 0, LIKELY: 0} | {row[0]: row[1] for row in rows}
 
 
-def decide(session: Session, one: uuid.UUID, other: uuid.UUID, *, state: str, by: str, now: dt.datetime) -> bool:  # noqa: PLR0913
+def decide(session: Session, one: uuid.UUID, other: uuid.UUID, *, state: str, by: str, now: dt.datetime) -> bool:
     """Remember what a person said of a pair (`confirmed` or `rejected`); False where somebody said so before."""
     pair = {"one": min(one, other), "other": max(one, other), "state": state, "by": by, "now": now}
     return session.execute(text(_DECIDE), pair).first() is not None

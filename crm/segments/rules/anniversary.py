@@ -50,7 +50,7 @@ class Anniversary(Rule[AnniversarySettings]):
         date = f"(p.traits #> {query.bind(settings.name.split('.'), 'text[]')})"
         born = f"substr({date} #>> '{{}}', 1, 10)"
         told = f"jsonb_typeof({date}) = 'string' AND {date} #>> '{{}}' ~ '{values.TIME}'"
-        people = f"SELECT p.id, CASE WHEN {told} THEN CAST({born} AS date) END AS born, {zone_sql(query)} AS zone FROM profiles p WHERE p.merged_into IS NULL AND {told} {query.only('p.id')}"  # noqa: E501
+        people = f"SELECT p.id, CASE WHEN {told} THEN CAST({born} AS date) END AS born, {zone_sql(query)} AS zone FROM profiles p WHERE p.merged_into IS NULL AND {told} {query.only('p.id')}"  # noqa: E501  reads best as one line
         key = "to_char(w.born, 'MM-DD')"
         if settings.calendar == "hebrew":
             people, key = f"SELECT w.*, h.key FROM ({people}) w JOIN hebrew_days h ON h.day = w.born", "w.key"
@@ -90,7 +90,7 @@ def _when(settings: AnniversarySettings) -> Sentence:
             Sentence(_l("%(start)s days before the anniversary") if first < 0 else _l("%(start)s days after the anniversary"), slots)
             if first
             else Sentence(_l("on the anniversary"))
-        )  # noqa: E501
+        )
     if last == 0:
         return Sentence(_l("in the %(start)s days before the anniversary, and on it"), slots)
     if first == 0:

@@ -33,7 +33,7 @@ class Consent(Rule[ConsentSettings]):
         inner, outer = (query.bind(bytes(byte ^ pad for byte in key), "bytea") for pad in (0x36, 0x5C))
         digest = f"sha256({outer} || sha256({inner} || convert_to(i.kind || ':' || i.value, 'UTF8')))"  # HMAC, RFC 2104: as Keys.address_hash
         alias = query.join(
-            f"SELECT DISTINCT i.profile_id FROM identities i JOIN consents_current c ON c.address_hash = {digest} AND c.channel = {query.bind(settings.channel, 'text')}"  # noqa: E501
+            f"SELECT DISTINCT i.profile_id FROM identities i JOIN consents_current c ON c.address_hash = {digest} AND c.channel = {query.bind(settings.channel, 'text')}"  # noqa: E501  reads best as one line
             f" AND c.topic = {query.bind(settings.topic, 'text')} AND c.action = {query.bind(settings.action, 'text')}"
             f" WHERE i.kind = {query.bind(KINDS[settings.channel], 'text')} {query.only('i.profile_id')}"
         )

@@ -29,7 +29,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "city": ("city",),
     "locale": ("locale",),
     "language": ("language", "locale"),
-}  # noqa: E501
+}
 
 
 class GeographySettings(Settings):

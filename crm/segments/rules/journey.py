@@ -61,7 +61,7 @@ class Journey(Rule[JourneySettings]):
             return events.sql(settings.wanted, query)
         which = events.event_filter(NAMES["inside"], settings.where, query)
         started, run = f"e.name = {query.bind(STARTED, 'text')}", values.plain_sql("(e.properties->'run_id')")
-        runs = f"SELECT e.profile_id, {run} AS run, max(e.occurred_at) FILTER (WHERE {started}) AS since, (array_agg({started} ORDER BY e.occurred_at DESC, e.accepted DESC))[1] AS going FROM events e WHERE {which} GROUP BY 1, 2"  # noqa: E501
+        runs = f"SELECT e.profile_id, {run} AS run, max(e.occurred_at) FILTER (WHERE {started}) AS since, (array_agg({started} ORDER BY e.occurred_at DESC, e.accepted DESC))[1] AS going FROM events e WHERE {which} GROUP BY 1, 2"  # noqa: E501  reads best as one line
         window = f"AND since > {query.bind(query.now, 'timestamptz')} - {query.bind(settings.within, 'interval')}" if settings.within is not None else ""
         alias = query.join(f"SELECT profile_id, max(since) AS since FROM ({runs}) r WHERE going {window} GROUP BY 1")
         due = f"{alias}.since + {query.bind(settings.within, 'interval')}" if settings.within is not None else None

@@ -21,8 +21,8 @@ WORDS = {
     "count": {"at_least": _l("ordered at least %(value)s times%(window)s"), "more_than": _l("ordered more than %(value)s times%(window)s"),
               "at_most": _l("ordered at most %(value)s times%(window)s"), "less_than": _l("ordered fewer than %(value)s times%(window)s"),
               "exactly": _l("ordered exactly %(value)s times%(window)s")},
-    "revenue": {"at_least": _l("orders%(window)s came to at least %(value)s %(currency)s"), "more_than": _l("orders%(window)s came to more than %(value)s %(currency)s"),  # noqa: E501
-                "at_most": _l("orders%(window)s came to at most %(value)s %(currency)s"), "less_than": _l("orders%(window)s came to less than %(value)s %(currency)s"),  # noqa: E501
+    "revenue": {"at_least": _l("orders%(window)s came to at least %(value)s %(currency)s"), "more_than": _l("orders%(window)s came to more than %(value)s %(currency)s"),  # noqa: E501  reads best as one line
+                "at_most": _l("orders%(window)s came to at most %(value)s %(currency)s"), "less_than": _l("orders%(window)s came to less than %(value)s %(currency)s"),  # noqa: E501  reads best as one line
                 "exactly": _l("orders%(window)s came to exactly %(value)s %(currency)s")},
     "average": {"at_least": _l("the average order%(window)s is at least %(value)s %(currency)s"),
                 "more_than": _l("the average order%(window)s is more than %(value)s %(currency)s"),

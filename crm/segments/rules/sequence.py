@@ -44,7 +44,7 @@ class SequenceRule(Rule[SequenceSettings]):
         if settings.never:
             return _without(settings, query, f"{one} {window}", f"{later} AND {two}")
         alias = query.join(
-            f"SELECT a.profile_id, max(a.occurred_at) AS latest FROM events a JOIN events b ON b.profile_id = a.profile_id AND {later} WHERE {one} AND {two} {window} GROUP BY 1"  # noqa: E501
+            f"SELECT a.profile_id, max(a.occurred_at) AS latest FROM events a JOIN events b ON b.profile_id = a.profile_id AND {later} WHERE {one} AND {two} {window} GROUP BY 1"  # noqa: E501  reads best as one line
         )
         due = f"{alias}.latest + {query.bind(settings.within, 'interval')}" if settings.within is not None else None
         return Clause(f"{alias}.latest IS NOT NULL", due)

@@ -16,7 +16,7 @@ WORDS = {
     "first": {
         "within_last": _l("did %(event)s%(where)s first within the last %(ago)s"),
         "longer_ago": _l("did %(event)s%(where)s first longer ago than %(ago)s"),
-    },  # noqa: E501
+    },
     "last": {"within_last": _l("did %(event)s%(where)s last within the last %(ago)s"), "longer_ago": _l("did %(event)s%(where)s last longer ago than %(ago)s")},
 }
 

@@ -116,7 +116,7 @@ def items(page: Page[T]) -> Items[T]:
     return Items(items=page.rows, next=page.next)
 
 
-def operation(  # noqa: PLR0913  each is one thing a caller must know
+def operation(  # each is one thing a caller must know
     bp: Blueprint,
     rule: str,
     *,

@@ -17,7 +17,7 @@ HEADERS = {"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer"}
 
 
 @bp.post("/<token>")
-@csrf.exempt  # type: ignore[untyped-decorator]
+@csrf.exempt  # type: ignore[untyped-decorator]  # flask-wtf has no types
 @limiter.limit("20 per minute")
 def take(token: str) -> Response:
     """A form was sent off; the browser goes where the form's maker said, else reads a thank-you."""

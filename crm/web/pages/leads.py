@@ -315,7 +315,7 @@ def _next(kind: str) -> Next | None:
     return Next(kind, due, form.get("title", "")[:200], form.get("task_note", "")[:2000]) if due else None
 
 
-def _done(  # noqa: PLR0913  each is a part of the answer
+def _done(  # each is a part of the answer
     profile_id: uuid.UUID, said: str, *, kind: str = "ok", message_id: uuid.UUID | None = None, fresh: bool = False, trigger: str = "lead-done"
 ) -> AnyResponse:
     """The lead as it stands now, in its place, with what was done as a toast; a whole page where no script asked."""

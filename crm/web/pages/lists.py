@@ -115,7 +115,7 @@ def from_import(slug: str) -> Response:
 @requires(*MAKERS)
 def empty(slug: str) -> Response:
     """Take everybody off."""
-    pages = lambda after: [one for one, _since in lists.members(db(), slug, after=after, limit=lists.AT_ONCE)]  # noqa: E731
+    pages = lambda after: [one for one, _since in lists.members(db(), slug, after=after, limit=lists.AT_ONCE)]  # noqa: E731  its type follows from its use
     count = _in_parts(pages, lambda ids: lists.remove(db(), slug, ids, now=clock.now()))
     _note("list.emptied", slug, people=count)
     flash(ngettext("%(num)s person taken off.", "%(num)s people taken off.", count), "ok")

@@ -27,7 +27,7 @@ def index() -> str:
     state = request.args.get("state", "all")
     sort = request.args.get("sort", "wanted")
     state, sort = (state if state in STATES else "all"), (sort if sort in SORTS else "wanted")
-    page = products_view.products(db(), words, state, sort, now=clock.now(), after=after, limit=PAGE)  # type: ignore[arg-type]
+    page = products_view.products(db(), words, state, sort, now=clock.now(), after=after, limit=PAGE)  # type: ignore[arg-type]  # both were looked up among the known words above
     return render_template("products.html", page=page, words=words, state=state, sort=sort, after=after, states=STATES, sorts=SORTS)
 
 

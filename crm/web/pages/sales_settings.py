@@ -178,16 +178,16 @@ def _minutes(said: str) -> int:
     except ValueError as error:
         raise InvalidError(_("This is no time of day; write it as 09:00.")) from error
     minutes = at.hour * 60 + at.minute
-    return 1440 if minutes == 1439 else minutes  # noqa: PLR2004  a field of a form cannot say 24:00
+    return 1440 if minutes == 1439 else minutes  # a field of a form cannot say 24:00
 
 
 def _whole(name: str, default: int) -> int:
     said = request.form.get(name, "")
-    return min(int(said), 100_000) if said.isdigit() and len(said) < 10 and int(said) > 0 else default  # noqa: PLR2004
+    return min(int(said), 100_000) if said.isdigit() and len(said) < 10 and int(said) > 0 else default
 
 
 def _stage_numbers(place: int) -> tuple[int, float]:
     days, share = request.form.getlist("days")[place], request.form.getlist("probability")[place]
-    if not days.isdigit() or not share.isdigit() or int(share) > 100 or len(days) > 3:  # noqa: PLR2004
+    if not days.isdigit() or not share.isdigit() or int(share) > 100 or len(days) > 3:
         raise InvalidError(_("Days and chance of a stage are whole numbers, the chance of a hundred."))
     return int(days), int(share) / 100

@@ -27,7 +27,7 @@ def upload(made: sessionmaker[Session], config: Config, data: bytes, *, kind: st
         row = uploads.keep(session, stream=io.BytesIO(data), name="people.csv", home=config.home, user_id=None, now=clock.now())
         found = uploads.look(row, config.home)
         choices = guess.guess(found.columns, found.sample, kind=kind)
-        plan = Plan(kind=kind, choices=choices, as_of=clock.now(), zone="Asia/Jerusalem", currency="ILS", consent=consent, **more)  # type: ignore[arg-type]
+        plan = Plan(kind=kind, choices=choices, as_of=clock.now(), zone="Asia/Jerusalem", currency="ILS", consent=consent, **more)
         source = load.source(session, name="Imports")
         uploads.choose(session, row, plan=plan, settings={"consent": consent}, source_id=source, now=clock.now())
         session.commit()
@@ -83,7 +83,7 @@ def live(made: sessionmaker[Session], config: Config, *calls: dict[str, object],
     """Calls of the present, by a server key."""
     with made() as session:
         number = load.source(session, name=source)
-        inbox.append(session, [NewRow(number, trusted=True, origin="live", body=Call(**call)) for call in calls], clock.now())  # type: ignore[arg-type]
+        inbox.append(session, [NewRow(number, trusted=True, origin="live", body=Call(**call)) for call in calls], clock.now())
         session.commit()
     while pipeline.drain(made, config):
         pass

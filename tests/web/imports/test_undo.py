@@ -107,9 +107,9 @@ def test_what_is_told_of_somebody_elses_order_while_a_file_is_undone_is_not_lost
 
 
 def test_consent_of_a_file_lifts_no_refusal_and_undoing_takes_back_only_what_it_gave(made, config):
-    from crm.consent import ledger  # noqa: PLC0415
-    from crm.consent.ledger import Change  # noqa: PLC0415
-    from crm.core.crypto import Keys  # noqa: PLC0415
+    from crm.consent import ledger
+    from crm.consent.ledger import Change
+    from crm.core.crypto import Keys
 
     def said() -> dict[str, str]:
         query = "SELECT e.address, c.action FROM consents_current c JOIN consent_evidence e USING (entry_id) ORDER BY 1"
@@ -169,7 +169,7 @@ def test_what_was_only_worked_out_about_somebody_keeps_nobody(made, config):
     undone = act(made, config, number, "undoing").undone
     assert (undone["vanished"], undone.get("kept", 0)) == (2, 0)
     for table in ("profiles", "wave_people", "score_dirty", "scores", "journey_arms", "entry_refusals", "alerts"):
-        assert one(made, f"SELECT count(*) FROM {table}") == 0, table  # noqa: S608
+        assert one(made, f"SELECT count(*) FROM {table}") == 0, table
 
 
 def test_an_undone_file_of_leads_leaves_no_leads(made, config):

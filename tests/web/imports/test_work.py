@@ -76,7 +76,7 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(made, config, m
         chunks.append(1)
         if len(chunks) == 4:
             raise KeyboardInterrupt
-        return append(*args, **words)  # type: ignore[arg-type]
+        return append(*args, **words)
 
     monkeypatch.setattr(load, "append", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -96,9 +96,9 @@ def test_cancelling_stops_between_chunks_and_what_is_in_can_be_undone(made, conf
 
     def cancelled_meanwhile(*args: object, **words: object) -> int:
         chunks.append(1)
-        added = append(*args, **words)  # type: ignore[arg-type]
+        added = append(*args, **words)
         if len(chunks) == 3:
-            args[0].execute(text("UPDATE uploads SET status = 'cancelled' WHERE id = :id"), {"id": number})  # type: ignore[attr-defined]
+            args[0].execute(text("UPDATE uploads SET status = 'cancelled' WHERE id = :id"), {"id": number})
         return added
 
     monkeypatch.setattr(load, "append", cancelled_meanwhile)
@@ -207,7 +207,7 @@ def test_a_file_that_changed_under_an_import_is_not_counted_on_from_another_line
         chunks.append(1)
         if len(chunks) == 2:
             raise KeyboardInterrupt
-        return append(*args, **words)  # type: ignore[arg-type]
+        return append(*args, **words)
 
     monkeypatch.setattr(load, "append", killed)
     with pytest.raises(KeyboardInterrupt):
