@@ -67,6 +67,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float,
         if connection.was_cut:
             raise NoAnswerError(f"no whole answer within {timeout_s:g} seconds")
         return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, text[:MAX_ANSWER], len(text) <= MAX_ANSWER)
+    except ssl.SSLCertVerificationError as error:
+        raise NoAnswerError(f"the certificate of {host} cannot be trusted: {error.verify_message.rstrip('.')}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         said = f"no answer within {timeout_s:g} seconds" if connection.was_cut or isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
         raise NoAnswerError(said) from error
