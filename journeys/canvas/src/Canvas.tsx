@@ -7,7 +7,7 @@ import { OpenEnd, StepNode, type StepData } from "./StepNode";
 import { WayEdge, type WayData } from "./WayEdge";
 import { START, connect, edges as allEdges, openEnds, targetOf, type Place } from "./graph";
 import { onCanvasKey } from "./keys";
-import { DOT, TALL, WIDE, arrange, edgeId, openId, type Arranged, type Point } from "./layout";
+import { DOT, TALL, WIDE, edgeId, layOut, moved, openId, type Arranged, type Point } from "./layout";
 import { addStep, change, get, set, use, waysOf } from "./store";
 import { pathOf } from "./view";
 import { num, page, t } from "./words";
@@ -39,11 +39,13 @@ function Flow() {
   const ways = useMemo(() => waysOf(look, palette, graph), [look, palette, graph]);
   const words = useCallback((each: Place) => ways(each.node).find((way) => way.name === each.way)?.label ?? "", [ways]);
   const shape = JSON.stringify([graph.entry, Object.entries(graph.nodes).map(([id, step]) => [id, step.exits, ways(id)])]);
-  const stand = useMemo(() => arrange(graph, ways, layout, (each) => (words(each) ? words(each).length * 7 + 52 : 0)), [shape, layout]);
+  const laid = useMemo(() => layOut(graph, ways, (each) => (words(each) ? words(each).length * 7 + 52 : 0)), [shape]); // 100 ms at 200 steps: not where one is dropped
+  const stand = useMemo(() => moved(laid, graph, ways, layout), [laid, layout]);
   const trail = useMemo(() => pathOf(trial, clock), [trial, clock]);
 
   const drawnNodes = useMemo(() => toNodes(graph, stand, ways, selected, trail.nodes), [stand, selected, trail, graph]);
-  const drawnEdges = useMemo(() => toEdges(graph, stand, ways, words, place, trail.edges), [stand, words, place, trail, graph]);
+  const kept = useRef<Edge[]>([]);
+  const drawnEdges = useMemo(() => (kept.current = unchanged(kept.current, toEdges(graph, stand, ways, words, place, trail.edges))), [stand, words, place, trail, graph]);
   const [nodes, setNodes] = useState<Node[]>(drawnNodes);
   useEffect(() => setNodes((before) => reuse(before, drawnNodes)), [drawnNodes]);
 
@@ -169,6 +171,15 @@ function toEdges(graph: ReturnType<typeof get>["graph"], stand: Arranged, ways: 
 }
 
 const flip = ({ x, y }: Point): Point => ({ x: sideways(x), y });
+
+/** Keep the ways that are as they were: a letter typed into a form draws none of them again. */
+function unchanged(before: Edge[], after: Edge[]): Edge[] {
+  const old = new Map(before.map((edge) => [edge.id, edge]));
+  return after.map((edge) => {
+    const was = old.get(edge.id);
+    return was && JSON.stringify(was) === JSON.stringify(edge) ? was : edge;
+  });
+}
 
 /** Keep what is as it was, so that React Flow draws only what changed. */
 function reuse(before: Node[], after: Node[]): Node[] {

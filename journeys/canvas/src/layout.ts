@@ -17,8 +17,8 @@ export interface Arranged {
 export const edgeId = (place: Place) => `${place.node}:${place.way}`;
 export const openId = (place: Place) => `+${edgeId(place)}`;
 
-/** Positions of steps, open ends and bends, in px from the start side and the top. */
-export function arrange(drawing: Drawing, ways: Ways, byHand: Layout, labelled: (place: Place) => number): Arranged {
+/** Where everything stands while nobody moves it, in px from the start side and the top; asks only how the steps hang together. */
+export function layOut(drawing: Drawing, ways: Ways, labelled: (place: Place) => number): Arranged {
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 36, edgesep: 20, ranksep: 52, marginx: 24, marginy: 24 });
   graph.setDefaultEdgeLabel(() => ({}));
@@ -38,17 +38,26 @@ export function arrange(drawing: Drawing, ways: Ways, byHand: Layout, labelled: 
     const { x, y, height } = graph.node(id);
     at.set(id, { x: x!, y: y! - height / 2 });
   }
-  for (const [id, [x, y]] of Object.entries(byHand)) if (at.has(id)) at.set(id, { x, y });
-  for (const place of openEnds(drawing, ways)) if (byHand[place.node]) at.set(openId(place), beneath(at.get(place.node)!, place, ways));
-  const led = new Map<string, { bends: Point[]; label: Point }>();
+  const led: Arranged["ways"] = new Map();
   for (const edge of all) {
-    if (byHand[edge.node] || byHand[edge.target]) continue;
     const drawn = graph.edge({ v: edge.node, w: edge.target, name: edge.id });
     const points = drawn.points!;
     // dagre places only words that take room; a number alone stands in the middle of its way
     const label = labelled(edge) ? { x: drawn.x!, y: drawn.y! } : points[Math.floor(points.length / 2)]!;
     led.set(edge.id, { bends: points.slice(1, -1), label });
   }
+  return { at, ways: led };
+}
+
+/** The same with what was moved by hand where it was put; ways from and to it find their own line. */
+export function moved(laid: Arranged, drawing: Drawing, ways: Ways, byHand: Layout): Arranged {
+  if (!Object.keys(byHand).length) return laid;
+  const at = new Map(laid.at);
+  for (const [id, [x, y]] of Object.entries(byHand)) if (at.has(id)) at.set(id, { x, y });
+  for (const place of openEnds(drawing, ways)) if (byHand[place.node]) at.set(openId(place), beneath(at.get(place.node)!, place, ways));
+  const led = new Map(laid.ways);
+  for (const edge of edges(drawing, ways)) if (byHand[edge.node] || byHand[edge.target]) led.delete(edgeId(edge));
+  for (const place of openEnds(drawing, ways)) if (byHand[place.node]) led.delete(edgeId(place));
   return { at, ways: led };
 }
 

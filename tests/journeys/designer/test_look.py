@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import os
 import re
 import time
 from pathlib import Path
@@ -74,8 +76,31 @@ def test_two_hundred_steps_do_not_stutter(site: Site) -> None:
     late = sorted(frames)[int(len(frames) * 0.95)]
     print(f"200 steps: open in {opened:.1f} s with sign-in; panning {len(frames)} frames, median {sorted(frames)[len(frames) // 2]:.1f} ms, p95 {late:.1f} ms")
     assert late < 100, "frames come too late while panning"
+    box = next(found for at in range(199) if (found := step(page, f"n{at}").bounding_box()) and 150 < found["y"] < 600)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 8, y + 8)
+    page.evaluate(WATCH)
+    for turn in range(1, 61):
+        page.mouse.move(x + 80 * math.sin(turn / 10), y + 60 * math.sin(turn / 14))
+    touched, frames = page.evaluate("() => { window.watched.going = false; return [window.watched.touched.size, window.watched.frames.slice(2)]; }")
+    page.mouse.up()
+    settle(page)
+    frames.sort()
+    print(f"dragging: {len(frames)} frames, median {frames[len(frames) // 2]:.1f} ms, p95 {frames[int(len(frames) * 0.95)]:.1f} ms, load {os.getloadavg()[0]:.1f}")
+    assert 1 <= touched <= 12, "a step that is dragged moves itself and its ways; nothing else is drawn again"
 
 
+WATCH = """() => {
+  const watched = (window.watched = { going: true, frames: [], touched: new Set() });
+  let last = performance.now();
+  const tick = (now) => { watched.frames.push(now - last); last = now; if (watched.going) requestAnimationFrame(tick); };
+  requestAnimationFrame(tick);
+  const whole = (each) => (each.nodeType === 1 ? each : each.parentElement)?.closest("[data-id], .d-elabel, .react-flow__edge");
+  const note = (changes) => changes.forEach((each) => whole(each.target) && watched.touched.add(whole(each.target)));
+  new MutationObserver(note).observe(document.querySelector(".react-flow"), { subtree: true, attributes: true, childList: true, characterData: true });
+}"""
 FRAMES = """async () => {
   const pane = document.querySelector(".react-flow__pane"), { x, y, width, height } = pane.getBoundingClientRect();
   const frames = []; let last = performance.now(), going = true;
