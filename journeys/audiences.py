@@ -26,7 +26,7 @@ def begin(session: Session, now: dt.datetime, config: Config) -> int:
     opened = 0
     for journey in board.read(session).journeys.values():
         graph = journey.graph
-        if journey.status == "live" and graph and isinstance(graph.trigger_settings, ScheduleSettings):
+        if journey.takes and graph and isinstance(graph.trigger_settings, ScheduleSettings):
             for occasion in plugin.due(graph.trigger_settings, config.timezone, now):
                 opened += _open_since(session, journey, graph.trigger_settings.segment, occasion, now)
     return opened

@@ -34,6 +34,11 @@ class Standing:
         return self.status in {"paused", "broken"}
 
     @property
+    def takes(self) -> bool:
+        """People may come into it; while it is paused they wait at the first step."""
+        return self.status in {"live", "paused"}
+
+    @property
     def graph(self) -> Graph | None:
         """What new runs follow."""
         return self.graphs.get(self.current) if self.current is not None else None

@@ -27,7 +27,7 @@ def sweep(session: Session, now: dt.datetime, config: Config) -> int:
     said = 0
     for journey in board.read(session).journeys.values():
         graph = journey.graph
-        if journey.status == "live" and graph and isinstance(graph.trigger, DateTrigger) and isinstance(graph.trigger_settings, DateSettings):
+        if journey.takes and graph and isinstance(graph.trigger, DateTrigger) and isinstance(graph.trigger_settings, DateSettings):
             said += _look(session, journey, graph.trigger_settings, now, config)
     return said
 

@@ -18,6 +18,7 @@ ENDED = {
     "price_rose": (_l("the price rose again"), "warn"),
     "stopped": (_l("the journey was stopped"), ""),
     "again": (_l("came back once more"), ""),
+    "dropped": (_l("dropped when the journey was resumed"), ""),
 }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
 from crm.messages import outbox
-from journeys import audiences, board, webhooks
+from journeys import audiences, board, waves, webhooks
 from journeys.changes import node_change
 from journeys.graph import parse
 from journeys.models import Journey, RunRow, Version
@@ -120,7 +120,7 @@ def pause(session: Session, slug: str, *, now: dt.datetime) -> None:
 
 def resume(session: Session, slug: str, *, now: dt.datetime, how: str = "catch_up") -> None:
     """Let a paused or broken journey go on. `catch_up`: what came due meanwhile moves at once; `shift`: every wait lasts longer by
-    the pause; `drop`: runs that came due meanwhile end, and nobody more of an audience asked for before comes in."""
+    the pause; `drop`: runs that came due meanwhile end, and nobody more of an audience or a wave comes in."""
     _alone(session)
     journey = _journey(session, slug)
     if journey.status not in {"paused", "broken"}:
@@ -134,6 +134,7 @@ def resume(session: Session, slug: str, *, now: dt.datetime, how: str = "catch_u
     elif how == "drop":
         _end(session, list(session.scalars(_MISSED, asked)), "dropped", now)
         audiences.close(session, journey.id, "dropped", now)
+        waves.drop(session, journey.id)
     journey.paused_at = None
     outbox.release(session, slug, now)
     _revive(session, journey)

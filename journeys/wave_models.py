@@ -37,7 +37,7 @@ class Wave(Base):
     number: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # waves that went out
     to_tell: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # people of the present wave who were not told yet
     next_at: Mapped[Time | None]
-    ended: Mapped[str | None] = mapped_column(Text)  # everybody | sold_out | price_rose | stopped | again
+    ended: Mapped[str | None] = mapped_column(Text)  # everybody | sold_out | price_rose | stopped | again | dropped
 
 
 class WavePerson(Base):

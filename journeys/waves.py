@@ -47,10 +47,10 @@ class Size:
 
 
 def begin(session: Session, changes: Sequence[Change], now: dt.datetime) -> None:
-    """Open an occasion for every live journey that a change concerns; who is told is looked up later, outside the batch."""
+    """Open an occasion for every journey that a change concerns; who is told is looked up later, outside the batch. One that is paused waits."""
     if not changes:
         return
-    journeys = [(each, found[1]) for each in boards.read(session).journeys.values() if each.status == "live" and (found := plan_of(each))]
+    journeys = [(each, found[1]) for each in boards.read(session).journeys.values() if each.takes and (found := plan_of(each))]
     rows = [_row(change, journey) for change in changes for journey, plan in journeys if concerns(plan, change, now)]
     if rows:
         session.execute(text(_BEGIN), {"rows": dumps(rows), "now": now})
@@ -88,6 +88,11 @@ def sweep(session: Session, now: dt.datetime, config: Config) -> int:
     append(session, [_said(each, variants[each.row.variant_id], person) for each in due for person in told.get(each.row.id, ())], now)
     _go_on(session, [_after(each, sizes[each.row.id], len(told.get(each.row.id, ())), left.get(each.row.id, 0), now, config) for each in due])
     return len(rows)
+
+
+def drop(session: Session, journey_id: int) -> None:
+    """End the occasions of a journey."""
+    session.execute(text("UPDATE waves SET next_at = NULL, ended = 'dropped' WHERE journey_id = :journey AND next_at IS NOT NULL"), {"journey": journey_id})
 
 
 def size(each: Due, variant: Variant | None) -> Size:

@@ -21,6 +21,7 @@ ENDED = {
     "sold_out": _l("The waves of “%(product)s” ended at place %(place)s, before their turn: it was sold out again."),
     "price_rose": _l("The waves of “%(product)s” ended at place %(place)s, before their turn: the price rose again."),
     "again": _l("The waves of “%(product)s” ended at place %(place)s, before their turn: it came back once more, with new waves."),
+    "dropped": _l("The waves of “%(product)s” ended at place %(place)s, before their turn: when the journey was resumed, what had come due was to end."),
 }
 
 

@@ -123,6 +123,17 @@ def test_a_paused_journey_brings_in_nobody_until_it_goes_on(session, vips, now):
     assert audiences.advance(session, now) == 3
 
 
+@pytest.mark.parametrize(("how", "begun"), [("catch_up", 3), ("drop", 0)])
+def test_an_occasion_that_comes_during_a_pause_waits_for_its_end(session, vips, now, monkeypatch, how, begun):  # noqa: PLR0917  fixtures
+    monkeypatch.setattr(schedule, "LATE", dt.timedelta(hours=24))
+    publish.publish(session, "weekly", journey(rule="FREQ=DAILY", at="00:00"), now=now - dt.timedelta(days=3))
+    publish.pause(session, "weekly", now=now - dt.timedelta(days=2))
+    assert audiences.begin(session, now, CONFIG) == 1
+    assert audiences.advance(session, now + dt.timedelta(days=2)) == 0
+    publish.resume(session, "weekly", now=now + dt.timedelta(days=2), how=how)
+    assert audiences.advance(session, now + dt.timedelta(days=2)) == begun
+
+
 @pytest.mark.parametrize("held", ["paused", "broken", "filling"])
 def test_what_was_held_for_days_is_not_left_out(session, vips, now, held):
     publish.publish(session, "weekly", journey(), now=now)

@@ -15,6 +15,7 @@ from crm.events import inbox
 from crm.events.read import read
 from crm.web.tokens import create_token
 from journeys import dates, publish
+from journeys.engine import wake_due
 from journeys.triggers.date import DateSettings, plugin
 from tests.journeys.test_entry import WAIT, drawing
 from tests.makers import accepted, config, identify, track
@@ -84,6 +85,20 @@ def test_a_birthday_starts_one_run_a_year_also_when_it_is_corrected(session: Ses
     assert runs(session) == 2
     next_year = MORNING.replace(year=2027, day=15)
     assert dates.sweep(session, next_year, CONFIG) == 2
+
+
+@pytest.mark.parametrize(("how", "reason"), [("catch_up", "finished"), ("drop", "dropped")])
+def test_a_birthday_that_falls_in_a_pause_waits_for_its_end(session: Session, how: str, reason: str) -> None:
+    publish.publish(session, "birthday", birthday(), now=MORNING)
+    go(session, MORNING, identify({"birthday": "1985-03-14"}, at=MORNING, user_id="dana"))
+    publish.pause(session, "birthday", now=MORNING)
+    assert dates.sweep(session, MORNING, CONFIG) == 1
+    come_back(session, MORNING)
+    later = MORNING + dt.timedelta(days=3)
+    publish.resume(session, "birthday", now=later, how=how)
+    for at in (later, later + dt.timedelta(hours=1)):
+        wake_due(session, at, 10, CONFIG)
+    assert list(session.scalars(text("SELECT end_reason FROM runs"))) == [reason]
 
 
 def test_a_crash_between_the_mark_and_the_log_loses_nothing(session: Session) -> None:

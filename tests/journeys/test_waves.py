@@ -134,6 +134,20 @@ def test_a_paused_journey_keeps_its_waves_and_a_stopped_one_ends_them(shop: Shop
     assert shop.ended() == ["stopped"]
 
 
+@pytest.mark.parametrize(("how", "told", "ended"), [("catch_up", 1, None), ("drop", 0, "dropped")])
+def test_what_comes_back_during_a_pause_is_told_after_it(shop: Shop, how: str, told: int, ended: str | None) -> None:
+    live(shop)
+    ask(shop, "p0", "p1")
+    shop.later(60)
+    publish.pause(shop.session, "back", now=shop.now)
+    shop.stock(1)
+    shop.waves()
+    shop.later(3 * 24 * 60)
+    publish.resume(shop.session, "back", now=shop.now, how=how)
+    shop.waves()
+    assert (shop.queued(), shop.ended()) == (told, [ended])
+
+
 def test_a_wave_of_many_goes_out_in_parts_and_counts_as_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waves, "AT_ONCE", 2)
     live(shop)
