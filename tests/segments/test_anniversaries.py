@@ -101,3 +101,22 @@ def test_by_due_times_alone_everybody_is_in_it_at_every_hour_they_should_be(sess
             moment, looks = found.due_at, looks + 1
         assert inside_hours >= 22
         assert looks <= 12, "nobody is looked at day by day"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{}, {"start": -2, "end": 1}, {"calendar": "hebrew"}, {"calendar": "hebrew", "start": -2, "end": 1}, {"calendar": "hebrew", "start": -90, "end": 80}],
+)
+def test_everybody_is_counted_by_their_own_clock_at_every_hour(session: Session, now: dt.datetime, rule: dict[str, Any]) -> None:
+    near = [now.date() + dt.timedelta(days=n) for n in range(-2, 3)]
+    births = [day.isoformat() for day in near] + [(day - dt.timedelta(days=6940)).isoformat() for day in near]  # 19 years: both calendars come near
+    births += [f"{births[0]}T10:00:00Z", f"{births[1]} or so", "2150-01-01"]
+    zones = ["Pacific/Kiritimati", "Etc/GMT+12", "Asia/Jerusalem", None]
+    who = [{"birthday": born, "timezone": zone} for born in births for zone in zones]
+    happen(session, now, *(makers.identify(traits, at=now, user_id=f"u{n}") for n, traits in enumerate(who)))
+    parsed, place = tree.parse({"kind": "anniversary", "name": "birthday"} | rule), place_of(CONFIG)
+    for hour in range(0, 30, 3):
+        at = now + dt.timedelta(hours=hour)
+        inside = evaluate.members(session, parsed, now=at, place=place)
+        assert inside
+        assert evaluate.count(session, parsed, now=at, place=place) == len(inside), hour

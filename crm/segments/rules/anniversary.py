@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from functools import lru_cache
 from typing import Literal
 
@@ -17,6 +18,7 @@ from crm.segments.places import zone_sql
 from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
 
 WIDEST = 180  # days: a year's days never overlap the next one's
+EVERYWHERE = "everywhere"  # in the place of a day
 CALENDARS = {"gregorian": _l("by the Gregorian calendar"), "hebrew": _l("by the Hebrew calendar")}
 
 
@@ -50,6 +52,8 @@ class Anniversary(Rule[AnniversarySettings]):
         date = f"(p.traits #> {query.bind(settings.name.split('.'), 'text[]')})"
         born = f"substr({date} #>> '{{}}', 1, 10)"
         told = f"jsonb_typeof({date}) = 'string' AND {date} #>> '{{}}' ~ '{values.TIME}'"
+        if not query.dues:
+            return Clause(_now(settings.kept, query, born, told))
         people = f"SELECT p.id, CASE WHEN {told} THEN CAST({born} AS date) END AS born, {zone_sql(query)} AS zone FROM profiles p WHERE p.merged_into IS NULL AND {told} {query.only('p.id')}"  # noqa: E501  reads best as one line
         key = "to_char(w.born, 'MM-DD')"
         if settings.calendar == "hebrew":
@@ -80,6 +84,16 @@ class Anniversary(Rule[AnniversarySettings]):
     def sentence(self, settings: AnniversarySettings) -> Sentence:
         slots = {"name": settings.name, "calendar": Sentence(CALENDARS[settings.calendar]), "when": _when(settings)}
         return Sentence(_l("%(name)s, %(calendar)s: %(when)s"), slots)
+
+
+def _now(kept: Round, query: Query, born: str, told: str) -> str:
+    """The same without when it changes, for counting everybody: the days of birth whose turn it is somewhere leave few whose clock must be asked."""
+    key, round_ = f"substr({born}, 6)", f"(SELECT {query.bind(_rounds(kept, query.now.astimezone(dt.UTC).date()), 'jsonb')})"
+    if kept.calendar == "hebrew":
+        key, round_ = born, f"(SELECT jsonb_object_agg(to_char(h.day, 'YYYY-MM-DD'), r.value) FROM jsonb_each({round_}) r JOIN hebrew_days h USING (key))"
+    today = f"(SELECT {query.bind(_clocks(query.now.replace(second=0, microsecond=0)), 'jsonb')}) -> ({zone_sql(query)}) ->> 0"
+    day = f"coalesce({round_} -> {key} ->> '{EVERYWHERE}', {round_} -> {key} ->> ({today}))"
+    return f'CASE WHEN jsonb_exists({round_}, {key}) AND {told} THEN {born} COLLATE "C" <= {day} END'
 
 
 def _when(settings: AnniversarySettings) -> Sentence:
@@ -115,9 +129,27 @@ def _clocks(minute: dt.datetime) -> str:
 @lru_cache(maxsize=64)
 def _turns(kept: Round, day: dt.date) -> str:
     """For each day it is somewhere, and every key: its anniversary where these are its days, and when that changes."""
-    days = [day + dt.timedelta(days=n) for n in (-1, 0, 1)]
-    found = {f"{today} {key}": [turn.day and turn.day.isoformat(), turn.changes.isoformat()] for today in days for key, turn in turns(kept, today).items()}
+    found = {
+        f"{today} {key}": [turn.day and turn.day.isoformat(), turn.changes.isoformat()] for today in _somewhere(day) for key, turn in turns(kept, today).items()
+    }
     return dumps(found)
+
+
+@lru_cache(maxsize=64)
+def _rounds(kept: Round, day: dt.date) -> str:
+    """Every key whose turn it is somewhere: for each day it is there, the anniversary; once, where that is the same on all of them."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for today in _somewhere(day):
+        for key, turn in turns(kept, today).items():
+            if turn.day is not None:
+                found[key][today.isoformat()] = turn.day.isoformat()
+    days = len(_somewhere(day))
+    return dumps({key: {EVERYWHERE: min(on.values())} if len(on) == days and len(set(on.values())) == 1 else on for key, on in found.items()})
+
+
+def _somewhere(day: dt.date) -> list[dt.date]:
+    """What day it may be where people are, while it is this one by UTC."""
+    return [day + dt.timedelta(days=n) for n in (-1, 0, 1)]
 
 
 plugin = Anniversary()
