@@ -37,7 +37,7 @@ def score() -> None:
 
 def rank_again(session: Session, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
     """Whose score moved has another place in the queue of leads."""
-    rank.refresh(session, profile_ids=profile_ids, now=now)
+    rank.refresh(session, profile_ids=profile_ids, shop=_tools[0].config.currency, now=now)
 
 
 def _work() -> Any:

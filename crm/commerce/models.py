@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Numeric, SmallInteger, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Date, Index, Numeric, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,6 +33,16 @@ class Cart(Base):
     closed_at: Mapped[Time | None]
     order_id: Mapped[str | None] = mapped_column(Text)
     recovered: Mapped[bool] = mapped_column(server_default=text("false"))  # ordered after it had lain abandoned
+
+
+class Rate(Base):
+    """What one unit of another currency is worth in the shop's, from a day on; set by a person."""
+
+    __tablename__ = "rates"
+    __table_args__ = (CheckConstraint("rate > 0", name="rate"),)
+    currency: Mapped[str] = mapped_column(String(3), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    rate: Mapped[Decimal] = mapped_column(Numeric(20, 10))
 
 
 class Order(Base):

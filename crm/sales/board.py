@@ -11,6 +11,7 @@ from decimal import Decimal
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from crm.commerce import rates
 from crm.sales import deals
 from crm.sales.deal_models import Pipeline, Stage
 
@@ -35,7 +36,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One stage with its first deals; `sums` per currency of all of them."""
+    """One stage with its first deals; `sums` of all of them, in the shop's currency and beside it in those without a rate."""
 
     stage: Stage
     cards: Sequence[Card]
@@ -64,11 +65,11 @@ def pipelines(session: Session) -> list[Pipeline]:
     return list(session.scalars(select(Pipeline).order_by(Pipeline.id)))
 
 
-def board(session: Session, pipeline: str, *, owner: int | None, now: dt.datetime) -> list[Column]:
+def board(session: Session, pipeline: str, *, owner: int | None, shop: str, now: dt.datetime) -> list[Column]:
     """Every stage of a pipeline with its open deals, of one owner where one is named."""
     columns = []
     there = deals.stages(session, pipeline)
-    values = {"stages": [one.id for one in there], "owner": owner, "now": now, "shown": SHOWN}
+    values = {"stages": [one.id for one in there], "owner": owner, "now": now, "shown": SHOWN, "shop": shop}
     cards: dict[int, list[Card]] = {}
     for row in session.execute(text(_CARDS), values):
         cards.setdefault(row[0], []).append(Card(*row[1:]))
@@ -82,29 +83,31 @@ def board(session: Session, pipeline: str, *, owner: int | None, now: dt.datetim
     return columns
 
 
-def sources(session: Session, *, since: dt.datetime) -> list[SourceRow]:
-    """Where leads since then came from; the hundred largest."""
-    return [SourceRow(*row) for row in session.execute(text(_SOURCES), {"since": since})]
+def sources(session: Session, *, shop: str, since: dt.datetime) -> list[SourceRow]:
+    """Where leads since then came from; the hundred largest. Costs count at the rate of the day the lead came."""
+    return [SourceRow(*row) for row in session.execute(text(_SOURCES), {"since": since, "shop": shop})]
 
 
-_CARDS = """
+_CARDS = f"""
 SELECT s.id, d.* FROM unnest(CAST(:stages AS integer[])) AS s(id) CROSS JOIN LATERAL (
     SELECT d.id, d.title, d.amount, d.currency, p.name AS person, a.name AS company, d.owner_id, d.closes_on, d.stage_at,
            d.stage_at < CAST(:now AS timestamptz) - make_interval(days => g.days) AS late
     FROM deals d JOIN stages g ON g.id = d.stage_id JOIN profiles p ON p.id = d.profile_id LEFT JOIN accounts a ON a.id = d.account_id
+    {rates.joined("d", "CAST(:now AS date)")}
     WHERE d.stage_id = s.id AND d.status = 'open' AND (CAST(:owner AS integer) IS NULL OR d.owner_id = :owner)
-    ORDER BY d.amount DESC, d.id LIMIT :shown
+    ORDER BY d.amount * d_in.rate DESC, d.id LIMIT :shown
 ) d
-"""
-_SUMS = """
-SELECT stage_id, currency, count(*) AS n, sum(amount) AS sum FROM deals
-WHERE stage_id = ANY(CAST(:stages AS integer[])) AND status = 'open' AND (CAST(:owner AS integer) IS NULL OR owner_id = :owner)
-GROUP BY 1, 2 ORDER BY 1, 4 DESC
-"""
-_SOURCES = """
+"""  # noqa: S608  our own join
+_SUMS = f"""
+SELECT d.stage_id, d_in.unit AS currency, count(*) AS n, sum(d.amount * d_in.rate) AS sum FROM deals d {rates.joined("d", "CAST(:now AS date)")}
+WHERE d.stage_id = ANY(CAST(:stages AS integer[])) AND d.status = 'open' AND (CAST(:owner AS integer) IS NULL OR d.owner_id = :owner)
+GROUP BY 1, 2 ORDER BY 1, d_in.unit <> :shop, 4 DESC
+"""  # noqa: S608  our own join
+_SOURCES = f"""
 SELECT source, campaign, count(*), count(*) FILTER (WHERE status IN ('qualified', 'won')), count(*) FILTER (WHERE status = 'won'),
-       sum(cost), currency, sum(cost) / nullif(count(*), 0),
+       sum(cost * l_in.rate), l_in.unit, sum(cost * l_in.rate) / nullif(count(*), 0),
        CAST(count(*) FILTER (WHERE answered_at <= answer_by) AS float) / nullif(count(*) FILTER (WHERE answer_by IS NOT NULL), 0),
        count(*) FILTER (WHERE mql_at IS NOT NULL)
-FROM leads WHERE created_at >= :since GROUP BY source, campaign, currency ORDER BY 3 DESC, 1, 2 LIMIT 100
-"""
+FROM leads l {rates.joined("l", "CAST(l.created_at AS date)")}
+WHERE created_at >= :since GROUP BY source, campaign, l_in.unit ORDER BY 3 DESC, 1, 2 LIMIT 100
+"""  # noqa: S608  our own join

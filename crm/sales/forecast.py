@@ -1,4 +1,7 @@
-"""What deals will bring and how wrong that was before: all computed from deals and their stage log, nothing is kept aside."""
+"""What deals will bring and how wrong that was before: all computed from deals and their stage log, nothing is kept aside.
+
+Sums are in the shop's currency, by the rate of the day; what has none stands apart in its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from crm.commerce import rates
 
 MONTHS = 6
 
@@ -73,16 +78,18 @@ class BySource:
     amount: Decimal
 
 
-def coming(session: Session, pipeline_id: int) -> list[Coming]:
+def coming(session: Session, pipeline_id: int, *, shop: str, now: dt.datetime) -> list[Coming]:
     """Open deals by the month they should close in."""
-    return [Coming(*row) for row in session.execute(text(_COMING), {"pipeline": pipeline_id})]
+    return [Coming(*row) for row in session.execute(text(_COMING), {"pipeline": pipeline_id, "shop": shop, "now": now})]
 
 
-def past(session: Session, pipeline_id: int, *, zone: str, now: dt.datetime, months: int = MONTHS) -> list[Past]:
-    """The last whole months: the forecast as it stood at their beginning, from the stage log, beside what was won."""
+def past(  # where, when and in what it counts
+    session: Session, pipeline_id: int, *, shop: str, zone: str, now: dt.datetime, months: int = MONTHS
+) -> list[Past]:
+    """The last whole months: the forecast as it stood at their beginning, from the stage log, beside what was won; both at the rates of that day."""
     found = []
     for start, end in _months(now, zone, months):
-        values = {"pipeline": pipeline_id, "start": start, "end": end, "first": start.astimezone(ZoneInfo(zone)).date(), "zone": zone}
+        values = {"pipeline": pipeline_id, "start": start, "end": end, "first": start.astimezone(ZoneInfo(zone)).date(), "shop": shop}
         found += [Past(values["first"], *row) for row in session.execute(text(_PAST), values)]  # type: ignore[arg-type]  # columns come in the order of the fields
     return found
 
@@ -104,9 +111,9 @@ def closed(session: Session, pipeline_id: int, *, since: dt.datetime) -> Closed:
     return Closed(*row)
 
 
-def by_source(session: Session, pipeline_id: int, *, since: dt.datetime) -> list[BySource]:
-    """Closed deals by where they came from."""
-    return [BySource(*row) for row in session.execute(text(_SOURCES), {"pipeline": pipeline_id, "since": since})]
+def by_source(session: Session, pipeline_id: int, *, shop: str, since: dt.datetime) -> list[BySource]:
+    """Closed deals by where they came from; at the rate of the day each was closed."""
+    return [BySource(*row) for row in session.execute(text(_SOURCES), {"pipeline": pipeline_id, "since": since, "shop": shop})]
 
 
 def lost_reasons(session: Session, pipeline_id: int, *, since: dt.datetime) -> list[tuple[str, int]]:
@@ -125,22 +132,26 @@ def _months(now: dt.datetime, zone: str, months: int) -> list[tuple[dt.datetime,
     return list(zip(starts, starts[1:], strict=False))
 
 
-_COMING = """
-SELECT CAST(date_trunc('month', d.closes_on) AS date), d.currency, count(*), sum(d.amount), sum(d.amount * CAST(s.probability AS numeric))
-FROM deals d JOIN stages s ON s.id = d.stage_id WHERE d.pipeline_id = :pipeline AND d.status = 'open' GROUP BY 1, 2 ORDER BY 1 NULLS LAST, 2
-"""
-_PAST = """
+_COMING = f"""
+SELECT CAST(date_trunc('month', d.closes_on) AS date), d_in.unit, count(*), sum(d.amount * d_in.rate),
+       sum(d.amount * d_in.rate * CAST(s.probability AS numeric))
+FROM deals d JOIN stages s ON s.id = d.stage_id {rates.joined("d", "CAST(:now AS date)")}
+WHERE d.pipeline_id = :pipeline AND d.status = 'open' GROUP BY 1, 2 ORDER BY 1 NULLS LAST, d_in.unit <> :shop, 2
+"""  # noqa: S608  our own join
+_PAST = f"""
 WITH stood AS (
     SELECT DISTINCT ON (m.deal_id) m.deal_id, m.stage_id, m.status, m.amount, m.currency, m.closes_on
     FROM deal_moves m JOIN deals d ON d.id = m.deal_id WHERE d.pipeline_id = :pipeline AND m.at < :start ORDER BY m.deal_id, m.id DESC
 ), expected AS (
-    SELECT t.currency, sum(t.amount * CAST(s.probability AS numeric)) AS sum FROM stood t JOIN stages s ON s.id = t.stage_id
+    SELECT t_in.unit AS currency, sum(t.amount * t_in.rate * CAST(s.probability AS numeric)) AS sum
+    FROM stood t JOIN stages s ON s.id = t.stage_id {rates.joined("t", ":first")}
     WHERE t.status = 'open' AND t.closes_on >= :first AND t.closes_on < CAST(:first AS date) + interval '1 month' GROUP BY 1
 ), got AS (
-    SELECT currency, sum(amount) AS sum FROM deals WHERE pipeline_id = :pipeline AND status = 'won' AND closed_at >= :start AND closed_at < :end GROUP BY 1
+    SELECT d_in.unit AS currency, sum(d.amount * d_in.rate) AS sum FROM deals d {rates.joined("d", ":first")}
+    WHERE d.pipeline_id = :pipeline AND d.status = 'won' AND d.closed_at >= :start AND d.closed_at < :end GROUP BY 1
 )
-SELECT currency, coalesce(e.sum, 0), coalesce(g.sum, 0) FROM expected e FULL JOIN got g USING (currency) ORDER BY 1
-"""
+SELECT currency, coalesce(e.sum, 0), coalesce(g.sum, 0) FROM expected e FULL JOIN got g USING (currency) ORDER BY currency <> :shop, 1
+"""  # noqa: S608  our own join
 _STAGES = """
 WITH stay AS (
     SELECT m.deal_id, m.stage_id, m.status, m.at, lead(m.at) OVER w AS until
@@ -159,11 +170,12 @@ SELECT count(*) FILTER (WHERE status = 'won'), count(*) FILTER (WHERE status = '
        percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM closed_at - created_at) / 86400) FILTER (WHERE status = 'won')
 FROM deals WHERE pipeline_id = :pipeline AND closed_at >= :since
 """
-_SOURCES = """
-SELECT source, count(*) FILTER (WHERE status = 'won'), count(*) FILTER (WHERE status = 'lost'), currency,
-       coalesce(sum(amount) FILTER (WHERE status = 'won'), 0)
-FROM deals WHERE pipeline_id = :pipeline AND closed_at >= :since GROUP BY source, currency ORDER BY 5 DESC, 1 LIMIT 30
-"""
+_SOURCES = f"""
+SELECT d.source, count(*) FILTER (WHERE d.status = 'won'), count(*) FILTER (WHERE d.status = 'lost'), d_in.unit,
+       coalesce(sum(d.amount * d_in.rate) FILTER (WHERE d.status = 'won'), 0)
+FROM deals d {rates.joined("d", "CAST(d.closed_at AS date)")}
+WHERE d.pipeline_id = :pipeline AND d.closed_at >= :since GROUP BY d.source, d_in.unit ORDER BY 5 DESC, 1 LIMIT 30
+"""  # noqa: S608  our own join
 _REASONS = """
 SELECT lost_reason AS reason, count(*) AS n FROM deals WHERE pipeline_id = :pipeline AND status = 'lost' AND closed_at >= :since AND lost_reason IS NOT NULL
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.commerce import rates
 from crm.core.json import dumps
 from crm.sales import settings
 from crm.sales.settings import SalesSettings
@@ -72,19 +73,19 @@ def load_step(open_leads: int, most_open: int) -> int:
     return min(DEEPEST, max(0, math.ceil(math.log2(max(open_leads, 1) / max(most_open, 1)))))
 
 
-def refresh(session: Session, *, profile_ids: Collection[uuid.UUID], now: dt.datetime, taken: bool = False) -> int:
-    """Rank these leads anew, in sets; whoever is no open lead is passed over. Returns how many were ranked.
+def refresh(session: Session, *, profile_ids: Collection[uuid.UUID], shop: str, now: dt.datetime, taken: bool = False) -> int:
+    """Rank these leads anew, in sets; whoever is no open lead is passed over. `shop` is the currency of what they are worth. Returns how many were ranked.
 
     A lead that waits for a worker (for an owner, now or when somebody comes on duty) goes on waiting, unless this is the worker, who has `taken` it.
     """
     rules = settings.read(session)
     ids = sorted(profile_ids)
-    return sum(_refresh(session, ids[start : start + AT_ONCE], rules, now, taken=taken) for start in range(0, len(ids), AT_ONCE))
+    return sum(_refresh(session, ids[start : start + AT_ONCE], rules, shop, now, taken=taken) for start in range(0, len(ids), AT_ONCE))
 
 
-def one(session: Session, profile_id: uuid.UUID, *, rules: SalesSettings, now: dt.datetime) -> Rank | None:
+def one(session: Session, profile_id: uuid.UUID, *, rules: SalesSettings, shop: str, now: dt.datetime) -> Rank | None:
     """The parts of one lead's rank, for its screen; None where there is no open lead."""
-    row = session.execute(text(_FACTS), {"ids": [profile_id], "kind": rules.score, "currency": rules.currency}).first()
+    row = session.execute(text(_FACTS), {"ids": [profile_id], "kind": rules.score, "shop": shop, "now": now}).first()
     return rank(_facts(row), rules, now) if row else None
 
 
@@ -122,8 +123,10 @@ def _step(facts: Facts, rules: SalesSettings, now: dt.datetime) -> tuple[float, 
     return (DUE, "due", None) if now >= facts.next_at else (LATER, "later", facts.next_at)
 
 
-def _refresh(session: Session, ids: list[uuid.UUID], rules: SalesSettings, now: dt.datetime, *, taken: bool) -> int:
-    rows = session.execute(text(_FACTS), {"ids": ids, "kind": rules.score, "currency": rules.currency}).all()
+def _refresh(
+    session: Session, ids: list[uuid.UUID], rules: SalesSettings, shop: str, now: dt.datetime, *, taken: bool
+) -> int:
+    rows = session.execute(text(_FACTS), {"ids": ids, "kind": rules.score, "shop": shop, "now": now}).all()
     made = [(row, rank(_facts(row), rules, now)) for row in rows]
     said = [
         {"id": row.profile_id, "rank": one.rank, "worth": one.worth, "seen": row.last_seen, "band": row.band, "check": one.next_change} for row, one in made
@@ -139,19 +142,20 @@ def _facts(row: Any) -> Facts:
     )  # fmt: skip
 
 
-_FACTS = """
+_FACTS = f"""
 SELECT l.profile_id, p.last_seen, s.probability, s.band, l.answer_by, l.answered_at, l.next_at, coalesce(o.load_step, 0) AS load_step, d.deals,
-       CASE WHEN CAST(:currency AS text) IS NULL OR s.currency IS NULL OR s.currency = :currency THEN s.expected_value END AS expected_value
+       CASE WHEN coalesce(s_in.unit, :shop) = :shop THEN s.expected_value * s_in.rate END AS expected_value
 FROM leads l JOIN profiles p ON p.id = l.profile_id
 LEFT JOIN scores s ON s.profile_id = l.profile_id AND s.kind = :kind
+{rates.joined("s", "CAST(:now AS date)")}
 LEFT JOIN sellers o ON o.user_id = l.owner_id
 LEFT JOIN (
-    SELECT d.profile_id, sum(d.amount * CAST(g.probability AS numeric)) AS deals FROM deals d JOIN stages g ON g.id = d.stage_id
-    WHERE d.status = 'open' AND d.profile_id = ANY(CAST(:ids AS uuid[])) AND d.amount > 0
-    AND (CAST(:currency AS text) IS NULL OR d.currency = :currency) GROUP BY 1
+    SELECT d.profile_id, sum(d.amount * d_in.rate * CAST(g.probability AS numeric)) AS deals
+    FROM deals d JOIN stages g ON g.id = d.stage_id {rates.joined("d", "CAST(:now AS date)")}
+    WHERE d.status = 'open' AND d.profile_id = ANY(CAST(:ids AS uuid[])) AND d.amount > 0 AND d_in.unit = :shop GROUP BY 1
 ) d ON d.profile_id = l.profile_id
 WHERE l.profile_id = ANY(CAST(:ids AS uuid[])) AND l.open
-"""
+"""  # noqa: S608  our own join
 _WRITE = """
 UPDATE leads l SET rank = n.rank, worth = n.worth, seen_at = n.seen, band = n.band,
     check_at = CASE WHEN :taken THEN n.check ELSE least(l.check_at, n.check) END

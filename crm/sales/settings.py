@@ -44,8 +44,7 @@ class SalesSettings(Strict):
     """Everything the settings page asks."""
 
     score: str = Field(default="lead", max_length=60)  # the kind whose chance orders the queue
-    typical: Decimal = Field(default=Decimal(300), ge=0, le=10**12)  # what a sale is usually worth, where nothing says more
-    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")  # of `typical`; values in another one count as typical
+    typical: Decimal = Field(default=Decimal(300), ge=0, le=10**12)  # what a sale is usually worth in the shop's currency, where nothing says more
     mql: str = Field(default="", max_length=100)  # the segment that marketing hands over
     sql: str = Field(default="", max_length=100)  # the segment that sales calls qualified
     answer_minutes: int = Field(default=60, ge=1, le=43_200)  # working minutes until a new lead is answered

@@ -45,7 +45,7 @@ def look(session: Session, rules: SalesSettings, config: Config, now: dt.datetim
     wanting = [row.profile_id for row in rows if row.open and (row.owner_id is None or row.reassign)]
     given = assign.give(session, wanting, rules=rules, zone=config.timezone, now=now)
     _begin(session, [row for row in rows if row.open], given, rules, config, now)
-    rank.refresh(session, profile_ids=ids, now=now, taken=True)
+    rank.refresh(session, profile_ids=ids, shop=config.currency, now=now, taken=True)
     _wait(session, set(wanting) - given.keys(), config, now)
     return len(rows)
 

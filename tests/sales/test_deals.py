@@ -56,11 +56,11 @@ def test_lost_needs_a_reason_and_a_stage_must_exist(sales, session, dana):
 def test_the_board_shows_the_largest_first_with_sums(sales, session, dana):
     opened(sales, dana, 100)
     opened(sales, dana, 900, at=sales.now - dt.timedelta(days=30))
-    [first, *_] = board.board(session, "sales", owner=None, now=sales.now)
+    [first, *_] = board.board(session, "sales", owner=None, shop="ILS", now=sales.now)
     assert [card.amount for card in first.cards] == [900, 100]
     assert (first.count, first.sums) == (2, [("ILS", Decimal(1000))])
     assert [card.late for card in first.cards] == [True, False]
-    assert board.board(session, "sales", owner=99, now=sales.now)[0].count == 0
+    assert board.board(session, "sales", owner=99, shop="ILS", now=sales.now)[0].count == 0
 
 
 def test_the_forecast_weighs_each_deal_by_its_stage(sales, session, dana):
@@ -68,7 +68,7 @@ def test_the_forecast_weighs_each_deal_by_its_stage(sales, session, dana):
     opened(sales, dana, 1000, stage="quote", closes_on=day)
     opened(sales, dana, 1000, stage="terms", closes_on=day)
     pipeline = board.pipelines(session)[0]
-    [coming] = forecast.coming(session, pipeline.id)
+    [coming] = forecast.coming(session, pipeline.id, shop="ILS", now=sales.now)
     assert (coming.month, coming.amount, coming.weighted) == (dt.date(2031, 5, 1), 2000, 1300)
 
 
@@ -81,7 +81,7 @@ def test_the_past_forecast_is_what_stood_on_the_months_first_day(sales, session,
     deals.close(session, won.id, won=True, by=ME, now=may)
     deals.close(session, lost.id, won=False, reason="Price", by=ME, now=may)
     pipeline = board.pipelines(session)[0]
-    [past] = forecast.past(session, pipeline.id, zone="UTC", now=now)
+    [past] = forecast.past(session, pipeline.id, shop="ILS", zone="UTC", now=now)
     assert (past.month, past.forecast, past.won, past.error) == (dt.date(2026, 5, 1), 820, 1000, pytest.approx(-0.18))
     assert forecast.mean_error([past]) == pytest.approx(0.18)
     log = {one.name: (one.came, one.lost) for one in forecast.stage_log(session, pipeline.id, since=april)}
@@ -89,13 +89,13 @@ def test_the_past_forecast_is_what_stood_on_the_months_first_day(sales, session,
     closed = forecast.closed(session, pipeline.id, since=april)
     assert (closed.won, closed.lost, closed.median_days) == (1, 1, 25)
     assert forecast.lost_reasons(session, pipeline.id, since=april) == [("Price", 1)]
-    assert [(one.source, one.won, one.lost) for one in forecast.by_source(session, pipeline.id, since=april)] == [("fair", 1, 1)]
+    assert [(one.source, one.won, one.lost) for one in forecast.by_source(session, pipeline.id, shop="ILS", since=april)] == [("fair", 1, 1)]
 
 
 def test_leads_by_source_say_what_one_cost(sales, session):
     for number in range(4):
         sales.lead(f"p{number}@example.com", source="fair", cost=10, currency="ILS")
-    [row] = board.sources(session, since=sales.now - dt.timedelta(days=1))
+    [row] = board.sources(session, shop="ILS", since=sales.now - dt.timedelta(days=1))
     assert (row.source, row.leads, row.cost, row.per_lead) == ("fair", 4, 40, 10)
 
 

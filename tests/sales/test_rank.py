@@ -90,7 +90,7 @@ def test_owners_with_more_than_they_can_take_rank_lower(sales, session):
     assert rank.measure_loads(session, sales.now) == 1
     assert sales.of("p0@example.com").rank == before - 2
     assert rank.measure_loads(session, sales.now) == 0
-    rank.refresh(session, profile_ids=[sales.who("p0@example.com")], now=sales.now)
+    rank.refresh(session, profile_ids=[sales.who("p0@example.com")], shop="ILS", now=sales.now)
     assert sales.of("p0@example.com").rank == pytest.approx(before - 2)
 
 
@@ -115,7 +115,7 @@ def test_pages_by_key_give_every_lead_once_and_in_order(sales, session):
 
 def test_a_score_that_comes_first_leaves_the_lead_waiting_for_its_owner(sales, session):
     sales.lead()
-    rank.refresh(session, profile_ids=[sales.who("dana@example.com")], now=sales.now)
+    rank.refresh(session, profile_ids=[sales.who("dana@example.com")], shop="ILS", now=sales.now)
     sales.seller(1)
     sales.works()
     assert sales.of("dana@example.com").owner_id == 1
@@ -125,7 +125,7 @@ def test_a_score_that_comes_meanwhile_leaves_the_lead_waiting_for_whoever_comes_
     sales.lead()
     sales.works()
     soon = sales.of("dana@example.com").check_at
-    rank.refresh(session, profile_ids=[sales.who("dana@example.com")], now=sales.now)
+    rank.refresh(session, profile_ids=[sales.who("dana@example.com")], shop="ILS", now=sales.now)
     assert soon == sales.of("dana@example.com").check_at == sales.now + work.RETRY
 
 

@@ -40,7 +40,7 @@ def shop(session, people):
     session.execute(insert(Seller).values(user_id=yossi.id, name=yossi.name, email=yossi.email))
     values = {"status_at": now, "created_at": now, "owner_id": yossi.id, "source": "fair", "answer_by": now + dt.timedelta(minutes=18)}
     session.execute(insert(Lead).values(profile_id=made.dana, **values))
-    rank.refresh(session, profile_ids=[made.dana], now=now)
+    rank.refresh(session, profile_ids=[made.dana], shop="ILS", now=now)
     session.commit()
     return made
 
@@ -227,6 +227,22 @@ def test_settings_are_kept_and_who_sells_is_set(shop, browser_as, session, peopl
     made = session.get(Seller, people["admin"].id)
     assert made is not None
     assert (made.per_day, made.languages, made.ends) == (20, ["he"], 720)
+
+
+def test_a_rate_is_set_counts_and_goes(shop, browser_as, session):
+    browser, today = browser_as("admin"), clock.now().date()
+    browser.post("/deals/new", person=shop.dana, title="Abroad", currency="USD", amount="100")
+    assert "No rate is set" in browser.get(f"/deals/{session.scalars(select(Deal.id)).one()}").text
+    assert "$100" in browser.get(f"/leads/{shop.dana}").text
+    assert browser.post("/settings/sales/rates", currency="usd", rate="3.7", day=today).status_code == 302
+    assert "from" in browser.get("/settings/sales").text
+    assert "₪370" in browser.get(f"/leads/{shop.dana}").text
+    assert "₪370" in browser.get("/deals").text
+    assert "₪370" in browser.get(f"/deals/{session.scalars(select(Deal.id)).one()}").text
+    for mistake in ({"currency": "ILS"}, {"rate": "-1"}, {"rate": "much"}, {"day": "soon"}):
+        assert browser.post("/settings/sales/rates", **{"currency": "EUR", "rate": "4", "day": today} | mistake).status_code == 400
+    browser.post("/settings/sales/rates", currency="USD", day=today, act="drop")
+    assert "$100" in browser.get("/deals").text
 
 
 def test_a_stage_with_deals_stays(shop, browser_as, session):

@@ -86,7 +86,7 @@ def _leads(maker: Maker, leads: int, owners: Sequence[int]) -> float:
     started = time.perf_counter()
     for start in range(0, leads, AT_ONCE):
         with maker() as session:
-            rank.refresh(session, profile_ids=ids[start : start + AT_ONCE], now=now)
+            rank.refresh(session, profile_ids=ids[start : start + AT_ONCE], shop="ILS", now=now)
             session.commit()
     speed = leads / (time.perf_counter() - started)
     with maker() as session:

@@ -1,4 +1,4 @@
-"""Logged calls can be taken back; what nobody read of sellers and settings goes."""
+"""Logged calls can be taken back, and other currencies have rates; what nobody read of sellers and settings goes."""
 
 from alembic import op
 
@@ -8,6 +8,7 @@ down_revision = "0011"
 
 def upgrade() -> None:
     op.execute(CALLS)
+    op.execute(RATES)
     op.execute(UNREAD)
 
 
@@ -25,7 +26,16 @@ CREATE TABLE calls (
 CREATE INDEX ix_calls_by ON calls (by, at) WHERE undone_at IS NULL;
 CREATE INDEX ix_calls_profile_id ON calls (profile_id);
 """
+RATES = """
+CREATE TABLE rates (
+    currency VARCHAR(3) NOT NULL,
+    day DATE NOT NULL,
+    rate NUMERIC(20, 10) NOT NULL,
+    CONSTRAINT pk_rates PRIMARY KEY (currency, day),
+    CONSTRAINT ck_rates_rate CHECK (rate > 0)
+);
+"""
 UNREAD = """
 ALTER TABLE sellers DROP COLUMN given;
-UPDATE sales_settings SET value = value - 'score_jump';
+UPDATE sales_settings SET value = value - 'score_jump' - 'currency';
 """

@@ -12,7 +12,7 @@ from flask import Blueprint, flash, redirect, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from crm.commerce import money
+from crm.commerce import money, rates
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
 from crm.profiles import people
@@ -45,9 +45,9 @@ class MistypedError(InvalidError):
 def index() -> str:
     """The board of one pipeline."""
     pipeline, mine = _pipeline(), request.args.get("who") == "mine"
-    columns = board.board(db(), pipeline.slug, owner=me().user_id if mine else None, now=clock.now())
-    coming = forecast.coming(db(), pipeline.id)
-    before = forecast.past(db(), pipeline.id, zone=settings().timezone, now=clock.now())
+    columns = board.board(db(), pipeline.slug, owner=me().user_id if mine else None, shop=settings().currency, now=clock.now())
+    coming = forecast.coming(db(), pipeline.id, shop=settings().currency, now=clock.now())
+    before = forecast.past(db(), pipeline.id, shop=settings().currency, zone=settings().timezone, now=clock.now())
     return render_template("deals.html", columns=columns, coming=coming, error=forecast.mean_error(before), months=len(before), mine=mine, **_common(pipeline))
 
 
@@ -55,17 +55,17 @@ def index() -> str:
 @requires()
 def report() -> str:
     """The forecast beside what came, the stage log, sources, why deals were lost."""
-    pipeline, now = _pipeline(), clock.now()
+    pipeline, now, shop = _pipeline(), clock.now(), settings().currency
     since = now - LATELY
-    before = forecast.past(db(), pipeline.id, zone=settings().timezone, now=now)
+    before = forecast.past(db(), pipeline.id, shop=shop, zone=settings().timezone, now=now)
     return render_template(
         "deals-report.html",
-        coming=forecast.coming(db(), pipeline.id),
+        coming=forecast.coming(db(), pipeline.id, shop=shop, now=now),
         past=before,
         error=forecast.mean_error(before),
         stages=forecast.stage_log(db(), pipeline.id, since=since),
         closed=forecast.closed(db(), pipeline.id, since=since),
-        by_source=forecast.by_source(db(), pipeline.id, since=since),
+        by_source=forecast.by_source(db(), pipeline.id, shop=shop, since=since),
         reasons=forecast.lost_reasons(db(), pipeline.id, since=since),
         since=since,
         **_common(pipeline),
@@ -191,6 +191,8 @@ def _common(pipeline: Pipeline) -> dict[str, Any]:
         "now": clock.now(),
         "words": words,
         "query": request.query_string.decode(),
+        "worth": rates.at(db(), clock.now().date()),
+        "shop_currency": settings().currency,
         "typed": None,
         "wrong": {},
     }

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crm.analytics.profile_view import ProfileView
 from crm.analytics.profile_view import profile as profile_view
-from crm.commerce import computed
+from crm.commerce import computed, rates
 from crm.consent.models import Topic
 from crm.core import clock
 from crm.core.crypto import Keys
@@ -208,7 +208,7 @@ def _list() -> dict[str, Any]:
         "words": words,
         "open_statuses": OPEN,
         "now": clock.now(),
-        "currency": sales.currency or settings().currency,
+        "currency": settings().currency,
         "sellers": sellers_(),
     }
 
@@ -235,7 +235,7 @@ def _query() -> str:
 def _undoable() -> dict[str, Any] | None:
     """My last call that can still be taken back, and with whom it was."""
     call = calls.last(db(), by=me().user_id, now=clock.now()) if me().may(*SELLERS) else None
-    return {"id": call.id, "at": call.at, "name": db().scalar(select(Profile.name).where(Profile.id == call.profile_id))} if call else None
+    return {"name": db().scalar(select(Profile.name).where(Profile.id == call.profile_id))} if call else None
 
 
 def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
@@ -252,14 +252,17 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "profile": person,
         "person": person,
         "lead": lead,
-        "rank": rank.one(db(), person.id, rules=sales, now=now),
+        "rank": rank.one(db(), person.id, rules=sales, shop=config.currency, now=now),
         "score": score,
         "before": before,
         "best_hour": counted.get("preferred_hour"),
         "events": timeline(db(), person.id, limit=EVENTS, now=now),
         "companies": companies,
         "groups": buying.of_profile(db(), person.id, now=now, score=sales.score) if companies else [],
-        "deals": deals.of_profile(db(), person.id),
+        "deals": (mine := deals.of_profile(db(), person.id)),
+        "open_sums": rates.total(
+            db(), [(one.amount, one.currency) for one, _stage in mine if one.status == "open"], day=now.date(), shop=config.currency
+        ),
         "tasks": tasks.open_of(db(), person.id),
         "task_kinds": tasks.KINDS,
         "outcomes": acts.OUTCOMES,
@@ -269,7 +272,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "words": words,
         "statuses": STATUSES,
         "now": now,
-        "currency": sales.currency or config.currency,
+        "currency": config.currency,
         "may": me().may(*SELLERS),
         "query": _query(),
         "score_kind": sales.score,

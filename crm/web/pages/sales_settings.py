@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from werkzeug.wrappers import Response
 
+from crm.commerce import rates
 from crm.core import clock
 from crm.core.crypto import Keys
 from crm.core.errors import InvalidError
@@ -32,7 +33,7 @@ from crm.web.models import User
 bp = Blueprint("sales_settings", __name__)
 TURNS = 5  # rules of assignment one after the other
 LATELY = dt.timedelta(days=90)
-RANKED_BY = ("score", "typical", "currency", "half_life_days", "answer_minutes")  # a change of these changes every rank
+RANKED_BY = ("score", "typical", "half_life_days", "answer_minutes")  # a change of these changes every rank
 
 
 @bp.get("/settings/sales")
@@ -51,7 +52,6 @@ def save() -> Response:
     said: dict[str, Any] = {**before, **{name: form[name] for name in ("mql", "sql", "score", "off_duty") if name in form}}
     for name in ("answer_minutes", "escalate_minutes", "half_life_days", "typical"):
         said[name] = form.get(name) or before[name]
-    said["currency"] = settings().currency
     said["escalate_to"] = int(form["escalate_to"]) if form.get("escalate_to", "").isdigit() else None
     said["hot_pages"], said["lost_reasons"] = _lines("hot_pages"), _lines("lost_reasons")
     said |= {name: name in form for name in ("reassign_late", "alert_mail", "order_wins")}
@@ -119,6 +119,19 @@ def stages() -> Response:
     return _saved("sales.stages", form.get("pipeline", ""))
 
 
+@bp.post("/settings/sales/rates")
+@requires("admin")
+def rate() -> Response:
+    """What another currency is worth from a day on; or a rate that was wrong goes."""
+    form, day = request.form, _day(request.form.get("day", ""))
+    if form.get("act") == "drop":
+        rates.drop(db(), form.get("currency", ""), day)
+    else:
+        rates.put(db(), form.get("currency", ""), form.get("rate", ""), day=day, shop=settings().currency)
+    db().execute(text("UPDATE leads SET check_at = :now WHERE open"), {"now": clock.now()})
+    return _saved("sales.rate", form.get("currency", "").upper()[:3])
+
+
 @bp.post("/settings/sales/form")
 @requires("admin")
 def make_form() -> str:
@@ -135,7 +148,7 @@ def make_form() -> str:
 def sources() -> str:
     """Where leads came from, what one cost, how far they came."""
     since = clock.now() - LATELY
-    return render_template("lead-sources.html", rows=board.sources(db(), since=since), since=since)
+    return render_template("lead-sources.html", rows=board.sources(db(), shop=settings().currency, since=since), since=since)
 
 
 def _values() -> dict[str, Any]:
@@ -149,6 +162,9 @@ def _values() -> dict[str, Any]:
         "segments": db().execute(select(Segment.slug, Segment.name).order_by(Segment.name)).all(),
         "kinds": {kind: one.title for kind, one in scores.asked(db()).items()},
         "pipelines": [(one, deals.stages(db(), one.slug)) for one in board.pipelines(db())],
+        "rates": rates.known(db()),
+        "shop_currency": settings().currency,
+        "today": clock.now().date(),
         "languages_": LANGUAGES,
         "words": words,
         "now": clock.now(),
@@ -170,6 +186,13 @@ def _rule(turn: int) -> dict[str, Any]:
 
 def _lines(name: str) -> list[str]:
     return [line.strip() for line in request.form.get(name, "").splitlines() if line.strip()][:50]
+
+
+def _day(said: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(said)
+    except ValueError as error:
+        raise InvalidError(_("This is no day; write it as 2026-05-14.")) from error
 
 
 def _minutes(said: str) -> int:
