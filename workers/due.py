@@ -26,7 +26,8 @@ SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        EXISTS (SELECT FROM erasures WHERE status IN ('waiting', 'running') AND due_at <= :now),
        EXISTS (SELECT FROM uploads WHERE status IN ('checking', 'running', 'folding', 'undoing')),
        EXISTS (SELECT FROM computed_dirty)
-       OR EXISTS (SELECT FROM profiles) AND NOT EXISTS (SELECT FROM computed_rounds WHERE after IS NULL AND began_at > :now - interval '1 hour'),
+       OR EXISTS (SELECT FROM profiles)
+       AND NOT EXISTS (SELECT FROM computed_rounds WHERE name = 'rfm' AND after IS NULL AND began_at > :now - interval '1 hour'),
        EXISTS (SELECT FROM segment_lapses l JOIN segments s ON s.id = l.segment_id AND s.status = 'live' WHERE l.due_at <= :now)
        OR EXISTS (SELECT FROM segments WHERE status = 'filling'),
        EXISTS (SELECT FROM large_joins),

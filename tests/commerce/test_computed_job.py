@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from crm.commerce import computed
+from crm.commerce import computed, demand
 from crm.core.db import engine_for, sessions
 from crm.profiles.find import find
 from tests import makers
 from tests.makers import accepted, track
 from workers import pipeline
+from workers.due import due
 
 CONFIG = makers.config()
 
@@ -43,3 +44,13 @@ def test_the_job_takes_what_the_pipeline_marked_one_worker_at_a_time(make: sessi
     for _ in range(5):
         computed.work(make, CONFIG, lambda: now)
     assert computed.work(make, CONFIG, lambda: now) == 0
+
+
+def test_the_round_is_due_by_its_own_hour(session: Session, now: dt.datetime) -> None:
+    pipeline.run(session, [accepted(track("Page Viewed", at=now, user_id="dana"), now)], now, CONFIG)
+    session.execute(text("DELETE FROM computed_dirty"))
+    demand.pair(session, now)
+    assert "compute" in due(session, now)
+    computed.go_round(session, CONFIG, now)
+    session.execute(text("DELETE FROM computed_dirty"))
+    assert "compute" not in due(session, now)
