@@ -16,6 +16,8 @@ from journeys.node import Duration, RunEvent, Settings
 from journeys.rules import Condition
 
 BUCKETS = 10_000
+SAME = _l("Not where it is about something else")
+SAME_HELP = _l("Where runs are told apart by a property, an event that names another value is passed over: the refund of another order, say.")
 
 
 class Reentry(Settings):
@@ -45,6 +47,12 @@ class ExitRule(Settings):
     event: str = Field(min_length=1, max_length=200, title=_l("Event"), json_schema_extra={"x-suggest": "event"})
     where: list[Condition] = Field(default=[], max_length=20, title=_l("Where all of these hold"))
     goal: bool = Field(default=False, title=_l("This is the goal"))
+    same_key: bool = Field(default=False, title=SAME, description=SAME_HELP)
+
+    @property
+    def keyed(self) -> frozenset[str]:
+        """The keys by which an event about something else is passed over."""
+        return frozenset({"cart", "property"} if self.same_key else {"cart"})
 
     def fits(self, event: RunEvent) -> bool:
         """Whether this event is meant."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from crm.commerce.cart import cart_id
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from journeys.entry import ExitRule, Holdout, Reentry, rule_for
@@ -118,9 +119,23 @@ class Graph:
         """Names of the events that may end a run at once."""
         return frozenset(rule.event for rule in self.exits)
 
-    def ends(self, event: RunEvent) -> ExitRule | None:
-        """The first rule by which this event ends a run."""
-        return next((rule for rule in self.exits if rule.fits(event)), None) if event.name in self.exit_on else None
+    def ends(self, start: RunEvent, event: RunEvent) -> ExitRule | None:
+        """The first rule by which this event ends a run that began with `start`."""
+        fit = (rule for rule in self.exits if rule.fits(event) and not self.about_another(start, event, rule.keyed))
+        return next(fit, None) if event.name in self.exit_on else None
+
+    def about_another(self, start: RunEvent, event: RunEvent, keyed: Collection[str]) -> bool:
+        """Whether the event names a cart, or a value of the key property, that is surely not the run's, where that key matters.
+
+        Another source may count its carts differently, so its names of carts prove nothing.
+        """
+        if self.key not in keyed:
+            return False
+        if self.key == "cart":
+            theirs, mine = cart_id(dict(event.properties)), cart_id(dict(start.properties))
+            return event.source_id == start.source_id and theirs is not None and mine is not None and theirs != mine
+        about = self.trigger.about(self.trigger_settings, event)
+        return about is not None and about != self.trigger.about(self.trigger_settings, start)
 
     @cached_property
     def listens(self) -> frozenset[str]:

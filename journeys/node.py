@@ -320,9 +320,9 @@ class Node(ABC, Generic[S]):
         """Names of the events that wake a run parked here."""
         return frozenset()
 
-    def keyed(self, settings: S) -> bool:
-        """Whether an event that names another cart than the run's is passed over."""
-        return True
+    def keyed(self, settings: S) -> frozenset[str]:
+        """The keys (`cart`, `property`) by which an event that names another than the run's is passed over."""
+        return frozenset({"cart"})
 
     def waits(self, settings: S) -> bool:
         """Whether a run may stay here: a loop needs one such node."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from crm.commerce.cart import cart_id
 from crm.events.spec import Happened
 from journeys.graph import Graph, Spot
 from journeys.node import Advance, Ask, CartFact, Effect, Finish, Park, Question, Run, RunEvent, Step
@@ -106,25 +105,14 @@ def seen(event: Happened) -> RunEvent:
     return RunEvent(event.name, event.occurred_at, event.accepted, event.source_id, event.properties)
 
 
-def of_another_cart(passage: Passage, event: RunEvent) -> bool:
-    """Whether the event names a cart that is surely not the run's. Another source may count its carts differently, so its names prove nothing."""
-    return passage.graph.key == "cart" and names_another_cart(passage.start, event)
-
-
-def names_another_cart(start: RunEvent, event: RunEvent) -> bool:
-    """The same, for a run about a cart that began with `start`."""
-    theirs, mine = cart_id(dict(event.properties)), cart_id(dict(start.properties))
-    return event.source_id == start.source_id and theirs is not None and mine is not None and theirs != mine
-
-
 def react(passage: Passage, event: RunEvent, facts: Facts, moment: Moment, *, live: bool) -> None:
     """Let an event end or wake the run. Only what came after its start concerns it; history may end a run, not wake it."""
     if not passage.active or event.order <= passage.start.order:
         return
-    rule = passage.graph.ends(event)
-    if rule is not None and not of_another_cart(passage, event):
+    rule, spot = passage.graph.ends(passage.start, event), passage.spot
+    if rule is not None:
         passage.end(f"{'goal' if rule.goal else 'exit'}:{event.name}", moment.now)
-    elif live and event.name in passage.spot.listens and not (passage.spot.node.keyed(passage.spot.settings) and of_another_cart(passage, event)):
+    elif live and event.name in spot.listens and not passage.graph.about_another(passage.start, event, spot.node.keyed(spot.settings)):
         walk(passage, facts, moment, woken_by=event)
 
 

@@ -21,7 +21,7 @@ from crm.segments.rules.journey import STARTED
 from journeys import asking, experiments, listing, selling, webhooks
 from journeys.board import Board
 from journeys.node import ENDED, CallWebhook, ChangeDeal, ChangeList, Effect, Exposed, GiveOwner, MakeTask, RunEvent, SendEvent, SendMessage, SetTraits
-from journeys.passage import Passage, names_another_cart, seen
+from journeys.passage import Passage, seen
 
 WITHDRAWING = ("exit:", "goal:", "merged", "stopped", "new_version", "dropped")  # endings that take back what was not yet sent
 
@@ -116,8 +116,8 @@ def take_back(session: Session, board: Board, events: Sequence[Happened], now: d
         standing = board.journeys.get(row.journey_id)
         graph, start = standing.graphs.get(row.version) if standing else None, start_from(row.start)
         for each in mine[row.profile_id] if graph else ():
-            rule = graph.ends(each) if graph and each.order > start.order else None
-            if rule and not (graph and graph.key == "cart" and names_another_cart(start, each)):
+            rule = graph.ends(start, each) if graph and each.order > start.order else None
+            if rule:
                 gone.setdefault(f"{'goal' if rule.goal else 'exit'}:{each.name}", []).append(row.run_id)
     for reason, ids in gone.items():
         outbox.withdraw(session, ids, reason, now)

@@ -52,9 +52,9 @@ class Nps(Node[NpsSettings]):
         """The answer."""
         return frozenset({ANSWERED})
 
-    def keyed(self, settings: NpsSettings) -> bool:
+    def keyed(self, settings: NpsSettings) -> frozenset[str]:
         """An answer names its run, not a cart."""
-        return False
+        return frozenset()
 
     def step(self, settings: NpsSettings, run: Run) -> Step:
         """Ask whether we may, send, wait, go on by the score."""

@@ -53,9 +53,9 @@ class Task(Node[TaskSettings]):
         """Its being done."""
         return frozenset({DONE}) if settings.wait else frozenset()
 
-    def keyed(self, settings: TaskSettings) -> bool:
+    def keyed(self, settings: TaskSettings) -> frozenset[str]:
         """A task names its run, not a cart."""
-        return False
+        return frozenset()
 
     def waits(self, settings: TaskSettings) -> bool:
         """As set."""

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from crm.core.errors import SaidError
 from crm.core.i18n import _l
+from journeys.entry import SAME, SAME_HELP
 from journeys.node import Advance, Duration, Node, Park, Run, Sentence, Settings, Step
 
 
@@ -22,6 +23,7 @@ class WaitSettings(Settings):
     )
     counting_from: Literal["entry", "cart"] = Field(default="entry", title=_l("Counting from"))
     same_cart: bool = Field(default=True, title=_l("An event of another cart does not count"))
+    same_key: bool = Field(default=False, title=SAME, description=SAME_HELP)
 
     @field_validator("duration")
     @classmethod
@@ -52,9 +54,9 @@ class Wait(Node[WaitSettings]):
         """The events that end the wait."""
         return frozenset(settings.until)
 
-    def keyed(self, settings: WaitSettings) -> bool:
+    def keyed(self, settings: WaitSettings) -> frozenset[str]:
         """As set."""
-        return settings.same_cart
+        return frozenset(key for key, same in (("cart", settings.same_cart), ("property", settings.same_key)) if same)
 
     def waits(self, settings: WaitSettings) -> bool:
         """Always."""

@@ -57,9 +57,9 @@ class Webhook(Node[WebhookSettings]):
         """The answer."""
         return frozenset({ANSWERED})
 
-    def keyed(self, settings: WebhookSettings) -> bool:
+    def keyed(self, settings: WebhookSettings) -> frozenset[str]:
         """An answer names its run, not a cart."""
-        return False
+        return frozenset()
 
     def waits(self, settings: WebhookSettings) -> bool:
         """For the answer; it may come at once, so a loop needs another wait."""
