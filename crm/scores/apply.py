@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,13 +25,14 @@ from crm.events.inbox import NewRow, driver
 from crm.events.models import HISTORY, SYSTEM_SOURCE
 from crm.events.spec import Call
 from crm.profiles.tombstones import LOCK as ERASING
-from crm.scores import estimate, features, serving
+from crm.scores import estimate, features, serving, trust
 from crm.scores.estimate import Column, Fitted
 from crm.scores.feature_list import POINTS
 from crm.scores.features import Extracted, People
 from crm.scores.measure import Floats
 from crm.scores.score import Asked
 from crm.scores.score_models import BANDS, LeadColumn, ScoreKind, ScoreVersion
+from crm.scores.trust import Told
 
 CHANGED = "Score Band Changed"
 REASONS = 3
@@ -65,6 +66,15 @@ class Model:
     shift: float = 0.0
     cuts: tuple[float, ...] = serving.RULES
     raises: tuple[tuple[int, float, float], ...] = ()  # place, what the best tenth's adds, the value they have
+    told: Told = field(default_factory=dict)  # whose orders and leads counted in training
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What is the same for everybody: what winning brings where somebody has no average of their own, and whose word counts by rules."""
+
+    worth: Decimal | None
+    told: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +121,7 @@ def _read(version_id: int, named: Sequence[dict[str, Any]], data: bytes, algorit
     fitted.added(np.full((1, len(columns)), np.nan, np.float32))
     raises = tuple((int(place), added, value) for place, (added, value) in said["raises"].items())
     slope, shift = said["calibration"]
-    return Model(version_id, columns, fitted, slope, shift, tuple(said["bands"]), raises)
+    return Model(version_id, columns, fitted, slope, shift, tuple(said["bands"]), raises, said.get("told", {}))
 
 
 def everybody(session: Session, *, after: uuid.UUID, limit: int, now: dt.datetime) -> People | None:
@@ -128,15 +138,26 @@ def these(profile_ids: Sequence[uuid.UUID], *, now: dt.datetime) -> People:
     return People(relation(SQL("p.id = ANY(CAST({} AS uuid[]))").format(Literal(list(profile_ids))), now), now, now)
 
 
-def apply(session: Session, score: Asked, model: Model, people: People, *, config: Config, now: dt.datetime, asked: Sequence[uuid.UUID] = ()) -> int:
-    """Score these people and write what changed; `asked` are people whose score goes where they are none of this score's any more. Returns how many."""
+def shop_of(session: Session, config: Config, now: dt.datetime) -> Shop:
+    """As it is now: the average order of a year, and what the shop's own systems tell of."""
+    worth: Decimal | None = session.scalar(text(_AVERAGE), {"currency": config.currency, "since": now - dt.timedelta(days=365)})
+    return Shop(worth, trust.told_by_shop(session, (), now=now))
+
+
+def apply(  # what a score is made of
+    session: Session, score: Asked, model: Model, people: People, *, config: Config, now: dt.datetime, shop: Shop | None = None, asked: Sequence[uuid.UUID] = ()
+) -> int:
+    """Score these people and write what changed; `asked` are people whose score goes where they are none of this score's any more. Returns how many.
+
+    `shop` is read here where many pages do not share one.
+    """
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock, 0)"), {"lock": ERASING})  # nobody is erased in between
     session.execute(text("SET LOCAL work_mem = '96MB'"))
-    given = give(session, score, model, people, config=config)
+    shop = shop or shop_of(session, config, now)
+    given = give(session, score, model if model.fitted else replace(model, told=shop.told), people, config=config)
     bounds = people.between or (None, None)
-    worth = _worth(session, score, config, now)
     session.execute(text(_NEW))
-    _copy(session, given, model, worth, config.currency)
+    _copy(session, given, model, shop.worth if score.has_value else None, config.currency)
     params = {
         "kind": score.kind,
         "version": model.version_id,
@@ -159,8 +180,8 @@ def give(session: Session, score: Asked, model: Model, people: People, *, config
     """The scores of these people, from the model as it is stored; nothing is written."""
     kinds = {name: kind for name, kind in session.execute(select(LeadColumn.name, LeadColumn.type))}  # noqa: C416  dict() of rows would take names for keys
     wanted = features.named([column.name for column in model.columns], kinds)
-    relation = People(_buyers(people.relation) if score.buyers_only else people.relation, people.earliest, people.latest, people.between)
-    source = SQL("({})").format(features.raw(relation, wanted, config.timezone))
+    relation = replace(people, relation=_buyers(people.relation, model.told)) if score.buyers_only else people
+    source = SQL("({})").format(features.raw(relation, wanted, config.timezone, told=model.told))
     got = features.extract(session, features.coded(model.columns, source), len(model.columns))
     return _by_model(model, got) if model.fitted else _by_points(score, model, got)
 
@@ -251,14 +272,6 @@ def _copy(session: Session, given: Given, model: Model, worth: Decimal | None, c
             copy.write_row((given.got.profile(row), p, BANDS[band], value, currency if value else None, dumps(given.reasons[row]), raises))
 
 
-def _worth(session: Session, score: Asked, config: Config, now: dt.datetime) -> Decimal | None:
-    """What winning somebody brings, where they have no average of their own: the average order of a year."""
-    if not score.has_value:
-        return None
-    found: Decimal | None = session.scalar(text(_AVERAGE), {"currency": config.currency, "since": now - dt.timedelta(days=365)})
-    return found
-
-
 def _announce(session: Session, score: Asked, moves: Sequence[Any], now: dt.datetime) -> None:
     """The band as a trait for everybody; an event for whom it changed. A first band is no change and starts nothing."""
     rows: list[NewRow] = []
@@ -283,11 +296,11 @@ def relation(where: Composable, now: dt.datetime) -> Composable:
     ).format(Literal(now), where)
 
 
-def _buyers(relation: Composable) -> Composable:
+def _buyers(relation: Composable, told: Told) -> Composable:
     return SQL(
         "(SELECT b.* FROM {} b WHERE EXISTS (SELECT FROM events o WHERE o.profile_id = b.profile_id AND o.name = 'Order Completed'"
-        " AND o.occurred_at < b.cutoff AND o.occurred_at >= b.cutoff - interval '365 days'))"
-    ).format(relation)
+        " AND o.occurred_at < b.cutoff AND o.occurred_at >= b.cutoff - interval '365 days' AND {}))"
+    ).format(relation, SQL(trust.counts("o", "{}")).format(Literal(dumps(dict(told)))))
 
 
 _loaded: dict[int, Model] = {}

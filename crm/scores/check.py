@@ -11,12 +11,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
+from crm.core.json import dumps
 from crm.events.inbox import driver
 from crm.scores import apply, measure, serving
 from crm.scores.features import People
 from crm.scores.rows import DID_LATELY
 from crm.scores.score import Asked
 from crm.scores.score_models import BANDS, ScoreCheck, ScoreVersion
+from crm.scores.trust import counts
 
 LEAST = 50  # people in a band before it is judged
 Z = 3.0  # so far out that chance does it once in 370 comparisons
@@ -52,7 +54,7 @@ def promises(session: Session, score: Asked, version: ScoreVersion, *, now: dt.d
         return []
     then = now - dt.timedelta(days=label.days)
     params = {"kind": score.kind, "then": then, "now": now, "names": list(label.events), "stage": label.stage, "happens": label.happens}
-    said = session.execute(text(_PROMISES), {**params, "version": version.id}).all()
+    said = session.execute(text(_PROMISES.format(counts=counts("e"))), {**params, "version": version.id, "told": dumps(version.serving.get("told", {}))}).all()
     own = any(row.own for row in said)
     found = []
     for band, mine, people, promised, actual in said:
@@ -108,7 +110,8 @@ WITH said AS (
 )
 SELECT s.band, s.version_id = :version AS own, count(*), avg(s.probability), avg(CAST(EXISTS (
   SELECT FROM events e WHERE e.profile_id = s.profile_id AND e.name = ANY(:names) AND e.occurred_at >= :then AND e.occurred_at < :now
-    AND (CAST(:stage AS text) IS NULL OR e.properties->>'stage' = CAST(:stage AS text))) = :happens AS integer))::float8
+    AND (CAST(:stage AS text) IS NULL OR e.properties->>'stage' = CAST(:stage AS text))
+    AND {counts}) = :happens AS integer))::float8
 FROM said s JOIN profiles p ON p.id = s.profile_id AND p.merged_into IS NULL WHERE s.version_id IS NOT NULL
 GROUP BY 1, 2 ORDER BY array_position(ARRAY['hot', 'warm', 'cool', 'cold'], s.band)
 """

@@ -54,8 +54,10 @@ ACTS = """CASE WHEN e.source_id = 1 THEN CASE WHEN e.name LIKE '% Opened' AND co
 WHEN e.name IN ('Page Viewed', 'Screen Viewed') THEN 1 WHEN e.name IN ('Product Viewed', 'Product Clicked', 'Product List Viewed') THEN 2
 WHEN e.name = 'Products Searched' THEN 3 WHEN e.name = 'Product Added' THEN 4
 WHEN e.name IN ('Checkout Started', 'Checkout Step Viewed', 'Payment Info Entered') THEN 5
-WHEN e.name = 'Order Completed' THEN 6 WHEN e.name LIKE '% Replied' OR e.name IN ('Message Received', 'Conversation Started') THEN 9
-WHEN e.name IN ('Form Submitted', 'Lead Created', 'Signed Up', 'Quote Requested') THEN 11 WHEN e.type IN ('identify', 'group', 'alias') THEN 0"""
+WHEN e.name = 'Order Completed' THEN CASE WHEN {counts} THEN 6 ELSE 0 END
+WHEN e.name LIKE '% Replied' OR e.name IN ('Message Received', 'Conversation Started') THEN 9
+WHEN e.name = 'Lead Created' THEN CASE WHEN {counts} THEN 11 ELSE 0 END
+WHEN e.name IN ('Form Submitted', 'Signed Up', 'Quote Requested') THEN 11 WHEN e.type IN ('identify', 'group', 'alias') THEN 0"""
 
 BUILT_IN: tuple[Feature, ...] = (
     Feature("known_days", _l("Days since first seen"), "days", row="date_part('epoch', r.cutoff - pr.first_seen) / 86400"),

@@ -17,9 +17,12 @@ from psycopg.sql import SQL, Composable, Identifier, Literal, quote
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core.json import dumps
 from crm.events.inbox import driver
+from crm.scores import trust
 from crm.scores.estimate import Column, Matrix
 from crm.scores.feature_list import ACTS, BUILT_IN, DAYS_BACK, FULL, HALF_LIFE, OWN_EVENT, POINTS, Feature
+from crm.scores.trust import Told
 
 OWN_EVENTS = 8  # so many frequent events of the company's own become features
 CHECKED = 200  # rows on which every training compares the two worlds
@@ -88,14 +91,15 @@ def named(names: Sequence[str], kinds: dict[str, str]) -> list[Feature]:
     return found
 
 
-def raw(people: People, features: Sequence[Feature], zone: str, *, blind: bool = False) -> Composable:
+def raw(people: People, features: Sequence[Feature], zone: str, *, told: Told, blind: bool = False) -> Composable:
     """The statement: n, profile_id, points, then a column per feature, numbers as float4, categories as text.
 
-    `blind` puts a log in place of the log that ends at each person's cut-off, whatever a feature asks of it.
+    `told` says whose orders and leads count. `blind` puts a log in place of the log that ends at each person's cut-off, whatever a feature asks of it.
     """
     own = [one.name.removeprefix("did:") for one in features if one.name.startswith("did:")]
     acts = SQL(ACTS + " {own} ELSE 12 END").format(
-        own=SQL(" ").join(SQL("WHEN e.name = {} THEN {}").format(Literal(name), Literal(OWN_EVENT + at)) for at, name in enumerate(own))
+        counts=SQL(trust.counts("e", "{told}")).format(told=Literal(dumps(dict(told)))),
+        own=SQL(" ").join(SQL("WHEN e.name = {} THEN {}").format(Literal(name), Literal(OWN_EVENT + at)) for at, name in enumerate(own)),
     )
     aggs = [(one, _aggregate(one, own)) for one in features if one.agg or one.name.startswith("did:")]
     joined = [SQL("{} AS {}").format(_cast(one, SQL(sql)), Identifier(one.name)) for one, sql in aggs]
@@ -143,14 +147,14 @@ def points_of(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(100 * (1 - np.exp(-weights / FULL)), np.float32)
 
 
-def leaks(session: Session, people: People, features: Sequence[Feature], zone: str) -> list[str]:
+def leaks(session: Session, people: People, features: Sequence[Feature], zone: str, *, told: Told) -> list[str]:
     """Names of features that change when everything from the cut-off on is taken out of the log: they read what they may not know.
 
     `people` holds one row per person. What colleagues did is not looked at: the blind log holds these people's own events, and `_TEAM` names the cut-off
     itself. Both worlds are read by one statement, or an import in between would condemn what is honest.
     """
     own = [one for one in features if not one.row.startswith("t.")]
-    seen, blind = (raw(people, own, zone, blind=blind) for blind in (False, True))
+    seen, blind = (raw(people, own, zone, told=told, blind=blind) for blind in (False, True))
     statement = SQL("SELECT to_jsonb(a.*), to_jsonb(b.*) FROM ({}) a JOIN ({}) b ON b.n = a.n").format(seen, blind)
     found: set[str] = set()
     for now, then in driver(session).cursor().execute(statement).fetchall():

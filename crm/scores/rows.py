@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
+from crm.core.json import dumps
 from crm.events.inbox import driver
 from crm.scores.features import People
 from crm.scores.leakage import Learned
 from crm.scores.measure import Floats
 from crm.scores.score import Asked, Label
+from crm.scores.trust import Told, counts
 
 MOST = 100_000  # rows of one training
 MOST_LOOKS = 12  # cut-offs, one label window apart
@@ -47,8 +49,8 @@ class ShortHistoryError(InvalidError):
     """The log does not reach back far enough to learn on one window and judge on a later one."""
 
 
-def lay_down(session: Session, score: Asked, *, names: Sequence[str], now: dt.datetime) -> Rows:
-    """Fill `score_rows` for this score; `names` are the imported columns whose value at the cut-off is wanted."""
+def lay_down(session: Session, score: Asked, *, names: Sequence[str], told: Told, now: dt.datetime) -> Rows:
+    """Fill `score_rows` for this score; `names` are the imported columns whose value at the cut-off is wanted, `told` says whose word counts."""
     label = score.label
     if label is None:
         raise InvalidError(_l("This score is by rules; there is nothing to train."))
@@ -57,7 +59,7 @@ def lay_down(session: Session, score: Asked, *, names: Sequence[str], now: dt.da
         session.execute(text(_BY_COLUMN), {"column": label.column, "values": [value.lower() for value in label.values]})
         looks: tuple[float, ...] = ()
     else:
-        looks = _by_events(session, score, label, now)
+        looks = _by_events(session, score, label, dumps(dict(told)), now)
     session.execute(text(_SAID), {"kind": score.kind})
     session.execute(text(_KNOWN), {"names": list(names)})
     session.execute(text("ANALYZE score_rows"))
@@ -79,7 +81,7 @@ def learned(session: Session, names: Sequence[str]) -> dict[str, list[Learned]]:
     return found
 
 
-def _by_events(session: Session, score: Asked, label: Label, now: dt.datetime) -> tuple[float, ...]:
+def _by_events(session: Session, score: Asked, label: Label, told: str, now: dt.datetime) -> tuple[float, ...]:
     """One look per label window, back to where the log begins; everybody is looked at each time, or as many by chance as fit."""
     window = dt.timedelta(days=label.days)
     first = session.scalar(text("SELECT min(occurred_at) FROM events WHERE occurred_at > :bound"), {"bound": now - dt.timedelta(days=1200)})
@@ -88,15 +90,14 @@ def _by_events(session: Session, score: Asked, label: Label, now: dt.datetime) -
     if count < 2:
         raise ShortHistoryError(_l("The log reaches back less than two windows of this score: one to learn from, a later one to be judged on."))
     looks = [latest - window * at for at in reversed(range(count))]
-    within = {"since": looks[0] - dt.timedelta(days=400), "now": now}
-    session.execute(text(_WINS), {"names": list(label.events), "stage": label.stage, **within})
-    session.execute(text(_LOSSES), {"lost": LOST, **within})
+    within = {"since": looks[0] - dt.timedelta(days=400), "now": now, "told": told}
+    session.execute(text(_WINS.format(counts=counts("e"))), {"names": list(label.events), "stage": label.stage, **within})
+    session.execute(text(_LOSSES.format(counts=counts("e"))), {"lost": LOST, **within})
     people = session.scalar(text("SELECT count(*) FROM profiles WHERE merged_into IS NULL AND known")) or 0
     share = min(1.0, MOST / max(1, people * len(looks)))
-    buyers = _BUYERS if score.buyers_only else ""
+    asked = {"looks": looks, "window": window, "happens": label.happens, "below": int(share * 1_000_000)}
     session.execute(
-        text(_BY_EVENTS.format(buyers=buyers)),
-        {"looks": looks, "window": window, "happens": label.happens, "below": int(share * 1_000_000)},
+        text(_BY_EVENTS.format(buyers=_BUYERS.format(counts=counts("o")) if score.buyers_only else "")), {**asked, "told": told} if score.buyers_only else asked
     )
     return tuple(look.timestamp() for look in looks)
 
@@ -130,10 +131,13 @@ WITH told AS (
 INSERT INTO score_losses SELECT profile_id, cutoff FROM told WHERE y = 0
 """
 _WINS = """
-INSERT INTO score_wins SELECT profile_id, occurred_at FROM events
-WHERE name = ANY(:names) AND occurred_at >= :since AND occurred_at < :now AND (CAST(:stage AS text) IS NULL OR properties->>'stage' = CAST(:stage AS text));
+INSERT INTO score_wins SELECT e.profile_id, e.occurred_at FROM events e WHERE e.name = ANY(:names) AND e.occurred_at >= :since AND e.occurred_at < :now
+  AND (CAST(:stage AS text) IS NULL OR e.properties->>'stage' = CAST(:stage AS text)) AND {counts}
 """
-_LOSSES = "INSERT INTO score_losses SELECT profile_id, occurred_at FROM events WHERE name = :lost AND occurred_at >= :since AND occurred_at < :now"
+_LOSSES = """
+INSERT INTO score_losses SELECT e.profile_id, e.occurred_at FROM events e
+WHERE e.name = :lost AND e.occurred_at >= :since AND e.occurred_at < :now AND {counts}
+"""
 _BY_EVENTS = """
 INSERT INTO score_rows (profile_id, cutoff, y)
 SELECT p.id, look.at, CAST((w.profile_id IS NOT NULL) = :happens AS integer)
@@ -145,7 +149,7 @@ WHERE true {buyers}
 ORDER BY look.at, p.id
 """
 _BUYERS = """AND EXISTS (SELECT FROM events o WHERE o.profile_id = p.id AND o.name = 'Order Completed'
-  AND o.occurred_at < look.at AND o.occurred_at >= look.at - interval '365 days')"""
+  AND o.occurred_at < look.at AND o.occurred_at >= look.at - interval '365 days' AND {counts})"""
 _SAID = """
 INSERT INTO score_rows (profile_id, cutoff, y)
 SELECT l.profile_id, l.at, CAST(l.positive AS integer) FROM score_labels l JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL

@@ -18,7 +18,7 @@ from crm.core.config import Config
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.events.inbox import driver
-from crm.scores import columns, contest, estimate, features, leakage, measure, rows
+from crm.scores import columns, contest, estimate, features, leakage, measure, rows, trust
 from crm.scores.estimate import Column, Fitted, Matrix
 from crm.scores.feature_list import BUILT_IN, Feature
 from crm.scores.features import CHECKED, Extracted, People
@@ -27,6 +27,7 @@ from crm.scores.rows import Rows
 from crm.scores.score import Asked
 from crm.scores.score_models import LeadColumn, ScoreFlag, ScoreVersion
 from crm.scores.serving import serving_of
+from crm.scores.trust import Told
 
 FOLDS = 5
 LEAST_SLICE = 100  # rows of a source or language before it is judged apart
@@ -55,6 +56,7 @@ class Learning:
     lively: Bools  # who had done something the week before, at the newest looks
     numbers: NDArray[np.int64]
     known: tuple[Feature, ...]  # what `score_raw` holds
+    told: Told  # whose orders, leads and outcomes counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,14 @@ def train(session: Session, score: Asked, *, config: Config, now: dt.datetime, r
     report("rows")
     session.execute(text("SET LOCAL work_mem = '128MB'"))
     kinds, refused = _imported(session, score)
-    laid = rows.lay_down(session, score, names=sorted(kinds), now=now)
+    told = trust.told_by_shop(session, score.label.events if score.label else (), now=now)
+    laid = rows.lay_down(session, score, names=sorted(kinds), told=told, now=now)
     if len(laid.y) < score.least_rows or not score.least_wins <= laid.wins:
         raise NotEnoughError(len(laid.y), laid.wins, score)
     if laid.wins > len(laid.y) - score.least_wins:
         raise InvalidError(_l("Nearly everybody has this outcome: there is nothing to tell apart. Choose another label."))
     report("features")
-    learning, dull = _learning(session, score, laid, kinds, config, now)
+    learning, dull = _learning(session, score, laid, kinds, told, config, now)
     report("scan")
     flags = _flag(session, score, learning, sorted(kinds), now)
     kept = [place for place, column in enumerate(learning.columns) if column.name not in {flag["feature"] for flag in flags if not flag["approved"]}]
@@ -189,17 +192,18 @@ def _imported(session: Session, score: Asked) -> tuple[dict[str, str], list[dict
 
 
 def _learning(  # noqa: PLR0917  each is one choice of the training
-    session: Session, score: Asked, laid: Rows, kinds: dict[str, str], config: Config, now: dt.datetime
+    session: Session, score: Asked, laid: Rows, kinds: dict[str, str], told: Told, config: Config, now: dt.datetime
 ) -> tuple[Learning, list[dict[str, Any]]]:
     """`score_raw` once, columns from it, then the matrix."""
     without = score.label.events if score.label else ()
     own = [features.own_event(name) for name in features.frequent_events(session, now=now, without=without)]
     wanted: list[Feature] = [*BUILT_IN, *own, *(features.imported(name, kind) for name, kind in sorted(kinds.items()))]
     sample = _sample(laid.people)
-    late = features.leaks(session, sample, wanted, config.timezone)
+    late = features.leaks(session, sample, wanted, config.timezone, told=told)
     wanted = [one for one in wanted if one.name not in late]
     known = (*wanted, *(one for one in contest.own_events(session, score.kind) if one not in wanted))
-    driver(session).execute(SQL("CREATE TEMP TABLE score_raw ON COMMIT DROP AS {}").format(features.raw(laid.people, known, config.timezone)))
+    raw = features.raw(laid.people, known, config.timezone, told=told)
+    driver(session).execute(SQL("CREATE TEMP TABLE score_raw ON COMMIT DROP AS {}").format(raw))
     made, refused = columns.columns_of(session, wanted)
     got = features.extract(session, features.coded(made, SQL("score_raw")), len(made))
     got = _in_order(got)
@@ -209,7 +213,7 @@ def _learning(  # noqa: PLR0917  each is one choice of the training
     y, cutoff = laid.y[got.numbers], laid.cutoff[got.numbers]
     lively = np.isin(got.numbers, rows.lively(session, laid.looks))
     matrix = np.ascontiguousarray(got.matrix[:, kept])
-    return Learning(chosen, matrix, y, got.points.astype(float), cutoff, laid.looks, lively, got.numbers, known), refused
+    return Learning(chosen, matrix, y, got.points.astype(float), cutoff, laid.looks, lively, got.numbers, known, told), refused
 
 
 def _in_order(got: Extracted) -> Extracted:
@@ -257,7 +261,8 @@ def _keep(  # noqa: PLR0917  what a version is made of
         kind=score.kind, number=number, state="challenger", algorithm=judged.fitted.algorithm, label=label,
         features=[{"name": one.name, "type": one.type, "categories": list(one.categories)} for one in learning.columns],
         model=estimate.pack(judged.fitted),
-        serving=serving_of(learning.columns, learning.matrix, judged.fitted, (judged.slope, judged.shift), judged.p, lively=learning.lively),
+        serving=serving_of(learning.columns, learning.matrix, judged.fitted, (judged.slope, judged.shift), judged.p, lively=learning.lively)
+        | {"told": dict(learning.told)},
         metrics=metrics, flags=flags, rows=len(learning.y), wins=int(learning.y.sum()), trained_at=now,
     )  # fmt: skip
     session.add(version)

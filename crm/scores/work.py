@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import structlog
 from sqlalchemy import select, text, update
@@ -21,9 +22,11 @@ from crm.scores.score_models import Score, ScoreCheck, ScoreJob, ScoreKind
 LOCK = 0x73636F72  # one worker at a time, so that no older score overwrites a newer one
 PAGE = 20_000
 ROOM = 20_000  # calls that may wait in the inbox before a round goes on
+SHOP_EVERY = dt.timedelta(hours=1)
 
 log = structlog.get_logger()
 Now = Callable[[], dt.datetime]
+_shops: WeakKeyDictionary[sessionmaker[Session], tuple[dt.datetime, apply.Shop]] = WeakKeyDictionary()
 Refresh = Callable[[Session, list[uuid.UUID], dt.datetime], None]
 
 
@@ -45,8 +48,10 @@ def changed(sessions: sessionmaker[Session], config: Config, now: Now, after: Re
         if not ids:
             return 0
         moment = now()
+        shop = _shop(sessions, session, config, moment)
         for score in asked(session).values():
-            apply.apply(session, score, _model(session, score, moment), apply.these(ids, now=moment), config=config, now=moment, asked=ids)
+            model = _model(session, score, moment)
+            apply.apply(session, score, model, apply.these(ids, now=moment), config=config, now=moment, shop=shop, asked=ids)
         after(session, ids, moment)
         session.commit()
     return len(ids)
@@ -131,11 +136,20 @@ def everybody(sessions: sessionmaker[Session], config: Config, now: Now, after: 
         if people is None:
             row.after, row.applied_at, row.apply_at = None, moment, row.apply_at or jobs.next_night(moment, config.timezone)
         else:
-            apply.apply(session, score, _model(session, score, moment), people, config=config, now=moment)
+            shop = _shop(sessions, session, config, moment)
+            apply.apply(session, score, _model(session, score, moment), people, config=config, now=moment, shop=shop)
             row.after = people.between[1] if people.between else None
             after(session, list(session.scalars(select(Score.profile_id).where(Score.kind == row.kind, Score.at == moment))), moment)
         session.commit()
     return 1
+
+
+def _shop(sessions: sessionmaker[Session], session: Session, config: Config, now: dt.datetime) -> apply.Shop:
+    """Read once an hour by a process: an average of a year's orders, which every page and every step asks for."""
+    kept = _shops.get(sessions)
+    if kept is None or not dt.timedelta(0) <= now - kept[0] < SHOP_EVERY:
+        kept = _shops[sessions] = (now, apply.shop_of(session, config, now))
+    return kept[1]
 
 
 def _model(session: Session, score: Asked, now: dt.datetime) -> apply.Model:

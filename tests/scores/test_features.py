@@ -43,6 +43,6 @@ def test_what_colleagues_did_ends_at_the_cut_off(session: Session, now: dt.datet
     happened(session, [(yossi, "Page Viewed", now - dt.timedelta(days=day), {}) for day in (1, 2, 11, 12, 13, 70)])
     wanted = [one for one in BUILT_IN if one.name == "members_30"]
     for at, acts in ((now, 5), (now - dt.timedelta(days=10), 3)):
-        statement = features.raw(apply.these([dana], now=at), wanted, "Asia/Jerusalem")
+        statement = features.raw(apply.these([dana], now=at), wanted, "Asia/Jerusalem", told={})
         row = driver(session).execute(SQL("SELECT members_30 FROM ({}) x").format(statement)).fetchone()
         assert row == (acts,)

@@ -122,13 +122,15 @@ def _everybody(config: Config) -> tuple[float, float, int]:
     """In a process of its own: a whole round, page by page as at night; seconds, megabytes at most, people."""
     engine = engine_for(config.database_url)
     began, scored, after = time.perf_counter(), 0, uuid.UUID(int=0)
+    with sessions(engine)() as session:
+        shop = apply.shop_of(session, config, clock.now())
     while True:
         with sessions(engine)() as session:
             now, score = clock.now(), find(session, "lead")
             people = apply.everybody(session, after=after, limit=PAGE, now=now)
             if people is None or people.between is None:
                 break
-            scored += apply.apply(session, score, apply.serving_model(session, score), people, config=config, now=now)
+            scored += apply.apply(session, score, apply.serving_model(session, score), people, config=config, now=now, shop=shop)
             after = people.between[1]
             session.commit()
     seconds = time.perf_counter() - began
