@@ -62,7 +62,7 @@ DONE = {
     "pause": _l("Paused. Every run is held where it is, and every message not yet on its way."),
     "resume": _l("Going on."),
     "stop": _l("Stopped. Its runs are over."),
-    "retry": _l("Failed runs go on from where they stand."),
+    "retry": _l("Runs that go on: %(n)s, from where they stand."),
 }
 PAGE = 50
 
@@ -155,18 +155,19 @@ def pulse() -> str:
 def act(slug: str, action: str) -> Response:
     """Pause, resume, stop, or let failed runs go on, and write down who did."""
     now, how = clock.now(), request.form.get("how") or "catch_up"
+    done: int | None = None
     try:
         if action == "resume":
             publish.resume(db(), slug, now=now, how=how)
         else:
-            {"pause": publish.pause, "stop": publish.stop, "retry": publish.retry}[action](db(), slug, now=now)
+            done = {"pause": publish.pause, "stop": publish.stop, "retry": publish.retry}[action](db(), slug, now=now)
     except InvalidError:
         db().rollback()
         flash(_("The journey has changed meanwhile; look at it again."), "bad")
     else:
         users.audit(db(), user_id=me().user_id, action=f"journey.{action}", subject=slug)
         db().commit()
-        flash(str(_(DONE[action])), "ok")
+        flash(str(_(DONE[action], n=done)), "ok")
     return redirect(f"/journeys/{slug}")
 
 

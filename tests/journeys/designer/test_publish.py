@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import expect
 from sqlalchemy import text
@@ -87,6 +89,50 @@ def test_publishing_says_who_stands_on_what_changed_and_moves_them_as_chosen(sit
     page.wait_for_url(f"{site.url}/journeys/abandoned_cart")
     with Session(site.engine) as session:
         assert session.execute(text("SELECT version, count(*) FROM runs WHERE status = 'active' GROUP BY version")).all() == [(2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("words", "to", "stand"),
+    [
+        ("They finish on the version they are on", None, [(1, "active", "wait", None, 4)]),
+        ("They move to steps I choose", "E-mail: your cart waits", [(2, "active", "remind", None, 4)]),
+        ("Their runs end", None, [(1, "done", "wait", "new_version", 4)]),
+    ],
+)
+def test_people_on_a_changed_step_finish_there_or_go_where_the_dialog_says(site: Site, words: str, to: str | None, stand: list[Any]) -> None:
+    page = site.designer("abandoned_cart")
+    step(page, "wait").click()
+    page.get_by_role("spinbutton", name="At most").fill("2")
+    settle(page)
+    page.get_by_role("button", name="Publish").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(words).check()
+    if to is not None:
+        expect(dialog.get_by_role("button", name="Publish")).to_be_disabled()  # not before it is said where to
+        dialog.get_by_label("From “Wait for an order” to").select_option(label=to)
+    dialog.get_by_role("button", name="Publish").click()
+    page.wait_for_url(f"{site.url}/journeys/abandoned_cart")
+    expect(page.locator("main")).to_contain_text("Version 2")
+    with Session(site.engine) as session:
+        found = "SELECT version, status, node, end_reason, count(*) FROM runs WHERE end_reason IS DISTINCT FROM 'exit:Order Completed' GROUP BY 1, 2, 3, 4"
+        assert session.execute(text(found)).all() == stand
+
+
+def test_failed_runs_go_on_together_at_a_click_and_it_says_how_many(site: Site) -> None:
+    with Session(site.engine) as session:
+        session.execute(text("UPDATE runs SET status = 'failed', error = 'the channel is gone', due_at = NULL WHERE status = 'active'"))
+        session.execute(text("DELETE FROM wakeups"))
+        session.commit()
+    english, hebrew = site.page(), site.page(language="he")
+    for page in (english, hebrew):
+        page.goto(f"{site.url}/journeys/abandoned_cart")
+    expect(english.get_by_role("button", name=re.compile("Failed runs: 4"))).to_be_visible()
+    hebrew.get_by_role("button", name=re.compile("ריצות שנכשלו: 4")).click()
+    expect(hebrew.locator("body")).to_contain_text("ריצות שממשיכות: 4")
+    expect(hebrew.get_by_role("button", name=re.compile("ריצות שנכשלו"))).to_have_count(0)
+    with Session(site.engine) as session:
+        assert session.execute(text("SELECT status, error, count(*) FROM runs WHERE end_reason IS NULL GROUP BY 1, 2")).all() == [("active", None, 4)]
+        assert session.scalar(text("SELECT count(*) FROM wakeups")) == 4
 
 
 def test_trying_it_jumps_the_clock_and_marks_the_path(site: Site) -> None:
