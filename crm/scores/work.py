@@ -41,6 +41,15 @@ def step(sessions: sessionmaker[Session], config: Config, now: Now, after: Refre
     return done
 
 
+def rounds(sessions: sessionmaker[Session], config: Config, now: Now, after: Refresh) -> None:
+    """Rounds over the whole base to their end, for somebody who waits for them; a step of another worker ends first."""
+    with sessions() as guard:
+        guard.execute(text("SELECT pg_advisory_xact_lock(:lock, 0)"), {"lock": LOCK})
+        while everybody(sessions, config, now, after):
+            pass
+        guard.commit()
+
+
 def changed(sessions: sessionmaker[Session], config: Config, now: Now, after: Refresh) -> int:
     """People whose events, joins or columns changed."""
     with sessions() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import uuid
 
 import pytest
 from sqlalchemy import select, text, update
@@ -189,3 +190,16 @@ def test_a_version_that_is_refused_does_not_forget_that_a_person_chose_rules(ses
     monkeypatch.setattr(work.train, "train", lambda *_args, **_more: ScoreVersion(kind="lead", number=2, state="refused"))
     work.train_now(session, find(session, "lead"), config=makers.config(), now=now)
     assert session.get_one(ScoreKind, "lead").notice == {"code": "by_hand"}
+
+
+def test_rounds_that_are_waited_for_are_alone_and_rank_anew(session: Session, now: dt.datetime) -> None:
+    ids = people(session, [{}, {}], at=now - dt.timedelta(days=2))
+    jobs.row_of(session, "engagement", now)
+    held, heard = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :lock AND objid = 0 AND pid = pg_backend_pid()", []
+
+    def after(inner: Session, whose: list[uuid.UUID], _now: dt.datetime) -> None:
+        assert inner.scalar(text(held), {"lock": work.LOCK}), "no step of the scoring process goes on beside it"
+        heard.extend(whose)
+
+    work.rounds(Sessions(session), makers.config(), lambda: now, after)  # type: ignore[arg-type]  # as everywhere here
+    assert sorted(heard) == sorted(ids)

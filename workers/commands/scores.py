@@ -17,6 +17,7 @@ from crm.scores.score import Asked, asked, find
 from crm.scores.score_models import BANDS, Score, ScoreCheck, ScoreFlag, ScoreKind, ScoreVersion
 from workers.commands import Subparsers
 from workers.install import opened
+from workers.scoring import rank_again
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -64,8 +65,7 @@ def score(args: argparse.Namespace) -> int:
             for one in [find(session, args.kind)] if args.kind else asked(session).values():
                 jobs.row_of(session, one.kind, now).apply_at = now
             session.commit()
-        while work.everybody(maker, config, clock.now):
-            pass
+        work.rounds(maker, config, clock.now, rank_again)
         with maker() as session:
             for kind, count in session.execute(select(Score.kind, func.count()).group_by(Score.kind).order_by(Score.kind)):
                 print(f"{kind:16} {count:>10,} people")
