@@ -38,7 +38,7 @@ def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: 
 
 
 def merge_later(sessions: sessionmaker[Session], currency: str, now: Callable[[], dt.datetime]) -> int:
-    """Do the oldest of the joins that had too much to move, in one transaction; 0 where there is none, or others hold the people."""
+    """Do the oldest of what had too much to move, a join or its undoing, in one transaction; 0 where there is none, or others hold the people."""
     with sessions() as session:
         row = session.execute(text(_NEXT)).one_or_none()
         if row is None:
@@ -46,7 +46,7 @@ def merge_later(sessions: sessionmaker[Session], currency: str, now: Callable[[]
         try:
             _merge_noted(session, row, currency, now())
         except (NotFoundError, InvalidError):
-            log.info("join_needed_no_more", reason=row.reason)  # one of them was erased, or they are one by another way
+            log.info("join_needed_no_more", reason=row.reason)  # one of them was erased, or they are one, or two, by another way
         except StaleError:
             return 0
         session.execute(text("DELETE FROM large_joins WHERE (one_id, other_id) = (:one, :other)"), {"one": row.one_id, "other": row.other_id})
@@ -56,6 +56,9 @@ def merge_later(sessions: sessionmaker[Session], currency: str, now: Callable[[]
 
 def _merge_noted(session: Session, row: Any, currency: str, now: dt.datetime) -> None:
     """What a call showed is asked again whether it may be: much may have happened since."""
+    if row.reason == undo.UNDONE:
+        _unmerge(session, int(row.detail["link"]), by=row.detail["by"], said=row.detail["said"], now=now, currency=currency)
+        return
     people = undo.both(session, row.one_id, row.other_id)
     limits = guards.load(session, [])
     if row.accepted is not None and (refused := guards.refusal(limits, *people.values())):
@@ -76,8 +79,20 @@ def _merge(
     return person.id
 
 
-def unmerge(session: Session, link_id: int, *, by: str, said: str, now: dt.datetime, currency: str) -> undo.Parted:
-    """Take one join back. What was sent or refused meanwhile stays as it happened. The caller commits."""
+def unmerge(session: Session, link_id: int, *, by: str, said: str, now: dt.datetime, currency: str) -> tuple[uuid.UUID, uuid.UUID]:
+    """Take one join back; returns who stands alone again and whom from, or will soon where `large.waits` says so. The caller commits.
+
+    What was sent or refused meanwhile stays as it happened.
+    """
+    alone, rest = undo.sides(session, link_id)
+    if large.among(session, [rest]):
+        large.postpone(session, [Join(alone, rest, undo.UNDONE, None, {"by": by, "said": said, "link": str(link_id)})], now)
+    else:
+        _unmerge(session, link_id, by=by, said=said, now=now, currency=currency)
+    return alone, rest
+
+
+def _unmerge(session: Session, link_id: int, *, by: str, said: str, now: dt.datetime, currency: str) -> None:
     parted = undo.part(session, link_id, by=by, said=said, now=now)
     orders.reown(session, list(parted.people))
     carts.fold(session, [], parted.people, currency=currency)
@@ -86,7 +101,6 @@ def unmerge(session: Session, link_id: int, *, by: str, said: str, now: dt.datet
     for hook in on_part:
         hook(session, parted.rest, parted.alone, parted.side, now)
     follow_messages(session, parted.rest, parted.alone)
-    return parted
 
 
 def follow_messages(session: Session, owner: uuid.UUID, to: uuid.UUID) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
@@ -82,6 +82,7 @@ class Graph:
     undone: list[LinkView]
     held: list[Held]
     waits: bool = False  # a join with too much to move in passing is still to be done
+    parting: set[int] = field(default_factory=set)  # links still to be taken back, for the same reason
 
 
 def graph(session: Session, profile_id: uuid.UUID) -> Graph | None:
@@ -94,7 +95,7 @@ def graph(session: Session, profile_id: uuid.UUID) -> Graph | None:
     owning = _identities(session, root)
     came = {link.from_id: link for link in links if not link.undone and link.reason != "undone"}
     parts = [Part(row.id, row.name, row.first_seen, row.events, owning.get(row.id, []), came.get(row.id) if row.id != root else None) for row in rows]
-    return Graph(root, parts, [link for link in links if link.reason == "undone"], held(session, [row.id for row in rows]), large.waits(session, root))
+    return Graph(root, parts, [link for link in links if link.reason == "undone"], held(session, [row.id for row in rows]), *large.waiting(session, root))
 
 
 def held(session: Session, profile_ids: Collection[uuid.UUID] | None = None, *, unseen: bool = False, limit: int = MOST) -> list[Held]:

@@ -62,27 +62,33 @@ def merge_locked(
     return made, keep
 
 
-def part(session: Session, link_id: int, *, by: str, said: str, now: dt.datetime) -> Parted:
-    """Take a join back: what was first of the one who came stands alone again, with what came for them meanwhile.
-
-    InvalidError where it was taken back before, StaleError where somebody else changed who is joined: roll back and try again.
-    """
+def sides(session: Session, link_id: int) -> tuple[uuid.UUID, uuid.UUID]:
+    """Who would stand alone again if this join were taken back, and whom from; InvalidError where it was before."""
     link = session.execute(text(_LINK), {"id": link_id}).one_or_none()
     if link is None:
         raise NotFoundError(_l("There is no such link."))
     rest = follow(session, link.into_id)
     if rest is None or link.undone:
         raise InvalidError(_l("This was taken apart before."))
+    return link.from_id, rest
+
+
+def part(session: Session, link_id: int, *, by: str, said: str, now: dt.datetime) -> Parted:
+    """Take a join back: what was first of the one who came stands alone again, with what came for them meanwhile.
+
+    InvalidError where it was taken back before, StaleError where somebody else changed who is joined: roll back and try again.
+    """
+    alone, rest = sides(session, link_id)
     tree = _tree(session, rest)
     locked = _locked(session, tree, rest)
     if _tree(session, rest) != tree or session.execute(text(_LINK), {"id": link_id}).one().undone:
         raise StaleError
-    side = side_of([edge for edge in edges(session, tree) if edge.id != link_id], link.from_id)
+    side = side_of([edge for edge in edges(session, tree) if edge.id != link_id], alone)
     session.execute(text(_UNDO), {"id": link_id, "detail": dumps({"by": by, "said": said}), "at": now})
-    give_back(session, owner=rest, to=link.from_id, given=side)
-    both = {profile_id: locked[profile_id] for profile_id in (link.from_id, rest)}
+    give_back(session, owner=rest, to=alone, given=side)
+    both = {profile_id: locked[profile_id] for profile_id in (alone, rest)}
     restore(session, both)
-    return Parted(link.from_id, rest, frozenset(side), both)
+    return Parted(alone, rest, frozenset(side), both)
 
 
 def settle_parted(session: Session, parted: Parted) -> None:

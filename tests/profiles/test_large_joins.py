@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from crm.commerce import rebuild as commerce_rebuild
 from crm.core.db import engine_for, sessions
+from crm.core.errors import InvalidError
 from crm.messages import joining
-from crm.profiles import large, move, rebuild
+from crm.profiles import large, move, rebuild, undo
 from crm.profiles.graph import graph
 from crm.profiles.move import Join
 from tests import makers
@@ -121,6 +122,42 @@ def test_by_hand_too_and_only_once_they_are_two(made, world, now):
     with made() as session:
         assert session.scalar(text("SELECT detail->>'by' FROM links")) == "Dana"
         assert not large.waits(session, one)
+
+
+def test_taking_one_back_is_done_soon_too(made, world, now):
+    one, kiosk = world.owner("user_id", "1"), world.owner("anonymous_id", "kiosk")
+    assert later(made, now) == 1
+    [link] = world.links()
+    for _ in range(2):  # once by a hasty second click
+        assert world.unmerge(link) == (kiosk, one)
+    world.session.commit()
+    assert people(made) == 1
+    shown = graph(world.session, one)
+    assert shown is not None
+    assert (shown.waits, shown.parting) == (False, {link})
+    world.process(track("Page", at=world.ago(5), anonymous_id="kiosk"))
+    world.session.commit()
+    assert later(made, now) == 1
+    assert people(made) == 2
+    assert all_is_well(made)
+    with made() as session:
+        undone = session.execute(text("SELECT detail->>'by', detail->>'said', undoes FROM links WHERE reason = 'undone'")).one()
+        assert tuple(undone) == ("Dana", "not the same", link)
+        assert session.scalar(text("SELECT count(*) FROM events WHERE profile_id = :id"), {"id": kiosk}) == 6  # what it did before and while it waited
+        assert not large.waits(session, one)
+    assert later(made, now) == 0
+    with pytest.raises(InvalidError):
+        world.unmerge(link)
+
+
+def test_a_join_that_is_needed_no_more_does_not_stand_in_the_way_of_an_undoing(session: Session, now):
+    world = World(session, now)
+    world.process(*(track("Page", at=world.ago(9), anonymous_id=name) for name in "ab"))
+    one, two = (row.id for row in makers.profiles(session))
+    large.postpone(session, [Join(one, two, "identified", 7, {})], now)
+    large.postpone(session, [Join(two, one, undo.UNDONE, None, {"link": "1"})], now)
+    large.postpone(session, [Join(one, two, "identified", 8, {})], now)
+    assert session.scalar(text("SELECT reason FROM large_joins")) == undo.UNDONE
 
 
 def test_many_are_noted_at_once_each_pair_as_it_was_first_asked(session: Session, now):

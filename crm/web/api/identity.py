@@ -40,10 +40,11 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class PartedView:
-    """The profile that stands alone again, and the one it was taken from."""
+    """The profile that stands alone again, and the one it was taken from; with `waits`, what they will be within minutes, since there is much to move."""
 
     id: uuid.UUID
     rest: uuid.UUID
+    waits: bool = False
 
 
 @operation(bp, "/profiles/<uuid:profile_id>/joins", answer=Graph, summary="Why a profile is one person: what was joined, by which call or whom")
@@ -66,5 +67,5 @@ def undo(session: Session, *, link_id: str, body: Undo, now: dt.datetime) -> Par
     if not link_id.isascii() or not link_id.isdigit() or len(link_id) > 18:
         raise NotFoundError("A link's id is a number: `id` of a `link` in `GET /api/v1/profiles/{profile_id}/joins`.")
     by, currency = f"API: {g.token.name}", settings().currency
-    parted = joining.again_if_stale(session, lambda: joining.unmerge(session, int(link_id), by=by, said=body.reason, now=now, currency=currency))
-    return PartedView(parted.alone, parted.rest)
+    alone, rest = joining.again_if_stale(session, lambda: joining.unmerge(session, int(link_id), by=by, said=body.reason, now=now, currency=currency))
+    return PartedView(alone, rest, large.waits(session, alone))

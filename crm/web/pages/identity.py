@@ -77,12 +77,14 @@ def join(profile_id: uuid.UUID) -> Response:
 def undo(link_id: int) -> Response:
     """Take a join back."""
     said, now, by = request.form.get("said", "").strip()[:LONGEST], clock.now(), auth.me().name
-    parted = joining.again_if_stale(db(), lambda: joining.unmerge(db(), link_id, by=by, said=said, now=now, currency=settings().currency))
-    detail = {"link": link_id, "from": str(parted.rest), "said": said}
-    users.audit(db(), user_id=auth.me().user_id, action="people.parted", subject=str(parted.alone), detail=detail)
+    alone, rest = joining.again_if_stale(db(), lambda: joining.unmerge(db(), link_id, by=by, said=said, now=now, currency=settings().currency))
+    users.audit(db(), user_id=auth.me().user_id, action="people.parted", subject=str(alone), detail={"link": link_id, "from": str(rest), "said": said})
     db().commit()
-    flash(_("They are two profiles again. Nothing joins them by itself any more."), "ok")
-    return redirect(f"/people/{parted.alone}")
+    if large.waits(db(), alone):
+        flash(_("They have very many events: they become two profiles again within minutes."), "ok")
+    else:
+        flash(_("They are two profiles again. Nothing joins them by itself any more."), "ok")
+    return redirect(f"/people/{alone}")
 
 
 @bp.get("/people/same")
