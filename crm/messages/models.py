@@ -89,6 +89,7 @@ class OutboxRow(Base):
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
     due_at: Mapped[Time]
     lease_until: Mapped[Time | None]  # set with the mark `sending`; past it the outcome is `unknown`
+    taken: Mapped[str | None] = mapped_column(Text)  # what became of it while it was on its way: why it is dropped or held, should it come back
     freed_at: Mapped[Time | None]  # when its journey last went on after a pause: patience counts from then
 
 

@@ -17,6 +17,7 @@ from crm.core.json import dumps
 from crm.messages.models import Template
 
 FAR = dt.timedelta(days=36_500)  # until somebody resumes the journey
+PAUSED = "journey_paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,25 @@ def queue(session: Session, requests: Sequence[Request], now: dt.datetime) -> li
 
 
 def withdraw(session: Session, run_ids: Sequence[uuid.UUID], reason: str, now: dt.datetime) -> int:
-    """Drop what ended runs still have waiting; what is marked `sending` is on its way and stays. Returns how many."""
+    """Drop what ended runs still have waiting, and what comes back of that which is marked `sending`. Returns how many waited."""
     if not run_ids:
         return 0
     params = {"runs": list(run_ids), "reason": reason, "now": now}
-    return len(session.execute(text(_WITHDRAW), params).all())
+    dropped = session.execute(text(_WITHDRAW), params).all()
+    session.execute(text(_WITHDRAW_LATER), params)  # a statement of its own: what was marked while the first one waited for it is seen only now
+    return len(dropped)
 
 
 def hold(session: Session, journey: str, now: dt.datetime) -> int:
-    """Keep what a journey has waiting until it is released; what is marked `sending` is on its way. Returns how many."""
-    return len(session.execute(text(_HOLD), {"journey": journey, "far": now + FAR, "now": now}).all())
+    """Keep what a journey has waiting until it is released, and what comes back of that which is marked `sending`. Returns how many waited."""
+    held = session.execute(text(_HOLD), {"journey": journey, "far": now + FAR, "now": now}).all()
+    session.execute(text(_HOLD_LATER), {"journey": journey})
+    return len(held)
 
 
 def release(session: Session, journey: str, now: dt.datetime) -> int:
     """Let what `hold` kept go on to the gate; returns how many."""
+    session.execute(text(_HOLD_NO_MORE), {"journey": journey})
     count = len(session.execute(text(_RELEASE), {"journey": journey, "now": now}).all())
     if count:
         hint(session, "deliver")
@@ -138,6 +144,15 @@ WITH freed AS (
   WHERE m.journey = :journey AND m.reason = 'journey_paused' AND o.message_id = m.id AND o.lease_until IS NULL RETURNING m.id
 )
 UPDATE outbox o SET due_at = :now, freed_at = :now FROM freed WHERE o.message_id = freed.id RETURNING o.message_id
+"""
+_HOLD_LATER = f"""
+UPDATE outbox o SET taken = '{PAUSED}' FROM messages m
+WHERE m.journey = :journey AND o.message_id = m.id AND o.lease_until IS NOT NULL AND o.taken IS NULL
+"""  # noqa: S608  our own word
+_HOLD_NO_MORE = f"UPDATE outbox o SET taken = NULL FROM messages m WHERE m.journey = :journey AND o.message_id = m.id AND o.taken = '{PAUSED}'"  # noqa: S608  the same
+_WITHDRAW_LATER = """
+UPDATE outbox o SET taken = :reason FROM messages m
+WHERE m.run_id = ANY(CAST(:runs AS uuid[])) AND o.message_id = m.id AND o.lease_until IS NOT NULL
 """
 _WAITING = "SELECT DISTINCT m.run_id FROM outbox o JOIN messages m ON m.id = o.message_id WHERE m.journey = :journey AND m.run_id IS NOT NULL"
 _WITHDRAW = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import insert, text
@@ -16,6 +16,7 @@ from crm.events.inbox import NewRow, append, system_event
 from crm.messages.channel import Letter, registry
 from crm.messages.facts import Draft
 from crm.messages.models import Decision
+from crm.messages.outbox import FAR, PAUSED
 
 EVENTS = {"sent": "Sent", "failed": "Failed", "bounced": "Bounced", "unknown": "Outcome Unknown"}  # answer -> "Email Sent", …
 _STATUS = {
@@ -68,8 +69,11 @@ def mark_sending(session: Session, marked: Sequence[Marked], now: dt.datetime) -
 
 
 def settle(session: Session, verdicts: Sequence[Verdict], now: dt.datetime) -> None:
-    """Write verdicts on claimed rows. A lease that was taken away meanwhile stays `unknown` unless the provider's answer is certain."""
-    kept = _still_ours(session, verdicts)
+    """Write verdicts on claimed rows. A lease that was taken away meanwhile stays `unknown` unless the provider's answer is certain.
+
+    What would be tried again is dropped or held where that was decided while it was on its way.
+    """
+    kept = _still_ours(session, verdicts, now)
     if not kept:
         return
     params = {
@@ -77,7 +81,7 @@ def settle(session: Session, verdicts: Sequence[Verdict], now: dt.datetime) -> N
         "statuses": [_STATUS[v.answer] for v in kept],
         "reasons": [v.reason for v in kept],
         "providers": [v.provider_id for v in kept],
-        "tries": [int(v.stage == "channel" and v.answer != "released") for v in kept],
+        "tries": [int(v.stage == "channel" and "released" not in {v.answer, v.detail.get("came_back")}) for v in kept],
         "now": now,
     }
     journeys = {row.id: row.journey for row in session.execute(text(_SETTLE), params)}
@@ -88,10 +92,21 @@ def settle(session: Session, verdicts: Sequence[Verdict], now: dt.datetime) -> N
     append(session, [_event(v, journeys.get(v.draft.id)) for v in kept if v.answer in EVENTS] + [_told(v) for v in kept if _was_waited_for(v)], now)
 
 
-def _still_ours(session: Session, verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _still_ours(session: Session, verdicts: Sequence[Verdict], now: dt.datetime) -> list[Verdict]:
     wanted = [v.draft.id for v in verdicts]
-    held = set(session.scalars(text("SELECT message_id FROM outbox WHERE message_id = ANY(CAST(:ids AS uuid[])) FOR UPDATE"), {"ids": wanted}))
-    return [v for v in verdicts if v.draft.id in held or v.answer in {"sent", "failed", "bounced"}]
+    rows = session.execute(text("SELECT message_id, taken FROM outbox WHERE message_id = ANY(CAST(:ids AS uuid[])) FOR UPDATE"), {"ids": wanted})
+    taken = {row.message_id: row.taken for row in rows}
+    return [_taken(v, taken.get(v.draft.id), now) for v in verdicts if v.draft.id in taken or v.answer in {"sent", "failed", "bounced"}]
+
+
+def _taken(verdict: Verdict, why: str | None, now: dt.datetime) -> Verdict:
+    """The verdict on one that would wait, where it was taken back or its journey paused meanwhile."""
+    if why is None or verdict.due_at is None:
+        return verdict
+    detail = {**verdict.detail, "came_back": verdict.reason}
+    if why == PAUSED:
+        return replace(verdict, answer="hold", reason=why, detail=detail, due_at=now + FAR)
+    return replace(verdict, answer="drop", reason=why, detail=detail, due_at=None)
 
 
 def expire_leases(session: Session, now: dt.datetime) -> int:
@@ -153,7 +168,8 @@ FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS te
 RETURNING m.id, m.journey
 """
 _WAIT = """
-UPDATE outbox o SET due_at = u.due, lease_until = NULL FROM unnest(CAST(:ids AS uuid[]), CAST(:due AS timestamptz[])) u(id, due) WHERE o.message_id = u.id
+UPDATE outbox o SET due_at = u.due, lease_until = NULL, taken = NULL
+FROM unnest(CAST(:ids AS uuid[]), CAST(:due AS timestamptz[])) u(id, due) WHERE o.message_id = u.id
 """
 _EXPIRED = """
 SELECT m.id, m.profile_id, m.channel, m.template, m.topic, m.purpose, m.relevant_if, m.data, m.hops, m.attempts, m.address

@@ -1,4 +1,5 @@
-"""What a pause holds does not grow old: audiences, which say why they ended, and the patience of messages; backtests read past runs."""
+"""What a pause holds does not grow old: audiences, which say why they ended, and the patience of messages. What was
+taken back while it was on its way says so. Backtests read past runs."""
 
 from alembic import op
 
@@ -8,7 +9,7 @@ down_revision = "0011"
 
 def upgrade() -> None:
     op.execute(AUDIENCES)
-    op.execute(PATIENCE)
+    op.execute(OUTBOX)
     op.execute(READING)
 
 
@@ -17,7 +18,7 @@ ALTER TABLE journey_audiences ADD COLUMN until timestamp with time zone, ADD COL
 UPDATE journey_audiences SET until = at + interval '24 hours', end_reason = CASE WHEN done_at IS NULL THEN NULL ELSE 'finished' END;
 ALTER TABLE journey_audiences ALTER COLUMN until SET NOT NULL;
 """
-PATIENCE = "ALTER TABLE outbox ADD COLUMN freed_at timestamp with time zone"
+OUTBOX = "ALTER TABLE outbox ADD COLUMN taken TEXT, ADD COLUMN freed_at timestamp with time zone"
 READING = """
 DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'kesher_backtest') THEN
