@@ -83,11 +83,11 @@ def _within(session: Session, question: Coupon, passages: Sequence[Passage]) -> 
 
 
 def given(session: Session, passages: Sequence[Passage]) -> dict[uuid.UUID, Mapping[str, Any]]:
-    """run -> pool -> code, of runs whose graph gives coupons."""
+    """run -> pool -> code, of runs whose graph gives coupons; `code` names it where there is but one."""
     giving = [p.id for p in passages if any(spot.node.kind == "coupon" for spot in p.graph.nodes.values())]
     found: dict[uuid.UUID, Mapping[str, Any]] = {}
     if giving:
-        for run_id, pool, code in session.execute(text("SELECT run_id, pool, code FROM coupons WHERE run_id = ANY(:runs)"), {"runs": giving}):
+        for run_id, pool, code in session.execute(_GIVEN, {"runs": giving}):
             found[run_id] = {**found.get(run_id, {}), pool: code, "code": code}
     return found
 
@@ -120,6 +120,7 @@ _HAD = text("""
     FROM unnest(CAST(:runs AS uuid[]), CAST(:profiles AS uuid[]), CAST(:journeys AS int[]), CAST(:keys AS text[])) AS a(run_id, profile_id, journey_id, key)
     JOIN coupons c ON c.pool = :pool AND c.profile_id = a.profile_id AND c.journey_id = a.journey_id AND c.key = a.key AND c.given_at IS NOT NULL
 """)
+_GIVEN = text("SELECT run_id, pool, code FROM coupons WHERE run_id = ANY(:runs) ORDER BY given_at, id")
 _MANY = text("""
     SELECT profile_id, count(*) AS many FROM coupons
     WHERE pool = :pool AND profile_id = ANY(CAST(:profiles AS uuid[])) AND given_at IS NOT NULL GROUP BY profile_id

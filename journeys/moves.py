@@ -136,7 +136,7 @@ _BACK = text("""
 """)
 _BESIDE = tuple(
     text(f"UPDATE {table} t SET profile_id = r.profile_id FROM runs r WHERE r.id = t.run_id AND t.profile_id = :rest AND r.profile_id = :alone{more}")  # noqa: S608  our own fragments
-    for table, more in (("wakeups", ""), ("run_steps", ""), ("messages", " AND t.status IN ('queued', 'held')"))
+    for table, more in (("wakeups", ""), ("run_steps", ""), ("coupons", ""), ("messages", " AND t.status IN ('queued', 'held')"))
 )
 _REVIVE = text("""
     UPDATE runs r SET status = 'active', ended_at = NULL, end_reason = NULL FROM journeys j

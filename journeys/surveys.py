@@ -31,6 +31,7 @@ class Score:
     passives: int
     detractors: int
     name: str = ""
+    slug: str = ""  # of the segment
 
     @property
     def count(self) -> int:
@@ -148,7 +149,8 @@ def by_month(session: Session, survey: str, since: dt.datetime, zone: str) -> li
 
 def by_segment(session: Session, survey: str, since: dt.datetime, at_least: int) -> list[Score]:
     """The score among the present members of each segment with enough answers, most answers first."""
-    return [Score(row[1], row[2], row[3], row[0]) for row in session.execute(_SEGMENTS, {"survey": survey, "since": since, "least": at_least})]
+    rows = session.execute(_SEGMENTS, {"survey": survey, "since": since, "least": at_least})
+    return [Score(row.promoters, row.passives, row.detractors, row.name, row.slug) for row in rows]
 
 
 def latest(session: Session, survey: str, limit: int) -> list[Said]:
@@ -192,8 +194,8 @@ _MONTHS = text(f"""
     FROM surveys WHERE survey = :survey AND answered_at >= :since GROUP BY month ORDER BY month
 """)  # noqa: S608  our own column names
 _SEGMENTS = text(f"""
-    SELECT g.name, {_BANDS} FROM surveys s JOIN memberships b ON b.profile_id = s.profile_id JOIN segments g ON g.id = b.segment_id
-    WHERE s.survey = :survey AND s.answered_at >= :since GROUP BY g.id, g.name HAVING count(*) >= :least ORDER BY count(*) DESC, g.name LIMIT 20
+    SELECT g.name, g.slug, {_BANDS} FROM surveys s JOIN memberships b ON b.profile_id = s.profile_id JOIN segments g ON g.id = b.segment_id
+    WHERE s.survey = :survey AND s.answered_at >= :since GROUP BY g.id HAVING count(*) >= :least ORDER BY count(*) DESC, g.name LIMIT 20
 """)  # noqa: S608  our own column names
 _LATEST = text("""
     SELECT s.profile_id, coalesce(p.name, ''), s.run_id, s.score, s.comment, s.answered_at

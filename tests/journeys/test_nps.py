@@ -193,4 +193,5 @@ def test_an_answer_is_found_by_month_and_segment(session, now):
     insert = "INSERT INTO segments (slug, name, rule, created_at, changed_at) VALUES ('all', 'All', '{}', now(), now()) RETURNING id"
     segment = session.scalar(text(insert))
     session.execute(text("INSERT INTO memberships SELECT profile_id, :s, now() FROM surveys"), {"s": segment})
-    assert [(each.name, each.count) for each in surveys.by_segment(session, "delivery", now - dt.timedelta(days=1), 1)] == [("All", 1)]
+    found = surveys.by_segment(session, "delivery", now - dt.timedelta(days=1), 1)
+    assert [(each.name, each.slug, each.detractors, each.count) for each in found] == [("All", "all", 1, 1)]

@@ -50,6 +50,17 @@ def test_a_run_goes_back_with_its_wakeup_and_steps(session: Session, now: dt.dat
     assert whose(session, "messages") == whose(session, "run_steps") == [b]
 
 
+def test_a_code_goes_back_with_the_run_it_was_given_to(session: Session, now: dt.datetime) -> None:
+    a, b = two(session, now)
+    go(session, now, track("Product Added", product("vase", cart_id="c1"), at=now, anonymous_id="b"))
+    given = "INSERT INTO coupons (pool, code, profile_id, journey_id, key, run_id, given_at) SELECT 'p', 'C', profile_id, journey_id, key, id, now() FROM runs"
+    session.execute(text(given))
+    link = join(session, a, b, now)
+    assert whose(session, "coupons") == [a]
+    joining.unmerge(session, link, by="Dana", said="", now=now, currency="ILS")
+    assert whose(session, "coupons") == [b]
+
+
 def test_a_run_started_meanwhile_goes_where_its_event_went_with_what_was_not_sent_yet(session: Session, now: dt.datetime) -> None:
     a, b = two(session, now)
     link = join(session, a, b, now)
