@@ -68,7 +68,8 @@ class Placed:
 def identify(session: Session, batch: Sequence[Accepted], now: dt.datetime) -> tuple[list[Happened], Known]:
     """Give every call its profile: lock, look again, place, write. StaleError asks for another try.
 
-    Returns the events in order of acceptance, each with its (final) profile, and the people touched, still to be saved.
+    Returns the events in order of acceptance, each with its (final) profile, and the people touched, still to be saved. Of those born in this batch
+    only who was joined into another at once has a row by then.
     """
     known = _load(session, batch)
     placed = [_place(known, call, now) for call in batch if not _about_nobody(known, call)]
@@ -348,9 +349,9 @@ def older_known(one: Person, other: Person) -> tuple[Person, Person]:
 
 
 def _write(session: Session, known: Known, now: dt.datetime) -> None:
-    rows.insert(session, [p for p in known.people.values() if p.new])
     if not _write_identities(session, known):
         raise StaleError
+    rows.insert(session, [known.people[gone] for gone in known.into if gone in known.people and known.people[gone].new])
     guards.write(session, known.guards, now)
     join(session, known.joins, now)
     large.postpone(session, known.later, now)

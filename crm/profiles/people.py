@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.ids import new_id
 from crm.core.json import array, dumps
+from crm.profiles.search import VECTORS, WORDS
 
 BUCKETS = 10_000
 UNPROVEN = "unproven"  # ends the stamp of a trait that a public key told
@@ -35,7 +36,7 @@ class Person:
     commerce_at: dt.datetime | None = None
     commerce_accepted: int | None = None
     apart: list[int] | None = None  # undone links on whose one side it stands
-    new: bool = False
+    new: bool = False  # has no row yet
     born: bool = False  # in this batch
     touched: bool = False  # times only
     changed: bool = False  # anything a search or a page shows
@@ -136,22 +137,26 @@ def load_ids(session: Session, people: dict[uuid.UUID, Person], wanted: Collecti
 
 
 def insert(session: Session, people: Sequence[Person]) -> None:
-    """Write the profiles born in this batch."""
+    """Write profiles born in this batch, whose identities are in, with the search words of those who are more than a device."""
     if people:
-        session.execute(text(_INSERT), _columns(people))
+        told = array([p.id for p in people if p.changed])
+        session.execute(text(_INSERT), _columns(people) | {"told": told})
         for person in people:
             person.new = False
 
 
 def save(session: Session, people: Iterable[Person]) -> list[uuid.UUID]:
-    """Write back what changed; returns the profiles whose search words may have."""
-    dirty = [p for p in people if p.changed or p.touched]
-    changed = [p for p in dirty if p.changed]
-    if changed:
-        for person in changed:
+    """Write who is new, and what changed; returns the profiles whose search words may have."""
+    dirty = [p for p in people if p.new or p.changed or p.touched]
+    for person in dirty:
+        if person.changed:
             person.name = display_name(person.traits)
+    changed = [p for p in dirty if p.changed and not p.new]
+    touched = [p for p in dirty if not p.changed and not p.new]
+    insert(session, [p for p in dirty if p.new])
+    if changed:
         session.execute(text(_UPDATE), _columns(changed))
-    if touched := [p for p in dirty if not p.changed]:
+    if touched:
         session.execute(text(_TOUCH), _times(touched))
     return [p.id for p in changed]
 
@@ -179,8 +184,8 @@ def _columns(people: Sequence[Person]) -> dict[str, Any]:
         "buckets": array([p.bucket for p in people]),
         "known": array([p.known for p in people]),
         "names": array([p.name for p in people]),
-        "traits": [dumps(p.traits) for p in people],
-        "traits_at": [dumps(p.traits_at) for p in people],
+        "traits": array([dumps(p.traits) for p in people]),
+        "traits_at": array([dumps(p.traits_at) for p in people]),
     }
 
 
@@ -203,7 +208,12 @@ _IDS = """
 SELECT profile_id, kind, count(*), array_agg(value) FILTER (WHERE kind IN ('user_id', 'email')), bool_or(verified)
 FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id, kind
 """
-_INSERT = f"INSERT INTO profiles ({_NAMES}) SELECT * FROM unnest({_ALL})"  # noqa: S608  our own fragments
+_INSERT = f"""
+WITH born AS MATERIALIZED (SELECT * FROM unnest({_ALL}) AS u({_NAMES})),
+named AS (SELECT p.id, {WORDS} AS words FROM born p WHERE p.id = ANY(CAST(:told AS uuid[]))),
+{VECTORS.replace(":ids", ":told")}
+INSERT INTO profiles ({_NAMES}, search) SELECT b.*, v.search FROM born b LEFT JOIN vectors v ON v.id = b.id
+"""  # noqa: S608  our own fragments
 _UPDATE = f"""
 UPDATE profiles p SET (bucket, known, name, traits, traits_at, first_seen, last_seen, commerce_at, commerce_accepted) =
   (u.bucket, u.known, u.name, u.traits, u.traits_at, u.first_seen, u.last_seen, u.commerce_at, u.commerce_accepted)

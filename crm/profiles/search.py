@@ -13,6 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from crm.core.json import array
 from crm.core.paging import Page, cursor, read_cursor
 
 Who = Literal["known", "anonymous", "all"]
@@ -22,32 +23,36 @@ LOOK = 2_000  # people seen last among whom a common word fills a page
 MAX_WORDS = 8
 MAX_WORD = 64  # characters
 TRAITS = ("name", "firstName", "first_name", "lastName", "last_name", "username", "email", "phone", "city", "company")
-# Both patterns are spelt in code points, so that PostgreSQL reads them alike under every locale.
+# These patterns are spelt in code points, so that PostgreSQL reads them alike under every locale.
 _MARKS = r"[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4-\u05c7\u05f3\u05f4\u0022\u0027\u0060\u00b4\u2018\u2019\u201c\u201d]"
 _GAPS = r"[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00bf\u05be\u05c0\u05c3\u2000-\u206f\u3000-\u303f]+"
+_BARE = r"^[\u0020\u0021\u0023-\u0026\u0028-\u005f\u0061-\u007e]*$"  # nothing to decompose, no marks
 _PHONE = re.compile(r"[\d\s()+./-]*\d[\d\s()+./-]*")
 
-_REFRESH = rf"""
-WITH named AS (
-    SELECT p.id, concat_ws(' ', p.name, {", ".join(f"p.traits->>'{trait}'" for trait in TRAITS)}, p.traits->'address'->>'city') AS words
-    FROM profiles p WHERE p.id = ANY(:ids)
-), said AS (
-    SELECT id, words FROM named
-    UNION ALL
-    SELECT profile_id, CASE kind WHEN 'anonymous_id' THEN regexp_replace(value, '{_GAPS}', '', 'g') ELSE value END
-    FROM identities WHERE profile_id = ANY(:ids)
+WORDS = "concat_ws(' ', p.name, " + ", ".join(f"p.traits->>'{trait}'" for trait in TRAITS) + ", p.traits->'address'->>'city')"
+# The search words of these people, out of `named` (id, words) and of their identities, each read once.
+VECTORS = rf"""
+mine AS MATERIALIZED (SELECT profile_id, kind, value FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[]))), said AS (
+    SELECT id, string_agg(words, ' ') AS words FROM (
+        SELECT id, words FROM named
+        UNION ALL
+        SELECT profile_id, CASE kind WHEN 'anonymous_id' THEN regexp_replace(value, '{_GAPS}', '', 'g') ELSE value END FROM mine
+    ) each_ GROUP BY id
 ), lexemes AS (
-    SELECT id, left(word, {MAX_WORD}) AS word
-    FROM said, regexp_split_to_table(lower(regexp_replace(normalize(words, NFKD), '{_MARKS}', '', 'g')), '{_GAPS}') AS word
+    SELECT id, left(word, {MAX_WORD}) AS word FROM said, regexp_split_to_table(lower(
+        CASE WHEN words ~ '{_BARE}' THEN words ELSE regexp_replace(normalize(words, NFKD), '{_MARKS}', '', 'g') END
+    ), '{_GAPS}') AS word
     UNION ALL
-    SELECT profile_id, '~' || reverse(regexp_replace(value, '\D', '', 'g')) FROM identities
-    WHERE profile_id = ANY(:ids) AND kind IN ('phone', 'wa_id')
+    SELECT profile_id, '~' || reverse(regexp_replace(value, '\D', '', 'g')) FROM mine WHERE kind IN ('phone', 'wa_id')
     UNION ALL
-    SELECT profile_id, regexp_replace(value, '^\+972', '0') FROM identities
-    WHERE profile_id = ANY(:ids) AND kind = 'phone' AND value LIKE '+972%'
+    SELECT profile_id, regexp_replace(value, '^\+972', '0') FROM mine WHERE kind = 'phone' AND value LIKE '+972%'
 ), vectors AS (
-    SELECT id, array_to_tsvector(array_agg(DISTINCT word)) AS search FROM lexemes WHERE word <> '' GROUP BY id
+    SELECT id, array_to_tsvector(array_agg(word)) AS search FROM lexemes WHERE word <> '' GROUP BY id
 )
+"""  # noqa: S608  built from constants of this module
+_REFRESH = f"""
+WITH named AS (SELECT p.id, {WORDS} AS words FROM profiles p WHERE p.id = ANY(CAST(:ids AS uuid[]))),
+{VECTORS}
 UPDATE profiles p SET search = v.search FROM vectors v WHERE p.id = v.id AND p.search IS DISTINCT FROM v.search
 """  # noqa: S608  built from constants of this module
 
@@ -70,7 +75,7 @@ def refresh_search(session: Session, profile_ids: Collection[uuid.UUID]) -> int:
     """Write the search words of these profiles anew, in one statement; returns how many rows changed."""
     if not profile_ids:
         return 0
-    found: Any = session.execute(text(_REFRESH), {"ids": list(profile_ids)})
+    found: Any = session.execute(text(_REFRESH), {"ids": array(list(profile_ids))})
     return int(found.rowcount)
 
 
