@@ -16,6 +16,7 @@ from journeys.nodes.list import ListSettings
 from journeys.nodes.nps import NpsSettings
 from journeys.nodes.send import SendSettings
 from journeys.nodes.task import TaskSettings
+from journeys.nodes.wait import WaitSettings
 from journeys.nodes.webhook import WebhookSettings
 from journeys.triggers.schedule import ScheduleSettings
 from journeys.triggers.segment import SegmentSettings
@@ -90,6 +91,8 @@ def _names(settings: Settings) -> Iterator[tuple[str, str]]:
             yield "pool", name
         case SegmentSettings(segment=name) | ScheduleSettings(segment=name):
             yield "segment", name
+        case WaitSettings(segments=names):
+            yield from (("segment_waited", name) for name in names)
         case TaskSettings(owner=owner) | AssignSettings(owner=owner) if owner.strip():
             yield "seller", owner.strip().lower()
         case _:
@@ -101,6 +104,7 @@ _MISSING = {  # kind -> what is said, what would happen, how bad it is
     "list": (_l("there is no list “%(name)s”"), _l("The journey breaks at the first person who comes here."), "error"),
     "pool": (_l("there is no pool of codes “%(name)s”"), _l("Dana takes the way without a code."), WARNING),
     "seller": (_l("nobody who takes leads has the address %(name)s"), _l("The journey breaks at the first person who comes here."), "error"),
+    "segment_waited": (_l("there is no segment “%(name)s”"), _l("Nobody ever comes into it: the time passes for everybody."), WARNING),
     "segment": (_l("there is no segment “%(name)s”"), _l("Nobody ever enters."), WARNING),
 }
 
@@ -132,6 +136,7 @@ _THERE = text("""
     UNION ALL SELECT 'list', slug, 1 FROM lists WHERE slug = ANY(:names)
     UNION ALL SELECT 'seller', email, 1 FROM sellers WHERE active AND email = ANY(:names)
     UNION ALL SELECT 'segment', slug, 1 FROM segments WHERE slug = ANY(:names)
+    UNION ALL SELECT 'segment_waited', slug, 1 FROM segments WHERE slug = ANY(:names)
     UNION ALL SELECT 'pool', pool, (bool_or(given_at IS NULL))::int FROM coupons WHERE pool = ANY(:names) GROUP BY pool
 """)
 _TEMPLATES = text("SELECT name, channel, coalesce(topic, '') AS topic, coalesce(purpose, '') AS purpose FROM templates WHERE name = ANY(:names)")

@@ -141,7 +141,7 @@ def _sends(graph: Graph, begin: str) -> int:
 
 def _shortest(settings: object) -> dt.timedelta:
     """How long a step keeps a run at least."""
-    if isinstance(settings, WaitSettings) and not settings.until and settings.counting_from == "entry":
+    if isinstance(settings, WaitSettings) and not settings.hopes and settings.counting_from == "entry":
         return settings.duration
     return dt.timedelta(minutes=1) if isinstance(settings, WaitSettings) else dt.timedelta(0)
 

@@ -1,4 +1,4 @@
-"""Wait for a time, or until one of several events comes first."""
+"""Wait for a time, or until one of several events comes first, or the person comes into a segment."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from pydantic import Field, field_validator
 
 from crm.core.errors import SaidError
 from crm.core.i18n import _l
+from crm.events.inbox import SYSTEM_SOURCE
+from crm.segments.refresh import ENTERED
 from journeys.entry import SAME, SAME_HELP
-from journeys.node import Advance, Duration, Node, Park, Run, Sentence, Settings, Step
+from journeys.node import Advance, Duration, Node, Park, Run, RunEvent, Sentence, Settings, Step
+
+_SEGMENTS = {  # with events beside them, counting from the cart -> words
+    (False, False): _l("Until coming into %(segments)s, at most %(time)s"),
+    (True, False): _l("Until %(events)s or coming into %(segments)s, at most %(time)s"),
+    (False, True): _l("Until coming into %(segments)s, at most %(time)s after the last change of the cart"),
+    (True, True): _l("Until %(events)s or coming into %(segments)s, at most %(time)s after the last change of the cart"),
+}
 
 
 class WaitSettings(Settings):
@@ -20,6 +29,9 @@ class WaitSettings(Settings):
     duration: Duration = Field(alias="for", title=_l("At most"), description=_l("For example 30m, 1h or 2d."))
     until: list[str] = Field(
         default=[], max_length=10, title=_l("First of these wins"), description=_l("Events that end the wait early."), json_schema_extra={"x-suggest": "event"}
+    )
+    segments: list[str] = Field(
+        default=[], max_length=10, title=_l("Or coming into one of these"), description=_l("Segments."), json_schema_extra={"x-suggest": "segment"}
     )
     counting_from: Literal["entry", "cart"] = Field(default="entry", title=_l("Counting from"))
     same_cart: bool = Field(default=True, title=_l("An event of another cart does not count"))
@@ -31,6 +43,11 @@ class WaitSettings(Settings):
         if not dt.timedelta(0) < value <= dt.timedelta(days=366):
             raise SaidError(_l("a wait lasts more than nothing and at most 366 days"))
         return value
+
+    @property
+    def hopes(self) -> bool:
+        """Whether something may end it early."""
+        return bool(self.until or self.segments)
 
 
 class Wait(Node[WaitSettings]):
@@ -46,13 +63,13 @@ class Wait(Node[WaitSettings]):
 
     def exits(self, settings: WaitSettings) -> Mapping[str, str]:
         """Two ways where something may happen first."""
-        if settings.until or settings.counting_from == "cart":
+        if settings.hopes or settings.counting_from == "cart":
             return {"timed_out": _l("time passed"), "happened": _l("it happened")}
         return {"next": ""}
 
     def listens(self, settings: WaitSettings) -> frozenset[str]:
         """The events that end the wait."""
-        return frozenset(settings.until)
+        return frozenset(settings.until) | ({ENTERED} if settings.segments else set())
 
     def keyed(self, settings: WaitSettings) -> frozenset[str]:
         """As set."""
@@ -69,12 +86,19 @@ class Wait(Node[WaitSettings]):
         """
         if run.woken_by and run.woken_by.name in settings.until:
             return Advance("happened", why={"event": run.woken_by.name, "at": run.woken_by.occurred_at.isoformat()})
+        if run.woken_by and (segment := self._entered(settings, run.woken_by)):
+            return Advance("happened", why={"segment": segment, "at": run.woken_by.occurred_at.isoformat()})
         due = self._due(settings, run)
         if run.now < due:
             return Park(due)
         if settings.counting_from == "cart" and (run.cart is None or run.cart.status != "open"):
             return Advance("happened", why={"cart": run.cart.status if run.cart else "gone"})
         return Advance("timed_out" if "timed_out" in self.exits(settings) else "next", why={"due": due.isoformat()})
+
+    def _entered(self, settings: WaitSettings, event: RunEvent) -> str | None:
+        """Which of the segments this event brought the person into; only Kesher itself says so."""
+        segment = str(event.properties.get("segment"))
+        return segment if event.name == ENTERED and event.source_id == SYSTEM_SOURCE and segment in settings.segments else None
 
     def _due(self, settings: WaitSettings, run: Run) -> dt.datetime:
         since = run.entered_at
@@ -84,7 +108,9 @@ class Wait(Node[WaitSettings]):
 
     def summary(self, settings: WaitSettings) -> Sentence:
         """How long, for what."""
-        values = {"time": settings.duration, "events": settings.until}
+        values = {"time": settings.duration, "events": settings.until, "segments": settings.segments}
+        if settings.segments:
+            return Sentence(_SEGMENTS[bool(settings.until), settings.counting_from == "cart"], values)
         if settings.counting_from == "cart" and settings.until:
             return Sentence(_l("Until %(events)s, at most %(time)s after the last change of the cart"), values)
         if settings.counting_from == "cart":

@@ -24,7 +24,7 @@ CONTEST = {
     "winner": {"by": "clicked", "within": "2d", "people": 500},
 }
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
-    "wait": [{"for": "1h"}, {"for": "2d", "until": ["Order Completed"]}, {"for": "5m", "counting_from": "cart"}],
+    "wait": [{"for": "1h"}, {"for": "2d", "until": ["Order Completed"]}, {"for": "5m", "counting_from": "cart"}, {"for": "1h", "segments": ["vip"]}],
     "send": [{"template": "hello"}, {"channel": "sms", "template": "hello", "while_cart_open": True}],
     "branch": [{"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]}],
     "coupon": [{"pool": "spring"}, {"pool": "spring", "per_person": 2}],

@@ -147,3 +147,20 @@ def test_who_comes_into_a_segment_starts_a_run(session: Session, now: dt.datetim
     inbox.append(session, said, now)
     come_back(session, now)
     assert runs(session) == started
+
+
+def test_a_wait_ends_when_the_person_comes_into_the_segment(session: Session, now: dt.datetime) -> None:
+    wait = {"wait": {"kind": "wait", "settings": {"for": "1d", "segments": ["vip"]}, "exits": {"happened": "end", "timed_out": "end"}}}
+    publish.publish(session, "hopes", drawing(wait), now=now)
+    go(session, now, track("Signed Up", at=now, user_id="dana"))
+    who = session.scalar(text("SELECT id FROM profiles"))
+    ended, later = "SELECT status FROM runs", now + dt.timedelta(minutes=1)
+    go(session, later, track("Segment Entered", {"segment": "vip"}, at=later, user_id="dana"))  # anybody may say so; only Kesher knows
+    inbox.append(session, [inbox.system_event("Segment Entered", who, {"segment": "other"}, cause=None, hops=1)], later)
+    come_back(session, later)
+    assert session.scalar(text(ended)) == "active"
+    inbox.append(session, [inbox.system_event("Segment Entered", who, {"segment": "vip"}, cause=None, hops=1)], later)
+    come_back(session, later)
+    assert session.scalar(text(ended)) == "done"
+    why = session.execute(text("SELECT exit, detail->>'segment' AS segment FROM run_steps WHERE node = 'wait'")).one()
+    assert (why.exit, why.segment) == ("happened", "vip")
