@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from crm.core.errors import SaidError
 from crm.core.i18n import _l
-from crm.events.inbox import SYSTEM_SOURCE
+from crm.events.models import SYSTEM_SOURCE
 from crm.segments.refresh import ENTERED
 from journeys.entry import SAME, SAME_HELP
 from journeys.node import Advance, Duration, Node, Park, Run, RunEvent, Sentence, Settings, Step
