@@ -21,6 +21,7 @@ from crm.events import store
 from crm.events.importing.models import Upload
 from crm.events.models import HISTORY, SYSTEM_SOURCE, Import
 from crm.events.spec import event_key
+from crm.profiles import accounts
 from crm.profiles import people as rows
 from crm.profiles.people import Person
 from crm.profiles.rebuild import restore
@@ -142,6 +143,7 @@ def _vanish(session: Session, ids: Collection[uuid.UUID]) -> None:
     if not ids:
         return
     drop_members(session, ids)
+    accounts.leave(session, ids)
     for table in Base.metadata.sorted_tables:
         column = table.c.get("profile_id")
         if column is not None and _is_folded(table.name, column):

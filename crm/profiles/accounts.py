@@ -212,6 +212,14 @@ def remove_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.U
     return was_in
 
 
+def leave(session: Session, profile_ids: Collection[uuid.UUID]) -> int:
+    """These people are no longer there: they have no part in any account, and its other members hear of it, as history. Returns how many parts that was."""
+    gone = text("DELETE FROM account_members WHERE profile_id = ANY(CAST(:ids AS uuid[])) RETURNING account_id")
+    left = session.scalars(gone, {"ids": list(profile_ids)}).all()
+    _tell(session, set(left), (), past=True)
+    return len(left)
+
+
 def of_profile(session: Session, profile_id: uuid.UUID) -> list[tuple[Account, AccountMember]]:
     """The accounts a person has a part in, by name."""
     joined = select(Account, AccountMember).join(AccountMember, AccountMember.account_id == Account.id)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core.crypto import Keys
-from crm.profiles import tombstones
+from crm.profiles import accounts, tombstones
 from crm.profiles.privacy import Place, Subject, condition, places, subject
 from crm.profiles.privacy_models import ASKED, DONE, REFUSED, RUNNING, WAITING, Erasure
 from crm.profiles.remains import Words, clean_files
@@ -93,11 +93,12 @@ def _take_out(  # noqa: PLR0917  what one step of the job works with
     tombstones.bury(session, hashes, now)
     for each in forget:
         each(session, who, keys, now)
+    parts = accounts.leave(session, who.ids)
     session.execute(text("DELETE FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(who.ids)})
     session.execute(text("DELETE FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(who.ids)})
     job.status, job.due_at = RUNNING, now
     job.ids, job.identities = [str(one) for one in who.ids], [list(one) for one in who.identities]
-    job.counts = {"identities": len(who.identities), "profiles": len(who.ids)}
+    job.counts = {"identities": len(who.identities), "profiles": len(who.ids), "account_members": parts}
     job.total = session.scalar(text("SELECT count(*) FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": list(who.ids)}) or 0
 
 

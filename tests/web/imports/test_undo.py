@@ -11,6 +11,7 @@ from crm.commerce import computed
 from crm.core import clock
 from crm.events.importing import uploads
 from crm.events.importing.models import Upload
+from crm.profiles import accounts
 from crm.segments import fill, refresh, store
 from tests.web.imports.filing import CONSENT, ORDERS, PEOPLE, act, act_again, everything, live, one, upload
 from workers.takeback import take_back
@@ -170,6 +171,22 @@ def test_what_was_only_worked_out_about_somebody_keeps_nobody(made, config):
     assert (undone["vanished"], undone.get("kept", 0)) == (2, 0)
     for table in ("profiles", "wave_people", "score_dirty", "scores", "journey_arms", "entry_refusals", "alerts"):
         assert one(made, f"SELECT count(*) FROM {table}") == 0, table
+
+
+def test_the_company_of_somebody_who_vanishes_is_looked_at_again(made, config):
+    live(made, config, {"type": "group", "message_id": "1", "user_id": "u1", "group_id": "acme", "traits": {"name": "Acme"}})
+    number = upload(made, config, PEOPLE.encode())
+    act(made, config, number, "running")
+    with made() as session:
+        store.save(session, slug="acme", name="Acme", rule={"kind": "account", "name": "name", "value": "Acme"}, now=clock.now())
+        acme = session.scalar(text("SELECT id FROM accounts"))
+        dana = session.scalar(text("SELECT id FROM profiles WHERE name = 'Dana'"))
+        accounts.set_member(session, account_id=acme, profile_id=dana, role="buyer", now=clock.now())
+        session.execute(text("DELETE FROM segment_lapses"))
+        session.commit()
+    act(made, config, number, "undoing", drain=False)
+    marked = "SELECT jsonb_agg(jsonb_build_array(i.value, l.history)) FROM segment_lapses l JOIN identities i USING (profile_id)"
+    assert one(made, marked) == [["u1", True]]
 
 
 def test_an_undone_file_of_leads_leaves_no_leads(made, config):
