@@ -72,7 +72,9 @@ def _fit(algorithm: str, kept: tuple[Column, ...], matrix: Matrix, y: Floats) ->
         learning_rate=0.06, max_iter=200, max_leaf_nodes=8 if few else 16, min_samples_leaf=max(10, min(50, len(y) // 100)), l2_regularization=1.0,
         categorical_features=None, early_stopping=True, validation_fraction=0.15, n_iter_no_change=12, random_state=7,
     )  # fmt: skip
-    estimator.fit(_ordered(prepared, matrix), y)
+    ordered = _ordered(prepared, matrix)
+    ordered[:, np.isnan(ordered).all(axis=0)] = 0  # known of nobody yet: no split can be made of it, and no bins
+    estimator.fit(ordered, y)
     return Fitted(algorithm, kept, estimator, prepared)
 
 

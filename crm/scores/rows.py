@@ -36,6 +36,7 @@ class Rows:
 
     y: Floats
     cutoff: Floats  # epoch seconds
+    said: NDArray[np.bool_]  # by somebody who works here: to learn from, never to be judged on
     looks: tuple[float, ...]  # distinct cut-offs of an event label, the latest last; empty without time
     people: People
 
@@ -60,7 +61,9 @@ def lay_down(session: Session, score: Asked, *, names: Sequence[str], told: Told
         looks: tuple[float, ...] = ()
     else:
         looks = _by_events(session, score, label, dumps(dict(told)), now)
-    session.execute(text(_SAID), {"kind": score.kind})
+    session.execute(text(_SAID), {"kind": score.kind, "now": now, "column": bool(label.column)})
+    if looks:
+        session.execute(text(_UNSEEN), {"since": dt.datetime.fromtimestamp(looks[-2], dt.UTC)})
     session.execute(text(_KNOWN), {"names": list(names)})
     session.execute(text("ANALYZE score_rows"))
     return _read(session, looks, now)
@@ -104,21 +107,21 @@ def _by_events(session: Session, score: Asked, label: Label, told: str, now: dt.
 
 def _read(session: Session, looks: tuple[float, ...], now: dt.datetime) -> Rows:
     cursor = driver(session).cursor()
-    found = cursor.execute("SELECT n, y, date_part('epoch', cutoff) FROM score_rows ORDER BY n").fetchall()
+    found = cursor.execute("SELECT n, y, date_part('epoch', cutoff), CAST(said AS integer) FROM score_rows ORDER BY n").fetchall()
     if not found:
-        return Rows(np.zeros(0), np.zeros(0), (), People(SQL("score_rows"), now, now))
+        return Rows(np.zeros(0), np.zeros(0), np.zeros(0, bool), (), People(SQL("score_rows"), now, now))
     table = np.array(found, float)
     size = int(table[:, 0].max()) + 1
-    y, cutoff = np.zeros(size), np.zeros(size)
-    y[table[:, 0].astype(int)], cutoff[table[:, 0].astype(int)] = table[:, 1], table[:, 2]
+    y, cutoff, said, at = np.zeros(size), np.zeros(size), np.zeros(size, bool), table[:, 0].astype(int)
+    y[at], cutoff[at], said[at] = table[:, 1], table[:, 2], table[:, 3] > 0
     earliest, latest = (dt.datetime.fromtimestamp(float(edge), dt.UTC) for edge in (table[:, 2].min(), table[:, 2].max() + 1))
-    return Rows(y, cutoff, looks, People(SQL("score_rows"), earliest, latest))
+    return Rows(y, cutoff, said, looks, People(SQL("score_rows"), earliest, latest))
 
 
 _TABLES = """
 DROP TABLE IF EXISTS score_rows, score_wins, score_losses, score_raw;
 CREATE TEMP TABLE score_rows (n bigint GENERATED ALWAYS AS IDENTITY (START 0 MINVALUE 0), profile_id uuid NOT NULL, cutoff timestamptz NOT NULL,
-  y float8 NOT NULL, known jsonb NOT NULL DEFAULT '{}') ON COMMIT DROP;
+  y float8 NOT NULL, known jsonb NOT NULL DEFAULT '{}', said boolean NOT NULL DEFAULT false) ON COMMIT DROP;
 CREATE TEMP TABLE score_wins (profile_id uuid NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP;
 CREATE TEMP TABLE score_losses (profile_id uuid NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP
 """
@@ -151,10 +154,16 @@ ORDER BY look.at, p.id
 _BUYERS = """AND EXISTS (SELECT FROM events o WHERE o.profile_id = p.id AND o.name = 'Order Completed'
   AND o.occurred_at < look.at AND o.occurred_at >= look.at - interval '365 days' AND {counts})"""
 _SAID = """
-INSERT INTO score_rows (profile_id, cutoff, y)
-SELECT l.profile_id, l.at, CAST(l.positive AS integer) FROM score_labels l JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL
-WHERE l.kind = :kind AND l.at < (SELECT max(cutoff) FROM score_rows) ORDER BY l.id
-"""
+INSERT INTO score_rows (profile_id, cutoff, y, said)
+SELECT l.profile_id, l.at, CAST(l.positive AS integer), true
+FROM (SELECT DISTINCT ON (profile_id) * FROM score_labels WHERE kind = :kind AND at <= :now ORDER BY profile_id, at DESC, id DESC) l
+JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL
+WHERE NOT (:column AND EXISTS (SELECT FROM score_rows r WHERE r.profile_id = l.profile_id)) ORDER BY l.id
+"""  # where a column holds the outcome, what became of somebody is known
+_UNSEEN = """
+DELETE FROM score_rows r WHERE NOT r.said AND r.cutoff >= :since
+  AND EXISTS (SELECT FROM score_rows s WHERE s.said AND s.profile_id = r.profile_id AND s.cutoff > r.cutoff)
+"""  # of whom something later is learned, an earlier look judges nothing
 _KNOWN = """
 UPDATE score_rows r SET known = CASE WHEN NOT EXISTS (
     SELECT FROM unnest(CAST(:names AS text[]) || ARRAY['language', 'locale', 'country', 'address']) x

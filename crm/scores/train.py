@@ -57,6 +57,7 @@ class Learning:
     numbers: NDArray[np.int64]
     known: tuple[Feature, ...]  # what `score_raw` holds
     told: Told  # whose orders, leads and outcomes counted
+    said: Bools  # outcomes by somebody who works here
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def _by_folds(learning: Learning) -> Judged:
         found.append((log_loss(y, p), algorithm, slope, shift, p))
     _loss, algorithm, slope, shift, p = min(found, key=lambda each: each[0])
     fitted = estimate.fit(algorithm, learning.columns, learning.matrix, y)
-    return Judged(fitted, slope, shift, np.arange(len(y)), p, "folds")
+    judged = np.flatnonzero(~learning.said)
+    return Judged(fitted, slope, shift, judged, p[judged], "folds")
 
 
 def _honest(z: Floats, y: Floats, fold: NDArray[np.int64]) -> Floats:
@@ -158,16 +160,19 @@ def _folds(y: Floats) -> NDArray[np.int64]:
 
 
 def _parts(learning: Learning) -> tuple[Bools, Bools, Bools]:
-    """Rows to fit, to choose by and to be judged on, in order of time; with two looks only, the first is halved by person."""
-    at = learning.cutoff
+    """Rows to fit, to choose by and to be judged on, in order of time; with two looks only, the first is halved by person.
+
+    What people say is fitted to alone: nothing is chosen by an opinion or judged on it.
+    """
+    at, said = learning.cutoff, learning.said
     if not learning.looks:
-        late, later = np.quantile(at, [0.6, 0.8])
-        return at <= late, (at > late) & (at <= later), at > later
+        late, later = np.quantile(at[~said], [0.6, 0.8])
+        return (at <= late) | said, (at > late) & (at <= later) & ~said, (at > later) & ~said
+    before = at < learning.looks[-1]
     if len(learning.looks) == 2:
         half = np.random.default_rng(5).random(len(at)) < 0.7
-        before = at < learning.looks[-1]
-        return before & half, before & ~half, ~before
-    return at < learning.looks[-2], (at >= learning.looks[-2]) & (at < learning.looks[-1]), at >= learning.looks[-1]
+        return before & half | said, before & ~half & ~said, ~before & ~said
+    return (at < learning.looks[-2]) | said, (at >= learning.looks[-2]) & before & ~said, ~before & ~said
 
 
 def _spread(learning: Learning) -> bool:
@@ -213,7 +218,7 @@ def _learning(  # noqa: PLR0917  each is one choice of the training
     y, cutoff = laid.y[got.numbers], laid.cutoff[got.numbers]
     lively = np.isin(got.numbers, rows.lively(session, laid.looks))
     matrix = np.ascontiguousarray(got.matrix[:, kept])
-    return Learning(chosen, matrix, y, got.points.astype(float), cutoff, laid.looks, lively, got.numbers, known, told), refused
+    return Learning(chosen, matrix, y, got.points.astype(float), cutoff, laid.looks, lively, got.numbers, known, told, laid.said[got.numbers]), refused
 
 
 def _in_order(got: Extracted) -> Extracted:

@@ -105,6 +105,18 @@ def test_what_columns_add_sums_to_the_score_and_survives_being_stored(algorithm:
     assert measure.auc(y, fitted.raw(matrix)) > 0.75
 
 
+@pytest.mark.parametrize("algorithm", estimate.ALGORITHMS)
+def test_a_column_that_nobody_had_yet_is_learned_around(algorithm: str) -> None:
+    chance = np.random.default_rng(3)
+    matrix = np.column_stack([chance.normal(size=900), np.full(900, np.nan)]).astype(np.float32)
+    y = (matrix[:, 0] + chance.normal(size=900) > 0.5).astype(float)
+    fitted = estimate.fit(algorithm, [Column("a", "number"), Column("later", "number")], matrix, y)
+    later = matrix.copy()
+    later[:, 1] = 4
+    assert np.isfinite(fitted.raw(later)).all()
+    assert measure.auc(y, fitted.raw(later)) > 0.6
+
+
 def test_a_model_with_anything_else_in_it_is_refused() -> None:
     import skops.io
     from sklearn.preprocessing import FunctionTransformer
