@@ -16,7 +16,7 @@ from journeys.node import Duration, RunEvent, Settings
 from journeys.rules import Condition
 
 BUCKETS = 10_000
-SAME = _l("Not where it is about something else")
+SAME = _l("An event about something else does not count")
 SAME_HELP = _l("Where runs are told apart by a property, an event that names another value is passed over: the refund of another order, say.")
 
 
