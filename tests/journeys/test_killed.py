@@ -125,7 +125,7 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(fresh_url: s
             if not dead and now > began + 30 * MINUTES:
                 break
         for later in (1, 2):
-            work(fresh_url, config, lambda after=later: now + after * 60 * MINUTES)  # type: ignore[misc]
+            work(fresh_url, config, lambda after=later: now + after * 60 * MINUTES)
         received, calls = Counter(mails.recipients()), [(headers["idempotency-key"], body) for _, headers, body in web.received]
     with Session(engine) as session:
         counted = told(session)
