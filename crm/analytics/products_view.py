@@ -102,14 +102,10 @@ def products(  # each is a choice of the page
 ) -> Page[ProductRow]:
     """A page of variants; `after` is the `next` of the page before."""
     place = _place(after, sort)
-    params = {"words": words.lower().replace("\x00", ""), "state": state, "since": (now - dt.timedelta(days=RECENT)).date(), "limit": limit + 1}
-    params |= {
-        "after": place is not None,
-        "rank": place[0] if place and sort != "name" else "0",
-        "text": place[0] if place else "",
-        "id": place[1] if place else "",
-    }
-    rows = session.execute(text(_LIST.format(**_ORDERS[sort])), params).all()
+    params: dict[str, object] = {"words": words.lower().replace("\x00", ""), "since": (now - dt.timedelta(days=RECENT)).date(), "limit": limit + 1}
+    if place:
+        params |= {"rank": place[0] if sort == "name" else int(place[0]), "id": place[1]}
+    rows = session.execute(text(statement(state, sort, searched=bool(params["words"]), later=place is not None)), params).all()
     shown = [ProductRow(r.id, r.name, r.variety, r.pictures, r.price, r.currency, r.stock, r.waiting, r.views, r.lost) for r in rows[:limit]]
     return Page(shown, f"{rows[limit - 1].place}\x1f{shown[-1].id}" if len(rows) > limit else None)
 
@@ -165,24 +161,43 @@ def _place(after: str | None, sort: Sort) -> tuple[str, str] | None:
     return (rank, identifier) if separator and fits else None
 
 
-_WANTED, _LEAST = "-coalesce(w.waiting, 0)", "coalesce(v.stock, 2147483647)"
-_ORDERS = {
-    sort: {"place": f"CAST({what} AS text)", "order": f"{what}, v.id", "beyond": f"({what}, v.id) > ({place}, :id)"}
-    for sort, what, place in (("wanted", _WANTED, "CAST(:rank AS bigint)"), ("name", "lower(v.name)", ":text"), ("stock", _LEAST, "CAST(:rank AS bigint)"))
-}
-_LIST = """
-WITH shown AS (
-  SELECT v.*, coalesce(w.waiting, 0) AS waiting, {place} AS place, row_number() OVER (ORDER BY {order}) AS turn
-  FROM variants v LEFT JOIN (SELECT variant_id, count(*) AS waiting FROM stock_requests WHERE ended IS NULL GROUP BY variant_id) w ON w.variant_id = v.id
-  WHERE v.archived = (:state = 'archived') AND (:state <> 'out' OR v.stock = 0) AND (:state <> 'wanted' OR w.waiting > 0)
-    AND (:words = '' OR strpos(lower(v.name || ' ' || v.variety || ' ' || v.brand), :words) > 0 OR starts_with(lower(v.id), :words)
-         OR lower(v.product_id) = :words)
-    AND (NOT :after OR {beyond})
-  ORDER BY {order} LIMIT :limit
+_ORDERS = {"name": "lower(v.name)", "stock": "coalesce(v.stock, 2147483647)"}
+_WAITS = "EXISTS (SELECT FROM stock_requests r WHERE r.variant_id = v.id AND r.ended IS NULL)"
+_STATES = {"all": "NOT v.archived", "out": "NOT v.archived AND v.stock = 0", "wanted": f"NOT v.archived AND {_WAITS}", "archived": "v.archived"}
+# What is sought is found first and sorted then: to walk along an order until enough fit may mean to walk along all of it.
+_SOUGHT = """
+WITH sought AS MATERIALIZED (
+  SELECT * FROM variants v WHERE strpos(lower(v.name || ' ' || v.variety || ' ' || v.brand), :words) > 0 OR starts_with(lower(v.id), :words)
+  OR lower(v.product_id) = :words
 )
-SELECT s.*, coalesce(d.views, 0) AS views, coalesce(d.lost, 0) AS lost FROM shown s
-LEFT JOIN LATERAL (SELECT sum(views) AS views, sum(out_viewers) AS lost FROM variant_days WHERE variant_id = s.id AND day >= :since) d ON true ORDER BY turn
 """
+_COUNTS = "(SELECT variant_id, count(*) AS waiting FROM stock_requests WHERE ended IS NULL GROUP BY variant_id)"
+_PAGE = "SELECT v.*, {what} AS place FROM {source} v WHERE {which}{beyond} ORDER BY {what}, v.id LIMIT :limit"
+# The most waited for come from those somebody waits for, the others after them by their number: neither part sorts all that is sold.
+_WAITED = """
+(SELECT v.*, -w.waiting AS place FROM {waiting} w JOIN {source} v ON v.id = w.variant_id WHERE {which}{beyond} ORDER BY place, v.id LIMIT :limit)
+"""
+_OTHERS = "UNION ALL (SELECT v.*, 0 AS place FROM {source} v WHERE {which} AND NOT {waits}{beyond} ORDER BY v.id LIMIT :limit)"
+_LIST = """
+SELECT s.*, coalesce(w.waiting, 0) AS waiting, coalesce(d.views, 0) AS views, coalesce(d.lost, 0) AS lost FROM ({page}) s
+LEFT JOIN LATERAL (SELECT count(*) AS waiting FROM stock_requests WHERE variant_id = s.id AND ended IS NULL) w ON true
+LEFT JOIN LATERAL (SELECT sum(views) AS views, sum(out_viewers) AS lost FROM variant_days WHERE variant_id = s.id AND day >= :since) d ON true
+ORDER BY s.place, s.id LIMIT :limit
+"""
+
+
+def statement(state: State, sort: Sort, *, searched: bool, later: bool) -> str:
+    """The statement of a page: only what was chosen stands in it, so that an order has its index."""
+    parts = {"which": _STATES[state], "source": "sought" if searched else "variants", "waiting": _COUNTS, "waits": _WAITS}
+    if sort == "wanted":
+        page = _WAITED.format(beyond=" AND (-w.waiting, v.id) > (:rank, :id)" if later else "", **parts)
+        page += _OTHERS.format(beyond=" AND (:rank < 0 OR v.id > :id)" if later else "", **parts) if state != "wanted" else ""
+    else:
+        what = _ORDERS[sort]
+        page = _PAGE.format(what=what, beyond=f" AND ({what}, v.id) > (:rank, :id)" if later else "", **parts)
+    return (_SOUGHT if searched else "") + _LIST.format(page=page)
+
+
 _BEFORE = """
 (SELECT CAST(:since AS timestamptz) AS at, {what} FROM {table} WHERE variant_id = :id AND at <= :since ORDER BY {table}.at DESC, accepted DESC LIMIT 1)
 UNION ALL (SELECT at, {what} FROM {table} WHERE variant_id = :id AND at > :since ORDER BY at, accepted)

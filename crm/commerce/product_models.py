@@ -17,7 +17,11 @@ class Variant(Base):
     """What can be bought, as its events last said. `id` is what events call it: `variant_id`, else `sku`, else `product_id`."""
 
     __tablename__ = "variants"
-    __table_args__ = (Index("ix_variants_product_id", "product_id"), Index("ix_variants_category", "category"))
+    __table_args__ = (
+        Index("ix_variants_product_id", "product_id"),
+        Index("ix_variants_category", "category"),
+        Index("ix_variants_by_name", text("lower(name)"), "id", postgresql_where=text("NOT archived")),
+    )
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     product_id: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text, server_default=text("''"))
