@@ -46,6 +46,10 @@ _CATEGORIES = (  # of 64 boxes how many are full: distinct values without sortin
 )
 _MASK = "bit_or(CAST(1 AS bigint) << least(CAST(floor(age) AS integer), 62)) FILTER (WHERE act > 0 AND act <> 10)"
 _DAYS = "bit_count(CAST(coalesce({mask}, 0) & {bits} AS bit(64)))"
+_QUARTERS = (  # of each of fifteen days, then of fifteen more: quarters of a day in which something was seen or done, which are visits without sorting
+    "bit_count(CAST(coalesce(bit_or(CAST(1 AS bigint) << CAST(floor((age - {first}) * 4) AS integer)) "
+    "FILTER (WHERE act BETWEEN 1 AND 6 AND age >= {first} AND age < {first} + 15), 0) AS bit(64)))"
+)
 _AGENT = "coalesce(c#>>'{device,type}', c->>'userAgent')"
 _MONEY = "CASE WHEN jsonb_typeof(p->'revenue') IN ('number', 'string') AND p->>'revenue' ~ '^-?[0-9]{1,12}([.][0-9]+)?$' THEN CAST(p->>'revenue' AS float8) END"
 ACTS = """CASE WHEN e.source_id = 1 THEN CASE WHEN e.name LIKE '% Opened' AND coalesce(e.properties->>'machine', 'false') <> 'true' THEN 7
@@ -67,6 +71,7 @@ BUILT_IN: tuple[Feature, ...] = (
     Feature("acts_365", _l("Things done in a year"), agg=_count("> 0 AND act <> 10", 365)),
     Feature("trend", _l("This week against the month"), "share",
             agg=f"{_count('> 0 AND act <> 10', 7)} * 4.3 / nullif({_count('> 0 AND act <> 10', 30)}, 0)"),
+    Feature("visits_30", _l("Visits in 30 days"), agg=f"{_QUARTERS.format(first=0)} + {_QUARTERS.format(first=15)}", raise_it=True),
     Feature("pages_30", _l("Pages seen in 30 days"), agg=_count("= 1", 30)),
     Feature("depth_30", _l("Pages and products seen per active day"), "number",
             agg=f"{_count('IN (1, 2)', 30)} / nullif(CAST({_DAYS.format(mask=_MASK, bits=2**30 - 1)} AS float8), 0)"),

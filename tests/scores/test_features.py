@@ -46,3 +46,12 @@ def test_what_colleagues_did_ends_at_the_cut_off(session: Session, now: dt.datet
         statement = features.raw(apply.these([dana], now=at), wanted, "Asia/Jerusalem", told={})
         row = driver(session).execute(SQL("SELECT members_30 FROM ({}) x").format(statement)).fetchone()
         assert row == (acts,)
+
+
+def test_visits_are_six_hours_apart(session: Session, now: dt.datetime) -> None:
+    (dana,) = people(session, [{}], at=now - dt.timedelta(days=99))
+    hours = (1, 2, 3, 8, 9, 15 * 24 + 1, 15 * 24 + 2, 29 * 24, 31 * 24)
+    happened(session, [(dana, "Page Viewed", now - dt.timedelta(hours=hour), {}) for hour in hours])
+    wanted = [one for one in BUILT_IN if one.name == "visits_30"]
+    statement = features.raw(apply.these([dana], now=now), wanted, "Asia/Jerusalem", told={})
+    assert driver(session).execute(SQL("SELECT visits_30 FROM ({}) x").format(statement)).fetchone() == (4,)
