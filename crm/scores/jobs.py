@@ -59,6 +59,13 @@ def use_rules(session: Session, kind: str, *, rules: bool, now: dt.datetime) -> 
     hint(session, "score")
 
 
+def score_everybody(session: Session, kind: str, *, now: dt.datetime) -> None:
+    """A round over the whole base now, and not only at night."""
+    row_of(session, kind, now).apply_at = now
+    session.flush()
+    hint(session, "score")
+
+
 def by_hand(row: ScoreKind) -> bool:
     """Whether it was a person who took the model out of use."""
     return row.rules_only and (row.notice or {}).get("code") == "by_hand"

@@ -76,7 +76,14 @@ def test_a_trained_score_shows_how_good_it_is(browser_as: Callable[[str], Browse
     settle(session, dt.datetime.now(dt.UTC))
     assert "Somebody here chose rules" in looked(browser, "/scores/lead")
     assert "points, by rules" in looked(browser, f"/scores/of/{trained[5]}")
+    browser.post("/scores/lead", page="/scores/lead", act="apply")
+    session.expire_all()
+    row = session.get_one(ScoreKind, "lead")
+    assert row.apply_at is not None
+    assert row.apply_at <= clock.now()
+    assert "Everybody is being scored" in browser.get("/scores/lead").text
     browser.post("/scores/lead", page="/scores/lead", act="model")
+    session.expire_all()
     assert not session.get_one(ScoreKind, "lead").rules_only
 
 

@@ -119,6 +119,8 @@ def _tell(session: Session, one: Asked) -> None:
     for name, each in version.metrics["measures"].items():
         rules = f"   rules {each['rules']:.3f}" if "rules" in each else ""
         print(f"  {name:8} {each['value']:.3f}  ({each['low']:.3f}–{each['high']:.3f}){rules}")
+    if beside := version.metrics.get("against"):
+        print(f"  beside version {beside['version']} on the same {beside['rows']:,} rows: Brier {beside['ours']:.4f}, that one {beside['brier']:.4f}")
     for flag in session.scalars(select(ScoreFlag).where(ScoreFlag.kind == one.kind).order_by(ScoreFlag.feature)):
         print(f"  {'approved' if flag.approved_at else 'left out'}: {flag.feature}  {flag.evidence}")
     for refused in version.metrics["refused"]:

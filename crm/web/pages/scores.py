@@ -80,12 +80,14 @@ def job(kind: str) -> str | Response:
 @bp.post("/<kind>")
 @requires(*MAKERS)
 def act(kind: str) -> Response:
-    """Train, use rules or the model, approve a column or leave it out again, remove an own score."""
+    """Train, score everybody, use rules or the model, approve a column or leave it out again, remove an own score."""
     wish, now, session = request.form.get("act", ""), clock.now(), db()
     score = read.view(session, kind).score
     feature = request.form.get("feature", "")
     if wish == "train" and score.label is not None:
         jobs.ask(session, kind, user_id=me().user_id, now=now)
+    elif wish == "apply":
+        jobs.score_everybody(session, kind, now=now)
     elif wish in {"rules", "model"}:
         jobs.use_rules(session, kind, rules=wish == "rules", now=now)
     elif wish in {"approve", "disapprove"}:
@@ -96,6 +98,8 @@ def act(kind: str) -> Response:
         raise InvalidError(_("This is not something a score can do."))
     users.audit(session, user_id=me().user_id, action=f"score.{wish}", subject=kind, detail={"feature": feature} if feature else {})
     session.commit()
+    if wish == "apply":
+        flash(_("Everybody is being scored."), "ok")
     return redirect("/scores" if wish == "remove" else f"/scores/{kind}")
 
 
