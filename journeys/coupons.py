@@ -45,7 +45,7 @@ def add(session: Session, pool: str, codes: Sequence[str]) -> int:
     _named(pool)
     clean = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
     if any(len(code) > LONGEST or "\0" in code for code in clean):
-        raise InvalidError(f"a code has at most {LONGEST} characters")
+        raise InvalidError(f"a code has at most {LONGEST} characters", field="codes")
     return len(session.execute(_ADD, {"pool": pool, "codes": clean}).all())
 
 
@@ -54,7 +54,7 @@ def read(content: str) -> list[str]:
     try:
         rows = [row for row in csv.reader(io.StringIO(content.removeprefix("\ufeff"), newline="")) if any(cell.strip() for cell in row)]
     except csv.Error as error:
-        raise InvalidError(_l("This is no CSV file. Write one code a line.")) from error
+        raise InvalidError(_l("This is no CSV file. Write one code a line."), field="file") from error
     head = [cell.strip().casefold() for cell in rows[0]] if rows else []
     column = next((index for index, name in enumerate(head) if name in HEADS), None)
     return [row[column or 0] for row in rows[0 if column is None else 1 :] if len(row) > (column or 0)]
@@ -64,7 +64,7 @@ def keep(session: Session, pool: str, *, low: int) -> None:
     """Make a pool, or set below how many free codes it runs low."""
     _named(pool)
     if not 0 <= low <= 1_000_000_000:
-        raise InvalidError(_l("The number of codes is 0 or more."))
+        raise InvalidError(_l("The number of codes is 0 or more."), field="low")
     session.execute(_KEEP, {"pool": pool, "low": low})
 
 
@@ -83,7 +83,7 @@ def use(session: Session, events: Sequence[Happened]) -> None:
 
 def _named(pool: str) -> None:
     if not POOL.fullmatch(pool):
-        raise InvalidError(_l("A pool is named with small letters, digits, - and _, for example spring-2027."))
+        raise InvalidError(_l("A pool is named with small letters, digits, - and _, for example spring-2027."), field="pool")
 
 
 _ADD = text("INSERT INTO coupons (pool, code) SELECT :pool, c FROM unnest(CAST(:codes AS text[])) AS c ON CONFLICT (pool, code) DO NOTHING RETURNING id")

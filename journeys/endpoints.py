@@ -58,12 +58,13 @@ def every(session: Session) -> Sequence[Endpoint]:
 def save(session: Session, slug: str, *, url: str, headers: str | None, private: bool, now: dt.datetime) -> Endpoint:
     """Set an endpoint up, or change it; `headers` are lines `Name: value`, None keeps those there are. Raises InvalidError."""
     if not SLUG.fullmatch(slug):
-        raise InvalidError(_l("An endpoint is named with small letters, digits, - and _, for example stock-check."))
+        raise InvalidError(_l("An endpoint is named with small letters, digits, - and _, for example stock-check."), field="slug")
     parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment or not PRINTED.fullmatch(url):
-        raise InvalidError(_l("The address begins with https:// or http:// and has no user, question mark or # in it."))
+        raise InvalidError(_l("The address begins with https:// or http:// and has no user, question mark or # in it."), field="url")
     if not private and calling.forbidden(parts.hostname):
-        raise InvalidError(_l("This address lies in our own network, where nothing is called. Tick “It may lie in our own network”, if that is meant."))
+        said = _l("This address lies in our own network, where nothing is called. Tick “It may lie in our own network”, if that is meant.")
+        raise InvalidError(said, field="url")
     found = session.get(Endpoint, slug) or Endpoint(slug=slug, headers={}, generation=1, created_at=now)
     found.url, found.private, found.resting_until = url, private, None
     if headers is not None:
@@ -79,7 +80,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise InvalidError(_l("This is no web address. Look at its host and at its port, which is a number up to 65535.")) from error
+        raise InvalidError(_l("This is no web address. Look at its host and at its port, which is a number up to 65535."), field="url") from error
     return parts
 
 
@@ -88,7 +89,7 @@ def _headers(lines: str) -> dict[str, str]:
     for line in filter(None, (line.strip() for line in lines.splitlines())):
         fits = HEADER.fullmatch(line)
         if not fits or fits[1].lower() in OURS or fits[1].lower().startswith("webhook-"):
-            raise InvalidError(_l("A header is a line like “Authorization: Bearer …”, and none that Kesher writes itself."))
+            raise InvalidError(_l("A header is a line like “Authorization: Bearer …”, and none that Kesher writes itself."), field="headers")
         found[fits[1]] = fits[2]
     return found
 

@@ -21,13 +21,18 @@ bp = Blueprint("coupons", __name__, template_folder="templates")
 @requires()
 def index() -> str:
     """Every pool."""
-    return render_template("journeys/coupons.html", pools=coupons.pools(db(), clock.now()))
+    return _page()
+
+
+def _page(wrong: InvalidError | None = None) -> str:
+    told = {"typed": request.form, "wrong": {wrong.field: _(str(wrong))}} if wrong else {"typed": {}, "wrong": {}}
+    return render_template("journeys/coupons.html", pools=coupons.pools(db(), clock.now()), **told)
 
 
 @bp.post("/coupons")
 @requires(*MAKERS)
-def save() -> Response:
-    """Make a pool or change it, and put codes in."""
+def save() -> Response | tuple[str, int]:
+    """Make a pool or change it, and put codes in. What is refused stays in the form."""
     form, name = request.form, request.form.get("pool", "").strip()
     try:
         if low := form.get("low", "").strip():
@@ -35,8 +40,7 @@ def save() -> Response:
         added = coupons.add(db(), name, _said())
     except InvalidError as error:
         db().rollback()
-        flash(_(str(error)), "bad")
-        return redirect("/coupons")
+        return _page(error), error.status
     users.audit(db(), user_id=me().user_id, action="coupons.added", subject=name, detail={"codes": added, "low": low})
     db().commit()
     flash(_("Codes added to “%(pool)s”: %(n)s. Those there already stay as they are.", pool=name, n=added), "ok")

@@ -37,7 +37,7 @@ def index() -> str:
     return _page()
 
 
-def _page(shown: str = "", key: str = "") -> str:
+def _page(shown: str = "", key: str = "", wrong: InvalidError | None = None) -> str:
     endpoint, status, after = (request.args.get(name) or None for name in ("endpoint", "status", "after"))
     status = status if status in STATES else None
     found = endpoints.calls(db(), endpoint=endpoint, status=status, after=after, limit=PAGE)
@@ -56,14 +56,16 @@ def _page(shown: str = "", key: str = "") -> str:
         states=STATES,
         shown=shown,
         key=key,
+        typed=request.form if wrong else {"change": "1"},
+        wrong={wrong.field: _(str(wrong))} if wrong else {},
         answer=lambda each: dumps(each)[:LONGEST],
     )
 
 
 @bp.post("/settings/webhooks")
 @requires("admin")
-def save() -> str | Response:
-    """Set one up or change it; a new one's signing key is shown."""
+def save() -> str | tuple[str, int]:
+    """Set one up or change it; a new one's signing key is shown. What is refused stays in the form."""
     form = request.form
     slug, headers = form.get("slug", "").strip(), form.get("headers", "").strip()
     keeps = form.get("change") == "1" and not headers
@@ -73,8 +75,7 @@ def save() -> str | Response:
         )
     except InvalidError as error:
         db().rollback()
-        flash(_(str(error)), "bad")
-        return redirect("/settings/webhooks")
+        return _page(wrong=error), error.status
     users.audit(db(), user_id=me().user_id, action="webhook.saved", subject=slug, detail={"url": found.url, "private": found.private})
     db().commit()
     return _page(slug, endpoints.secret(settings(), found))

@@ -10,7 +10,11 @@ class KesherError(Exception):
 
 
 class InvalidError(KesherError):
-    """What was sent is not understood; the text names the place."""
+    """What was sent is not understood; the text names the place, and `field`, where it is one of a form."""
+
+    def __init__(self, *said: object, field: str = "") -> None:
+        super().__init__(*said)
+        self.field = field
 
 
 class UnauthorizedError(KesherError):

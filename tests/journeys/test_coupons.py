@@ -94,10 +94,18 @@ def test_codes_are_put_in_on_the_screen_and_low_stock_is_told(session, now, sign
 @pytest.mark.parametrize("form", [{"pool": "Summer!"}, {"pool": "a", "low": "-1"}, {"pool": "a", "codes": "x" * 101}, {"pool": "a", "low": "٣"}])
 def test_what_cannot_be_kept_is_said(session, now, signed_in, form):
     browser = signed_in("marketer")
-    browser.post("/coupons", data=form)
+    page = browser.post("/coupons", data=form).get_data(as_text=True)
     assert coupons.pools(session, now) == []
-    assert 'role="alert"' in browser.get("/coupons").get_data(as_text=True)
+    assert 'role="alert"' in page
 
 
 def test_a_viewer_puts_nothing_in(session, signed_in):
     assert signed_in("viewer").post("/coupons", data={"pool": "a", "codes": "A"}).status_code == 403
+
+
+def test_codes_that_are_refused_stay_in_the_form(session, now, signed_in):
+    answer = signed_in("marketer").post("/coupons", data={"pool": "Spring Sale", "low": "5", "codes": "A1\nA2"})
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert all(each in page for each in ('value="Spring Sale"', 'value="5"', ">A1\nA2</textarea>", 'aria-describedby="pool-e"', 'id="pool-e"'))
+    assert coupons.pools(session, now) == []

@@ -339,3 +339,12 @@ def test_an_answer_that_speaks_of_a_nul_is_kept_as_it_came(session, make, server
     drain(make, now + SECOND)
     assert session.scalar(text("SELECT answer->>'pattern' FROM webhook_calls")) == r"^\u0000$"
     assert ended(session) == "gold"
+
+
+def test_a_refused_endpoint_keeps_what_was_typed_and_says_why_beside_its_field(session, signed_in):
+    form = {"slug": "stock", "url": "http://127.0.0.1:9/hooks", "headers": "X-Key: abc"}
+    answer = signed_in("admin").post("/settings/webhooks", data=form)
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert all(f in page for f in ('value="stock"', 'value="http://127.0.0.1:9/hooks"', ">X-Key: abc</textarea>", 'aria-describedby="url-e"', 'id="url-e"'))
+    assert 'name="change" value="1" checked' not in page
