@@ -280,6 +280,7 @@ def notes(drawn: graph.Graph, sums: Sums, settings: Mapping[str, Any]) -> list[s
     found += ["kindest"] if kinds & {"coupon", "rate_limit", "nps", "recommend"} else []
     found += ["said"] if drawn.trigger.kind not in {"event", "date"} else []
     found += ["dates"] if drawn.trigger.kind == "date" else []
+    found += ["limit"] if drawn.drawing.limit else []
     return [*found, "consent_now" if settings.get("consent") == "now" else "consent_then", "gate"]
 
 

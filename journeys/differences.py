@@ -24,6 +24,7 @@ WHOLE = {  # what a journey says as a whole
     "exit_on": _l("Events that end a run at once"),
     "reentry": _l("Coming again"),
     "holdout": _l("Left out, to measure"),
+    "limit": _l("Limit of entries"),
 }
 EVENTS = {"event", "events", "until", "exit_on"}  # fields that name events
 

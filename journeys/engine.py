@@ -18,7 +18,7 @@ from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
-from journeys import arms, asking, coupons, entry, facts, runs
+from journeys import arms, asking, coupons, entry, facts, limits, runs
 from journeys import board as boards
 from journeys.board import Board, Standing
 from journeys.entry import Earlier
@@ -154,12 +154,17 @@ class Moving:
             (c.event.profile_id, c.journey.id): (rule, c.journey.slug) for c, _ in entering if c.journey.graph and (rule := c.journey.graph.drawing.holdout)
         }
         left_out = arms.draw(session, rules, self.now)
+        room = limits.room(session, {c.journey.id: limit for c, _ in entering if c.journey.graph and (limit := c.journey.graph.drawing.limit)}, self.moment)
         for each, key in entering:
             drawn_now = left_out.get((each.event.profile_id, each.journey.id))
-            if drawn_now is None:
-                yield self._passage(each, key)
-            elif drawn_now:
+            if drawn_now:
                 self._refuse(each, "held_out", key)
+            elif drawn_now is None and room.get(each.journey.id, 1) <= 0:
+                self._refuse(each, "full", key)
+            elif drawn_now is None:
+                if each.journey.id in room:
+                    room[each.journey.id] -= 1
+                yield self._passage(each, key)
 
     def _enters(self, each: Candidate, earlier: list[Earlier], known: Known) -> str | None:
         """The key of the run to start; None, and why written down, where there is none to start. A run under way is its own answer."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crm.core.errors import SaidError
 from crm.core.i18n import _l
@@ -39,6 +39,20 @@ class Holdout(Settings):
 
     percent: float = Field(gt=0, le=50, title=_l("Left out, per cent"))
     salt: str = Field(default="", max_length=60, title=_l("Group"), description=_l("Journeys with the same group leave out the same people."))
+
+
+class Limit(Settings):
+    """At most so many runs begin, ever or within any span of this length; who comes beyond them does not enter."""
+
+    runs: int = Field(ge=1, le=100_000, title=_l("Runs that may begin, at most"))
+    within: Duration | None = Field(default=None, title=_l("Within"), description=_l("For example 1h or 7d; empty: ever."))
+
+    @field_validator("within")
+    @classmethod
+    def _some_time(cls, value: dt.timedelta | None) -> dt.timedelta | None:
+        if value is not None and value <= dt.timedelta(0):
+            raise SaidError(_l("the span of a limit is longer than nothing"))
+        return value
 
 
 class ExitRule(Settings):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crm.commerce.cart import cart_id
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
-from journeys.entry import ExitRule, Holdout, Reentry, rule_for
+from journeys.entry import ExitRule, Holdout, Limit, Reentry, rule_for
 from journeys.kinds import NODES, TRIGGERS
 from journeys.mistakes import mistake
 from journeys.node import Node, RunEvent, Settings
@@ -65,6 +65,7 @@ class Drawing(BaseModel):
     exit_on: list[str | ExitRule] = Field(default=[], max_length=20)
     reentry: Reentry | None = None
     holdout: Holdout | None = None
+    limit: Limit | None = None
     nodes: dict[str, NodePart] = Field(max_length=200)
 
 

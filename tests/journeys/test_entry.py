@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core.db import engine_for, sessions
 from crm.events import inbox
 from crm.events.read import read
-from journeys import publish
+from journeys import past, publish
 from journeys.engine import wake_due
 from journeys.entry import Earlier, Holdout, Reentry, held_out, part, refusal
 from journeys.graph import parse
@@ -200,3 +202,50 @@ def test_a_split_is_even_and_the_same_for_ever() -> None:
     sent = [bool(simulate(graph, NOON, [(NOON, "Signed Up", {})], Somebody(bucket=bucket))) for bucket in range(0, 10_000, 10)]
     assert 150 < sum(sent) < 250
     assert sent[:50] == [bool(simulate(graph, NOON, [(NOON, "Signed Up", {})], Somebody(bucket=bucket))) for bucket in range(0, 500, 10)]
+
+
+@pytest.mark.parametrize(("within", "later"), [(None, 3), ("1d", 5)])
+def test_only_so_many_begin_ever_or_within_a_span(session: Session, now: dt.datetime, within: str | None, later: int) -> None:
+    limit = {"runs": 3} | ({"within": within} if within else {})
+    publish.publish(session, "first", drawing(WAIT, limit=limit), now=now)
+    publish.publish(session, "all", drawing(WAIT), now=now)
+    go(session, now, signed(now, "a"), signed(now, "b"))
+    go(session, now + hour, *(signed(now + hour, who) for who in "cde"))
+    assert (begun(session), refused(session)) == ({"first": 3, "all": 5}, ["full", "full"])
+    go(session, now + day + hour / 2, signed(now + day + hour / 2, "f"), signed(now + day + hour / 2, "g"))
+    assert begun(session) == {"first": later, "all": 7}
+
+
+def test_runs_long_over_count_for_a_limit_too(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "first", drawing(WAIT, limit={"runs": 1}), now=now)
+    go(session, now, signed(now, "a"))
+    wake_due(session, now + hour, 10, CONFIG)
+    assert past.fold(session, now + past.KEEP + day) == 1
+    go(session, now + day, signed(now + day, "b"))
+    assert refused(session) == ["full"]
+
+
+def test_two_batches_at_once_let_in_no_more_than_there_is_room(fresh_url: str, now: dt.datetime) -> None:
+    made = sessions(engine_for(fresh_url))
+    with made() as session:
+        publish.publish(session, "first", drawing(WAIT, limit={"runs": 3}), now=now)
+        session.commit()
+    both = threading.Barrier(2)
+
+    def come(who: str) -> None:
+        with made() as session:
+            both.wait()
+            go(session, now, *(signed(now, f"{who}{number}") for number in range(3)))
+            session.commit()
+
+    people = [threading.Thread(target=come, args=(who,)) for who in "ab"]
+    for each in people:
+        each.start()
+    for each in people:
+        each.join()
+    with made() as session:
+        assert (begun(session), refused(session)) == ({"first": 3}, ["full"] * 3)
+
+
+def begun(session: Session) -> dict[str, int]:
+    return {row.slug: row.n for row in session.execute(text("SELECT j.slug, count(*) AS n FROM runs r JOIN journeys j ON j.id = r.journey_id GROUP BY 1"))}
