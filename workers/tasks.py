@@ -14,7 +14,7 @@ from crm.core.config import from_environment
 from crm.messages import deliver as delivery
 from crm.messages import joining
 from crm.sales import work as sales_work
-from crm.segments import fill, refresh
+from crm.segments import fill, list_jobs, refresh
 from journeys import backtest as backtests
 from journeys import engine, webhooks
 from journeys import waves as occasions
@@ -105,12 +105,13 @@ def join() -> None:
 
 @app.task(name="kesher.segments")  # type: ignore[untyped-decorator]  # Celery has no types
 def segments() -> None:
-    """Find the members of new segments, and look again where a window has lapsed."""
+    """Put everybody on a list, find the members of new segments, and look again where a window has lapsed."""
     ours = _tools[0]
 
     def step() -> int:
         with ours.sessions() as session:
-            done = fill.fill(session, clock.now(), ours.config) or refresh.lapse_due(session, clock.now(), LAPSES, ours.config)
+            now = clock.now()
+            done = list_jobs.work(session, now) or fill.fill(session, now, ours.config) or refresh.lapse_due(session, now, LAPSES, ours.config)
             session.commit()
         if done:
             _hint_what_became_due(ours)

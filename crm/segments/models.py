@@ -113,3 +113,14 @@ class ListMember(Base):
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
     given_id: Mapped[Given]
     since: Mapped[Time]
+
+
+class ListJob(Base):
+    """Everybody of an import goes onto a list, or, without one, everybody on it off; `after` is the last of those who did."""
+
+    __tablename__ = "list_jobs"
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id", ondelete="CASCADE"))
+    upload_id: Mapped[int | None] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"))
+    after: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True))
+    asked_at: Mapped[Time]

@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from crm.events.importing import people as imported
 from crm.events.importing.models import Upload
-from crm.segments import lists
+from crm.segments import list_jobs, lists
 from crm.web.tokens import create_token
 from tests import makers
 from tests.web.conftest import Browser
 from tests.web.shop import Shop, open_shop
+from workers import pipeline
+from workers.due import due
 
 
 @pytest.fixture
@@ -81,6 +83,42 @@ def test_everybody_of_an_import_goes_on_it(shop: Shop, session: Session, now: dt
     assert wanted
     browser_as("marketer").post("/lists/fair/import", upload=str(upload.id))
     assert on(session) == len(wanted)
+
+
+def test_many_are_put_on_and_taken_off_by_a_worker(
+    shop: Shop, session: Session, now: dt.datetime, browser_as: Callable[[str], Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "AT_ONCE", 1)
+    calls = [makers.accepted(makers.identify({"name": name}, at=now, user_id=name), now) for name in ("Adi", "Gil", "Tal")]
+    pipeline.run(session, calls, now, makers.config())
+    source = makers.source(session, "files")
+    upload = Upload(file_name="fair.csv", file_digest=b"\x01" * 32, size=1, how={}, status="done", source_id=source, counts={"events": {"identify": 1}})
+    session.add(upload)
+    session.flush()
+    said = {"id": f"{'01' * 16}:1", "source": source}
+    session.execute(text("UPDATE events SET message_id = :id || profile_id, source_id = :source WHERE name = 'identify'"), said)
+    wanted = set(session.scalars(text("SELECT DISTINCT profile_id FROM events WHERE name = 'identify'")))
+    session.commit()
+    noa = browser_as("marketer")
+
+    def work() -> int:
+        assert "segments" in due(session, now)
+        steps = 1
+        while list_jobs.work(session, now):
+            steps += 1
+        assert "is being" not in noa.get("/lists/fair").text
+        return steps
+
+    noa.post("/lists/fair/import", upload=str(upload.id))
+    assert on(session) == 1
+    assert "Everybody of" in noa.get("/lists/fair").text
+    assert work() >= len(wanted)
+    assert on(session) == len(wanted) > 2
+    noa.post("/lists/fair/empty")
+    assert on(session) == len(wanted) - 1
+    assert "Everybody is being taken off it" in noa.get("/lists/fair").text
+    work()
+    assert on(session) == 0
 
 
 def test_the_api_puts_on_takes_off_and_names_the_unknown(shop: Shop, app: Flask, session: Session) -> None:

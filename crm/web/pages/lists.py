@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request
@@ -16,10 +16,9 @@ from werkzeug.wrappers import Response
 from crm.core import clock
 from crm.core.errors import InvalidError
 from crm.events.address import normalise
-from crm.events.importing import people as imported
 from crm.events.importing.models import Upload
 from crm.profiles.search import by_ids, search
-from crm.segments import lists
+from crm.segments import list_jobs, lists
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
@@ -100,14 +99,14 @@ def addresses(slug: str) -> str | Response:
 @bp.post("/<slug>/import")
 @requires(*MAKERS)
 def from_import(slug: str) -> Response:
-    """Put everybody on it whom a finished import brought or told us about; a part at a time, each kept."""
+    """Put everybody on it whom a finished import brought or told us about."""
     number = request.form.get("upload", "")
     upload = db().get(Upload, int(number[:9])) if number.isdecimal() else None
     if upload is None or upload.status != "done":
         raise InvalidError(_("Choose an import that is done."))
-    count = _in_parts(lambda after: imported.people(db(), upload, after=after, limit=lists.AT_ONCE), lambda ids: lists.add(db(), slug, ids, now=clock.now()))
-    _note("list.added", slug, upload=upload.id, people=count)
-    flash(_added(count), "ok")
+    count, more = list_jobs.begin(db(), slug, upload=upload, now=clock.now())
+    _note("list.added", slug, upload=upload.id, people=count, more=more)
+    flash(_so_far(count) if more else _added(count), "ok")
     return redirect(f"/lists/{slug}")
 
 
@@ -115,10 +114,9 @@ def from_import(slug: str) -> Response:
 @requires(*MAKERS)
 def empty(slug: str) -> Response:
     """Take everybody off."""
-    pages = lambda after: [one for one, _since in lists.members(db(), slug, after=after, limit=lists.AT_ONCE)]  # noqa: E731  its type follows from its use
-    count = _in_parts(pages, lambda ids: lists.remove(db(), slug, ids, now=clock.now()))
-    _note("list.emptied", slug, people=count)
-    flash(ngettext("%(num)s person taken off.", "%(num)s people taken off.", count), "ok")
+    count, more = list_jobs.begin(db(), slug, upload=None, now=clock.now())
+    _note("list.emptied", slug, people=count, more=more)
+    flash(_so_far(count) if more else ngettext("%(num)s person taken off.", "%(num)s people taken off.", count), "ok")
     return redirect(f"/lists/{slug}")
 
 
@@ -129,15 +127,6 @@ def delete(slug: str) -> Response:
     lists.delete(db(), slug)
     _note("list.deleted", slug)
     return redirect("/lists")
-
-
-def _in_parts(page: Callable[[uuid.UUID | None], Sequence[uuid.UUID]], act: Callable[[Sequence[uuid.UUID]], int]) -> int:
-    """Work through everybody so that no transaction holds the locks of many; what is done stays done."""
-    after, count = None, 0
-    while ids := page(after):
-        after, count = ids[-1], count + act(ids)
-        db().commit()
-    return count
 
 
 def _page(slug: str, *, missing: Sequence[str]) -> str:
@@ -155,6 +144,7 @@ def _page(slug: str, *, missing: Sequence[str]) -> str:
         more=str(found[PAGE - 1][0]) if len(found) > PAGE else "",
         after=after,
         uploads=uploads,
+        going_on=list_jobs.going_on(db(), slug),
         used_by=lists.used_by(db(), slug),
         missing=missing[:SHOWN],
         more_missing=max(0, len(missing) - SHOWN),
@@ -163,6 +153,10 @@ def _page(slug: str, *, missing: Sequence[str]) -> str:
 
 def _added(count: int) -> str:
     return str(ngettext("%(num)s person put on the list.", "%(num)s people put on the list.", count))
+
+
+def _so_far(count: int) -> str:
+    return str(_("The first %(num)s are done; the others follow within minutes.", num=f"{count:,}"))
 
 
 def _note(action: str, slug: str, **detail: Any) -> None:
