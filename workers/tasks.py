@@ -105,13 +105,13 @@ def join() -> None:
 
 @app.task(name="kesher.segments")  # type: ignore[untyped-decorator]  # Celery has no types
 def segments() -> None:
-    """Put everybody on a list, find the members of new segments, and look again where a window has lapsed."""
+    """Find the members of new segments, look again where a window has lapsed, and put everybody on a list."""
     ours = _tools[0]
 
     def step() -> int:
         with ours.sessions() as session:
             now = clock.now()
-            done = list_jobs.work(session, now) or fill.fill(session, now, ours.config) or refresh.lapse_due(session, now, LAPSES, ours.config)
+            done = fill.fill(session, now, ours.config) or refresh.lapse_due(session, now, LAPSES, ours.config) or list_jobs.work(session, now)
             session.commit()
         if done:
             _hint_what_became_due(ours)
