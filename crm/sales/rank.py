@@ -123,9 +123,7 @@ def _step(facts: Facts, rules: SalesSettings, now: dt.datetime) -> tuple[float, 
     return (DUE, "due", None) if now >= facts.next_at else (LATER, "later", facts.next_at)
 
 
-def _refresh(
-    session: Session, ids: list[uuid.UUID], rules: SalesSettings, shop: str, now: dt.datetime, *, taken: bool
-) -> int:
+def _refresh(session: Session, ids: list[uuid.UUID], rules: SalesSettings, shop: str, now: dt.datetime, *, taken: bool) -> int:
     rows = session.execute(text(_FACTS), {"ids": ids, "kind": rules.score, "shop": shop, "now": now}).all()
     made = [(row, rank(_facts(row), rules, now)) for row in rows]
     said = [

@@ -260,9 +260,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "companies": companies,
         "groups": buying.of_profile(db(), person.id, now=now, score=sales.score) if companies else [],
         "deals": (mine := deals.of_profile(db(), person.id)),
-        "open_sums": rates.total(
-            db(), [(one.amount, one.currency) for one, _stage in mine if one.status == "open"], day=now.date(), shop=config.currency
-        ),
+        "open_sums": rates.total(db(), [(one.amount, one.currency) for one, _stage in mine if one.status == "open"], day=now.date(), shop=config.currency),
         "tasks": tasks.open_of(db(), person.id),
         "task_kinds": tasks.KINDS,
         "outcomes": acts.OUTCOMES,
