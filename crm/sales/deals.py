@@ -329,6 +329,7 @@ def _event(change: _Change, pipeline: str) -> NewRow:
         "deal_id": str(deal.id),
         "pipeline": pipeline,
         "stage": change.goal.slug,
+        "stage_name": change.goal.name,
         "was": change.was.slug if change.was else None,
         "status": deal.status,
         "value": money.plain(deal.amount.normalize()),

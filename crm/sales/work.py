@@ -62,7 +62,7 @@ def go_up(session: Session, rules: SalesSettings, config: Config, now: dt.dateti
         if hears:
             detail = {"title": task.title, "due_at": task.due_at.isoformat(), "task_id": str(task.id)}
             news.append(NewAlert("late" if level == 1 else "escalated", task.profile_id, f"late:{task.id}:{level}:{task.due_at.isoformat()}", hears, detail))
-        said = {"task_id": str(task.id), "kind": task.kind, "level": level, "owner_id": task.owner_id, **task.about}
+        said = {"task_id": str(task.id), "kind": task.kind, "title": task.title, "level": level, "owner_id": task.owner_id, **task.about}
         events.append(inbox.system_event(LATE, task.profile_id, said, cause=f"task:{task.id}", hops=task.hops + 1))
     session.execute(text(_WENT_UP), {"ids": [task.id for task in late], "now": now, "default": rules.escalate_minutes * 60, "highest": HIGHEST})
     alerts.raise_(session, news, rules=rules, now=now)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from crm.core.clock import parse_time
 from crm.core.json import dumps
-from crm.web import words
+from crm.web import sales_words, words
 from crm.web.i18n import language, region
 from crm.web.isolates import LARGEST, bdi, ltr, money, num
 from crm.web.isolates import sentence as _
@@ -93,7 +93,7 @@ def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
     """One line about an event: the product, the sum, the page."""
     if properties.get("machine") is True:
         return _("by a machine, so it does not count")
-    if name in {"Journey Ended", "Product Stock Changed"}:
+    if name in {"Journey Ended", "Product Stock Changed", *sales_words.TOLD}:
         return _own_words(name, properties)
     currency = properties.get("currency") if isinstance(properties.get("currency"), str) else None
     if name.startswith("Order ") and (total := _amount(properties.get("total", properties.get("revenue")))) is not None:
@@ -110,6 +110,9 @@ def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
 def _own_words(name: str, properties: Mapping[str, Any]) -> Markup | str:
     if name == "Journey Ended":
         return _("%(journey)s: %(why)s", journey=ltr(properties.get("journey", "")), why=words.reason(str(properties.get("reason", ""))))
+    if name in sales_words.TOLD:
+        said = sales_words.told(name, properties)
+        return bdi(said[:LONGEST]) if said else ""
     count = _amount(properties.get("stock"))
     return "" if count is None else _("%(n)s left", n=num(count))
 

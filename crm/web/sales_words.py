@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask_babel import gettext
 
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
-from crm.sales import deals, tasks, work
+from crm.sales import acts, deals, tasks, work
 from crm.sales.hours import Hours
 from crm.sales.settings import SalesSettings
 
@@ -55,12 +57,29 @@ WHEN = {
 ROLES = {"buyer": _l("Buyer"), "approver": _l("Approver"), "payer": _l("Payer")}
 SILENT = {"buyer": _l("No buyer engaged"), "approver": _l("No approver engaged"), "payer": _l("No payer engaged")}
 _SHIPPED = {*deals.STAGE_WORDS, *deals.GOAL_WORDS, *tasks.KINDS.values(), *tasks.READY, work.FIRST, *SalesSettings().lost_reasons}
+TOLD = {"Call Logged", "Lead Status Changed", "Lead Assigned", "Task Done", "Task Late", "Deal Stage Changed", "Deal Lost"}  # events that `told` has words for
 DEAL_STATES = {"open": _l("Open"), "won": _l("Won"), "lost": _l("Lost")}
 
 
 def own(said: str) -> str:
     """A name of a stage, task or reason in the page's language where it came with Kesher; one that somebody wrote stays as it is."""
     return str(gettext(said)) if said in _SHIPPED else said
+
+
+def told(name: str, said: Mapping[str, Any]) -> str:
+    """What an event of sales says in a line of the timeline, beside its title."""
+    if name == "Call Logged":
+        outcome, note = acts.OUTCOMES.get(str(said.get("outcome"))), str(said.get("note") or "")
+        return ": ".join(filter(None, (str(gettext(outcome)) if outcome else "", note)))
+    if name == "Lead Status Changed":
+        return str(gettext(STATUSES[said["status"]][0])) if said.get("status") in STATUSES else ""
+    if name == "Lead Assigned":
+        return str(said.get("owner") or (gettext("nobody") if said.get("owner_id") is None else ""))
+    if name in {"Task Done", "Task Late"}:
+        return own(str(said.get("title") or ""))
+    if name == "Deal Stage Changed":
+        return own(str(said.get("stage_name") or said.get("stage") or ""))
+    return str(own(str(said.get("reason") or ""))) if name == "Deal Lost" else ""
 
 
 def moment(choice: str, exact: str, *, hours: Hours, now: dt.datetime) -> dt.datetime | None:

@@ -16,6 +16,7 @@ from crm.messages.models import Message
 from crm.sales import deals, rank, settings
 from crm.sales.deal_models import Deal
 from crm.sales.models import Alert, Lead, SavedFilter, Seller, Task
+from crm.web.phrases import event_detail
 from tests.web.shop import open_shop
 
 PAGES = (
@@ -96,6 +97,22 @@ def test_a_call_is_logged_and_the_next_action_planned(shop, browser_as, session)
     assert (task.kind, task.profile_id) == ("mail", shop.dana)
     assert session.get(Lead, shop.dana, populate_existing=True).status == "working"
     assert "1 of 40 today" in re.sub(r"<[^>]+>", "", browser.get("/leads").text)
+
+
+def test_the_timeline_says_how_a_call_ended_and_what_became_of_the_lead(shop, session, browser_as):
+    said = {
+        "Call Logged": {"outcome": "reached", "note": "wants 60 boxes"},
+        "Lead Status Changed": {"status": "qualified", "reason": "answered"},
+        "Lead Assigned": {"owner_id": 3, "owner": "yossi@shop.example"},
+        "Task Done": {"title": "First contact", "outcome": "reached"},
+        "Deal Stage Changed": {"stage": "quote", "stage_name": "Quote sent"},
+        "Deal Lost": {"reason": "Price"},
+    }
+    shown = {"שיחה": "נענתה: wants 60 boxes", "Status": "כשיר", "Owner": "yossi@shop.example", "Task": "פנייה ראשונה", "Stage": "נשלחה הצעה", "Lost": "מחיר"}
+    browser = browser_as("sales")
+    with browser.client.application.test_request_context(headers={"Accept-Language": "he"}):
+        found = [str(event_detail(name, about)) for name, about in said.items()]
+    assert [words in one for one, words in zip(found, shown.values(), strict=True)] == [True] * len(said), found
 
 
 def test_a_call_is_taken_back_from_wherever_one_is_by_now(shop, browser_as, session):
