@@ -154,11 +154,11 @@ def leaks(session: Session, people: People, features: Sequence[Feature], zone: s
     itself. Both worlds are read by one statement, or an import in between would condemn what is honest.
     """
     own = [one for one in features if not one.row.startswith("t.")]
-    seen, blind = (raw(people, own, zone, told=told, blind=blind) for blind in (False, True))
-    statement = SQL("SELECT to_jsonb(a.*), to_jsonb(b.*) FROM ({}) a JOIN ({}) b ON b.n = a.n").format(seen, blind)
-    found: set[str] = set()
-    for now, then in driver(session).cursor().execute(statement).fetchall():
-        found |= {name for name in now if now[name] != then[name]}
+    each = (SQL("SELECT to_jsonb(w.*) FROM ({}) w").format(raw(people, own, zone, told=told, blind=blind)) for blind in (False, True))
+    worlds: dict[int, list[dict[str, Any]]] = {}
+    for (row,) in driver(session).cursor().execute(SQL(" UNION ALL ").join(each)).fetchall():  # a join could work one world out anew for every row
+        worlds.setdefault(row["n"], []).append(row)
+    found = {name for one, other in worlds.values() for name in one if one[name] != other[name]}
     return sorted(found)
 
 
