@@ -45,5 +45,10 @@ def copied(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
+def copied_json(text: str) -> str:
+    """The same for JSON as we write it, which holds no tab and no end of line."""
+    return text.replace("\\", "\\\\")
+
+
 NULL = "\\N"  # as a field of the same
 loads = orjson.loads

@@ -16,13 +16,13 @@ from sqlalchemy.orm import Session
 
 from crm.core import partitions
 from crm.core.commit import hint
-from crm.core.json import NULL, array, copied, without_nul
+from crm.core.json import NULL, array, copied, copied_json, without_nul
 from crm.core.value import value
 from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import LANES, Call, lane_of
 
 MAX_HOPS = 8
-DEEP = 2  # times as many are claimed at once where at least a batch waits: latency is lost already, and a larger batch costs less for each
+DEEP = 4  # times as many are claimed at once where at least a batch waits: latency is lost already, and a larger batch costs less for each
 LANE_LOCK = 0x6C616E65  # first half of the advisory lock of a lane
 _encode = msgspec.json.Encoder().encode
 COLUMNS = ("received_at", "source_id", "trusted", "origin", "lane", "sent_at", "hops", "cause", "body")
@@ -101,7 +101,7 @@ def _line(row: NewRow, now: str) -> str:
     sent_at = row.sent_at.isoformat() if row.sent_at else NULL
     cause = copied(row.cause) if row.cause is not None else NULL
     done = now if row.hops > MAX_HOPS else NULL
-    lane, body = lane_of(_identity(row.body)), copied(as_text(row.body))
+    lane, body = lane_of(_identity(row.body)), copied_json(as_text(row.body))
     return f"{now}\t{row.source_id}\t{row.trusted}\t{row.origin}\t{lane}\t{sent_at}\t{row.hops}\t{cause}\t{body}\t{done}\n"
 
 

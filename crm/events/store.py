@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm.core.json import NULL, array, copied, dumps
+from crm.core.json import NULL, array, copied, copied_json, dumps
 from crm.events.inbox import driver
 from crm.events.models import HISTORY
 from crm.events.spec import Accepted, Happened, event_hex
@@ -43,9 +43,10 @@ def _line(e: Happened) -> str:
     message_id, name = copied(e.message_id.replace("\x00", "")), copied(e.name.replace("\x00", ""))
     claimed = e.claimed_at.isoformat() if e.claimed_at else NULL
     cause = copied(e.cause) if e.cause is not None else NULL
+    context = copied_json(dumps(e.context)) if e.context else "{}"
     return (
-        f"{e.profile_id}\t{e.occurred_at.isoformat()}\t{e.accepted}\t{e.received_at.isoformat()}\t{claimed}\t{e.source_id}\t{message_id}\t{e.type}\t"
-        f"{name}\t{e.origin}\t{e.trusted}\t{copied(idents)}\t{copied(dumps(e.properties))}\t{copied(dumps(e.context))}\t{e.hops}\t{cause}\t"
+        f"{e.profile_id.hex}\t{e.occurred_at.isoformat()}\t{e.accepted}\t{e.received_at.isoformat()}\t{claimed}\t{e.source_id}\t{message_id}\t{e.type}\t"
+        f"{name}\t{e.origin}\t{e.trusted}\t{copied_json(idents)}\t{copied_json(dumps(e.properties))}\t{context}\t{e.hops}\t{cause}\t"
         f"{e.given_id or NULL}\n"
     )
 
