@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.commerce import cart
 from crm.commerce.cart import CartState
+from crm.core.json import array
 from crm.events import store
 from crm.events.spec import Happened
 
@@ -21,7 +22,7 @@ Carts = dict[uuid.UUID, list[CartState]]
 def touchable(session: Session, events: Mapping[uuid.UUID, Iterable[Happened]]) -> Carts:
     """The carts these events of each person can change: open ones, and those they name."""
     keys = {key for mine in events.values() for event in mine if (key := cart.cart_id(event.properties))}
-    return _by_person(session.execute(text(_TOUCHABLE), {"ids": list(events), "keys": list(keys)}).all()) if events else {}
+    return _by_person(session.execute(text(_TOUCHABLE), {"ids": array(list(events)), "keys": array(list(keys))}).all()) if events else {}
 
 
 def refold(session: Session, late: Mapping[uuid.UUID, dt.datetime], currency: str) -> dict[uuid.UUID, tuple[list[CartState], Happened]]:

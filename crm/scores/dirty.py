@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.commerce.computed import counts
+from crm.core.json import array
 from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
 
@@ -19,7 +20,7 @@ AT_ONCE = 2_000
 def mark(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
     """These people's scores are to be looked at again."""
     if profile_ids:
-        session.execute(text("INSERT INTO score_dirty (profile_id) SELECT unnest(CAST(:ids AS uuid[]))"), {"ids": sorted(profile_ids)})
+        session.execute(text("INSERT INTO score_dirty (profile_id) SELECT unnest(CAST(:ids AS uuid[]))"), {"ids": array(list(profile_ids))})
 
 
 def mark_changed(session: Session, events: Sequence[Happened]) -> None:
