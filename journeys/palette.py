@@ -11,13 +11,15 @@ from sqlalchemy.orm import Session
 
 from crm.events import goods
 from crm.web.words import event_title
-from journeys.entry import ExitRule, Holdout, Reentry
+from journeys.entry import ExitRule, Holdout, Limit, Reentry
 from journeys.kinds import NODES, TRIGGERS
 from journeys.node import Node, Settings
+from journeys.recurrence import RULES
 from journeys.trigger import Trigger
-from journeys.words import CHOICES, RULES
+from journeys.words import CHOICES
 
 MANY = 200
+WHOLE: Mapping[str, type[Settings]] = {"reentry": Reentry, "limit": Limit, "holdout": Holdout, "exit": ExitRule}
 
 
 def palette(session: Session, translate: Callable[[str], str]) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def palette(session: Session, translate: Callable[[str], str]) -> dict[str, Any]
     return {
         "nodes": [_kind(node, translate) | _first(node, translate) for node in NODES.values()],
         "triggers": [_kind(trigger, translate) for trigger in TRIGGERS.values()],
-        "graph": {"reentry": form(Reentry, translate), "holdout": form(Holdout, translate), "exit": form(ExitRule, translate)},
+        "graph": {name: form(kind, translate) for name, kind in WHOLE.items()},
         "suggest": _suggest(session) | {"rrules": [{"name": rule, "title": translate(said)} for rule, said in RULES.items()]},
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from journeys.graph import Graph, Problem
 from journeys.kinds import NODES
 from journeys.mistakes import Mistake
 from journeys.node import AUDIENCE, Sentence, write_duration
+from journeys.recurrence import recurrence
 from journeys.view import StepRow
 
 ENDINGS = {
@@ -40,6 +40,7 @@ REFUSED = {
     "broken": _l("the journey is broken"),
     "no_key": _l("the event does not say what it is about"),
     "held_out": _l("the profile is in the share left out, to measure the effect"),
+    "full": _l("as many runs as may begin had begun already"),
     "too_soon": _l("too little time since the latest run"),
     "under_way": _l("a run for the same thing is under way"),
     "one_at_a_time": _l("another run of the same person is under way"),
@@ -109,20 +110,6 @@ CHOICES = {  # the values one chooses from in a form
     "unlimited": _l("as many as come"),
     "wednesday": _l("Wednesday"),
 }
-RULES = {  # what schedules mostly say
-    "FREQ=DAILY": _l("every day"),
-    "FREQ=WEEKLY;BYDAY=SU": _l("every Sunday"),
-    "FREQ=WEEKLY;BYDAY=MO": _l("every Monday"),
-    "FREQ=WEEKLY;BYDAY=TU": _l("every Tuesday"),
-    "FREQ=WEEKLY;BYDAY=WE": _l("every Wednesday"),
-    "FREQ=WEEKLY;BYDAY=TH": _l("every Thursday"),
-    "FREQ=WEEKLY;BYDAY=FR": _l("every Friday"),
-    "FREQ=WEEKLY;BYDAY=SU,MO,TU,WE,TH": _l("Sunday to Thursday"),
-    "FREQ=MONTHLY;BYMONTHDAY=1": _l("on the first of each month"),
-    "FREQ=MONTHLY;BYMONTHDAY=-1": _l("on the last day of each month"),
-    "FREQ=MONTHLY;BYDAY=1SU": _l("on the first Sunday of each month"),
-}
-FREQUENCIES = {"DAILY": _l("every day"), "WEEKLY": _l("every week"), "MONTHLY": _l("every month"), "YEARLY": _l("every year")}
 KNOWN: Mapping[str, Mapping[str, str]] = {"reason": ENDINGS, "channel": CHANNELS}  # values that have words of their own, by the slot they fill
 UNITS = {"d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
 
@@ -162,16 +149,6 @@ def _coded(name: str, value: object) -> object:
     if name in KNOWN:
         return _(KNOWN[name].get(str(value), str(value)))
     return _(CHOICES.get(str(value).replace(" ", "_"), str(value))) if name == "op" else value
-
-
-def recurrence(rule: str) -> str:
-    """`every Sunday`; one we have no words for says how often, and the rule beside it."""
-    often = re.search("FREQ=(DAILY|WEEKLY|MONTHLY|YEARLY)", rule)
-    plain = rule.removeprefix("RRULE:")
-    if plain in RULES or not often:
-        return str(_(RULES.get(plain, rule)))
-    said = str(_(FREQUENCIES[often[1]]))
-    return said if plain == often[0] else f"{said} ({plain})"
 
 
 def events_in_words(names: Sequence[str]) -> str:

@@ -33,7 +33,6 @@ class ScheduleSettings(Settings):
         default="FREQ=WEEKLY;BYDAY=SU",
         max_length=200,
         title=_l("How often"),
-        description=_l("A rule as calendars write it, for example FREQ=MONTHLY;BYMONTHDAY=1."),
         json_schema_extra={"x-suggest": "rrule"},
     )
     at: str = Field(default="09:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", title=_l("At this time of day"))

@@ -13,6 +13,7 @@ from crm.web import segment_form
 from crm.web.words import event_title
 from journeys import words
 from journeys.node import Sentence as Told
+from journeys.recurrence import recurrence
 
 
 @pytest.mark.parametrize(("weeks", "said"), [(1, "שבוע"), (2, "שבועיים"), (10, "10 שבועות")])
@@ -21,11 +22,27 @@ def test_weeks_are_words_in_hebrew_too(app: Flask, weeks: int, said: str) -> Non
         assert said in words.duration(dt.timedelta(weeks=weeks))
 
 
-def test_a_rule_of_days_says_how_often(app: Flask) -> None:
-    with app.test_request_context(), force_locale("he"):
-        assert words.recurrence("FREQ=DAILY") == "כל יום"
-        assert words.recurrence("FREQ=YEARLY;BYMONTH=5") == "כל שנה (FREQ=YEARLY;BYMONTH=5)"
-        assert words.recurrence("RRULE:FREQ=MONTHLY") == "כל חודש"
+@pytest.mark.parametrize(
+    ("rule", "english", "hebrew"),
+    [
+        ("FREQ=DAILY", "every day", "כל יום"),
+        ("RRULE:FREQ=MONTHLY", "every month", "כל חודש"),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH", "every 2 weeks, on Monday or Thursday", "כל 2 שבועות, ביום שני או יום חמישי"),
+        ("FREQ=MONTHLY;BYDAY=-1FR", "every month, on the last Friday", "כל חודש, ביום שישי האחרון"),
+        ("FREQ=MONTHLY;BYMONTHDAY=1,-1", "every month, on day 1 or last of the month", "כל חודש, ביום 1 או האחרון בחודש"),
+        ("FREQ=MONTHLY;COUNT=6", "every month, 6 times in all", "כל חודש, 6 פעמים בסך הכול"),
+        (
+            "FREQ=YEARLY;BYMONTH=11;BYDAY=WE;BYMONTHDAY=21,22,23,24,25,26,27",
+            "every year, in November, on Wednesday, on day 21–27 of the month",
+            "כל שנה, בחודש נובמבר, ביום רביעי, ביום 21–27 בחודש",
+        ),
+        ("FREQ=DAILY;BYSETPOS=2", "every day (FREQ=DAILY;BYSETPOS=2)", "כל יום (FREQ=DAILY;BYSETPOS=2)"),
+    ],
+)
+def test_a_rule_of_days_says_how_often_in_words(app: Flask, rule: str, english: str, hebrew: str) -> None:
+    for language, said in (("en", english), ("he", hebrew)):
+        with app.test_request_context(), force_locale(language):
+            assert recurrence(rule) == said
 
 
 def test_values_of_a_sentence_are_words(app: Flask) -> None:

@@ -2,6 +2,7 @@
 
 import { useEffect, useId, useState, type ReactNode } from "react";
 import { Icon, IconButton } from "./Icon";
+import { RuleField } from "./Rule";
 import { get, use } from "./store";
 import type { Json, Problem, Schema, Settings } from "./types";
 import { wordsFor } from "./view";
@@ -135,9 +136,11 @@ function Select({ schema, root, outer, value, path, onChange, id, about, wrong }
 
 function TextField({ schema, root, outer, value, path, onChange, id, about, wrong }: Inner) {
   const inner = content(schema, root);
-  const list = use((s) => s.palette.lists)[outer["x-suggest"] ?? schema["x-suggest"] ?? inner["x-suggest"] ?? ""];
+  const topic = outer["x-suggest"] ?? schema["x-suggest"] ?? inner["x-suggest"] ?? "";
+  const list = use((s) => s.palette.lists)[topic];
   const given = value ?? outer.default ?? schema.default ?? "";
   const put = (text: string) => onChange(text === "" && (isOptional(schema) || value === undefined) ? undefined : text, path);
+  if (topic === "rrule") return <RuleField id={id} value={String(given)} about={about} wrong={wrong} onChange={put} />;
   const shared = { className: "form-control", id, "aria-describedby": about, "aria-invalid": wrong, dir: "auto", value: String(given) };
   const types: Record<string, string> = { date: "date", time: "time", email: "email", uri: "url" };
   if (!list && (inner.maxLength ?? 0) > 300) return <textarea {...shared} rows={3} onChange={(event) => put(event.target.value)} />;

@@ -68,14 +68,14 @@ interface Suggested {
 
 /** Everything that can be drawn. */
 export async function loadPalette(): Promise<Palette> {
-  const said = await ask<{ nodes: Kind[]; triggers: Kind[]; graph: Record<"reentry" | "holdout" | "exit", Schema>; suggest: Suggested }>("GET", "/journeys/palette");
+  const said = await ask<{ nodes: Kind[]; triggers: Kind[]; graph: Record<"reentry" | "limit" | "holdout" | "exit", Schema>; suggest: Suggested }>("GET", "/journeys/palette");
   const { suggest, graph } = said;
   const titled = (all: { name: string; title: string }[]): Choice[] => all.map((each) => ({ value: each.name, label: each.title }));
   const plain = (all: string[]): Choice[] => all.map((each) => ({ value: each, label: each }));
   return {
     nodes: said.nodes,
     triggers: said.triggers.map((each) => ({ ...each, settings: each.settings ?? {} })),
-    journey: journeySchema(graph.exit, graph.reentry, graph.holdout),
+    journey: journeySchema(graph),
     lists: {
       event: titled(suggest.events),
       segment: titled(suggest.segments),
@@ -91,13 +91,14 @@ export async function loadPalette(): Promise<Palette> {
   };
 }
 
-/** One form of the three things a journey says as a whole. */
-function journeySchema(exit: Schema, reentry: Schema, holdout: Schema): Schema {
+/** One form of what a journey says as a whole. */
+function journeySchema({ exit, reentry, limit, holdout }: Record<"reentry" | "limit" | "holdout" | "exit", Schema>): Schema {
   return {
-    $defs: { ...exit.$defs, ...reentry.$defs, ...holdout.$defs },
+    $defs: { ...exit.$defs, ...reentry.$defs, ...limit.$defs, ...holdout.$defs },
     properties: {
       exit_on: { type: "array", title: t("ends_with"), description: t("ends_with_help"), items: exit, maxItems: 20 },
       reentry: { anyOf: [reentry, { type: "null" }], title: t("entry_rule"), description: "" },
+      limit: { anyOf: [limit, { type: "null" }], title: t("entry_limit"), description: "" },
       holdout: { anyOf: [holdout, { type: "null" }], title: t("holdout"), description: "" },
     },
   };

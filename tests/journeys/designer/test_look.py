@@ -37,6 +37,23 @@ def test_in_hebrew_branches_are_mirrored_and_nothing_is_left_in_english(site: Si
     assert "המתנה להזמנה" in shown and "בדיקה לפני פרסום" in shown
 
 
+def test_how_often_a_schedule_comes_is_said_and_changed_without_a_calendars_grammar(site: Site) -> None:
+    for language, year, day in (("en", "every year, in November, on Wednesday", "Tuesday"), ("he", "כל שנה, בחודש נובמבר, ביום רביעי", "יום שלישי")):
+        page = site.page(who="noa" if language == "en" else "yossi", language=language)
+        page.goto(f"{site.url}/journeys/new")
+        page.click("form:has(input[value='black_friday']) button")
+        step(page, "@start").click()
+        expect(step(page, "@start")).to_contain_text(year)
+        assert "FREQ" not in page.locator("#designer").inner_text()
+        page.get_by_label(day).check()
+        settle(page)
+        draft = page.evaluate("fetch(location.pathname.replace('edit', 'draft')).then(answer => answer.json())")
+        assert draft["graph"]["trigger"]["settings"]["rule"] == "FREQ=YEARLY;BYMONTH=11;BYDAY=WE,TU;BYMONTHDAY=21,22,23,24,25,26,27"
+        page.locator(".k-dset select").nth(1).select_option("FREQ=DAILY")
+        settle(page)
+        expect(page.get_by_label(day)).to_have_count(0)
+
+
 def test_on_a_phone_the_journey_is_a_list_that_can_be_edited(site: Site) -> None:
     for language, add, last in (("he", "הוספת צעד", "end"), ("en", "Add a step", "stop")):
         page = site.designer("abandoned_cart", language=language, width=360, height=760)
