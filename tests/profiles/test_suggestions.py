@@ -88,11 +88,32 @@ def test_another_year_of_birth_in_an_address_contradicts_in_either_alphabet():
     assert level(facts("יצחק מלכה", email="yitzhak50@example.com", **HERZL), facts("Yitzhak Malka", birthday="1950-09-18", **HERZL)) == "certain"
 
 
+def test_one_name_and_birthday_in_two_places_are_only_likely():
+    elsewhere = {"city": "Haifa", "address": {"street": "Bialik 3"}}
+    born = {"birthday": "1980-05-06"}
+    assert level(facts("David Cohen", **born, **HERZL), facts("David Cohen", **born, **elsewhere)) == "likely"
+    assert level(facts("David Cohen", **born, **HERZL), facts("David Cohen", **born, address=elsewhere["address"])) == "likely"
+    assert level(facts("David Cohen", **born, city="Haifa"), facts("David Cohen", **born)) == "certain"
+    assert level(facts("David Cohen", **born, **HERZL), facts("David Cohen", **born, city="Tel-Aviv")) == "certain"
+    mail = [{"email": f"cohen123@{host}"} for host in ("a.example", "b.example")]
+    assert level(facts("David Cohen", **born, **mail[0], **HERZL), facts("David Cohen", **born, **mail[1], **elsewhere)) == "certain"
+
+
+def test_day_and_month_in_each_others_place_and_one_city_are_one_person():
+    assert level(facts("David Cohen", birthday="1980-05-06", city="Haifa"), facts("דוד כהן", birthday="1980-06-05", city="חיפה")) == "certain"
+
+
+def test_a_year_of_birth_in_an_address_takes_the_doubt_from_a_spelling():
+    sara = facts("Sara Cohen", email="sara80@example.com", **HERZL)
+    assert level(sara, facts("שירה כהן", birthday="1980-05-06", **HERZL)) == "certain"
+    assert level(facts("Sara Cohen", **HERZL), facts("שירה כהן", birthday="1980-05-06", **HERZL)) == "likely"
+
+
 def test_two_who_are_certainly_one_third_are_one():
     moved = {"city": "Haifa", "address": {"street": "Bialik 3"}}
     known = {
-        1: facts("David Cohen", birthday="1980-05-06", **HERZL),
-        2: facts("David Cohen", birthday="1980-05-06", **moved),
+        1: facts("David Cohen", birthday="1980-05-06", phone="+972502345678", **HERZL),
+        2: facts("David Cohen", birthday="1980-05-06", phone="+972502345678", **moved),
         3: facts("דוד כהן", **HERZL),
         4: facts("David Cohen", **moved),
     }

@@ -63,7 +63,7 @@ def _evidence(one: Facts, other: Facts) -> dict[str, str]:
         "phone": _sets(one.phones, other.phones),
         "email": _locals(one, other),
         "user_id": "no" if one.user_ids and other.user_ids else "",
-        "spelling": "unsure" if _unsure(one.name, other.name) else "",
+        "spelling": "unsure" if _unsure(one.name, other.name) and not _year_written(one, other) else "",
     }
 
 
@@ -79,7 +79,7 @@ def _level(name: str, found: dict[str, str]) -> str | None:  # noqa: PLR0911  on
         return CERTAIN
     if name == "near_last" and found["address"] == "yes" and found["city"] != "no":
         return CERTAIN  # a relative's last name would be spelt alike
-    if name.startswith("near") and (strong >= 2 or (found["birthday"] == "yes" and found["city"] == "yes")):
+    if name.startswith("near") and (strong >= 2 or (found["birthday"] == "yes" and found["city"] == "yes" and found["address"] != "no")):
         return CERTAIN if found["birthday"] == "yes" else LIKELY
     if name == "same" and (strong or found["city"] == "yes"):
         return LIKELY
@@ -90,11 +90,13 @@ def _surely(found: dict[str, str], strong: int) -> bool:
     """Somebody else of the same name would seldom share this too."""
     if strong >= 2 or found["phone"] == "yes":
         return True
-    if found["city"] == "no":
-        return found["birthday"] == "yes" and (found["phone"] != "no" or found["email"] == "yes")
-    if found["birthday"] == "yes":
-        return True
-    return (found["address"] == "yes" and not found["spelling"]) or (found["email"] == found["city"] == "yes" and found["address"] != "no")
+    if found["birthday"] == "yes" and found["city"] != "yes" and "no" in {found["city"], found["address"]}:
+        return found["email"] == "yes"  # among the many who bear a common name some are born on one day
+    if found["birthday"] == "yes" or found["city"] == "no":
+        return found["birthday"] == "yes"
+    if found["address"] == "yes":
+        return not found["spelling"]
+    return found["city"] == "yes" and found["address"] != "no" and (found["email"] == "yes" or found["birthday"] == "swapped")
 
 
 def _names(one: tuple[str, ...], other: tuple[str, ...]) -> str:
@@ -200,6 +202,11 @@ def _years(of: Facts) -> set[str]:
     """Two digits after the first name alone, in whatever alphabet it is said, are the year of birth."""
     found = (_YEAR.match(local) for local in of.locals)
     return {each[2] for each in found if each and _like(each[1], of.name[0]) == 2}
+
+
+def _year_written(one: Facts, other: Facts) -> bool:
+    """The year of birth in an address of one is the other's."""
+    return bool(_years(one) & (_years(other) | _born(other)) or _years(other) & _born(one))
 
 
 def _sets(one: frozenset[str], other: frozenset[str]) -> str:
