@@ -4,7 +4,8 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const keysOn = () => localStorage.getItem("kesher-keys") !== "off";
   const rows = () => [...document.querySelectorAll(".k-lead-row")];
-  const busy = (target) => target.closest?.("input, textarea, select, [contenteditable], dialog[open]") || $("dialog[open]");
+  const gone = (target) => target.closest?.("dialog:not([open])"); // a dialog that was just closed may still hold the focus for a moment
+  const busy = (target) => (!gone(target) && target.closest?.("input, textarea, select, [contenteditable]")) || $("dialog[open]");
 
   /* --- one lead after the other, without losing one's place --- */
   function step(by) {

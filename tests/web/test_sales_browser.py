@@ -1,0 +1,136 @@
+"""The sales workspace in a real browser: every page at both widths in both languages, by axe-core too; queue and board by keyboard alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from crm.core.config import Config
+from crm.core.db import engine_for, sessions
+from crm.web import users
+from crm.web.app import create_app
+from tests.web import axe
+from tests.web.conftest import PASSWORD
+from tests.web.sales_shop import LEADS, open_sales
+from tests.web.test_browser import CHROMIUM, chromium, signed_in  # noqa: F401  the fixture
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
+EMAIL = "admin@shop.example"
+PAGES = {
+    "queue": "/leads?view=all",
+    "nobody": "/leads?view=nobody",
+    "lead": "/leads/{lead}?view=all",
+    "sources": "/leads/sources",
+    "board": "/deals",
+    "deal": "/deals/{deal}",
+    "abroad": "/deals/{abroad}",
+    "new": "/deals/new?person={lead}",
+    "report": "/deals/report",
+    "tasks": "/tasks",
+    "all-tasks": "/tasks?view=all",
+    "settings": "/settings/sales",
+    "account": "/accounts/{account}",
+}
+
+
+@pytest.fixture
+def site(fresh_url: str, home: Path) -> Iterator[tuple[str, dict[str, uuid.UUID]]]:
+    """A running application in which somebody sells."""
+    engine = engine_for(fresh_url)
+    config = Config(home=home, database_url=fresh_url, redis_url="memory://", smtp_url="", secret_key="secret")
+    app = create_app(config, sessions(engine), [])
+    with Session(engine) as session:
+        user = users.create_user(session, email=EMAIL, name="תמר אלון", role="admin", password=PASSWORD)
+        session.commit()
+        made = open_sales(app, session, config, user_id=user.id, email=EMAIL, password=PASSWORD)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}", made
+    server.shutdown()
+    thread.join()
+    engine.dispose()
+
+
+def picture(page: Page, name: str) -> None:
+    if folder := os.environ.get("KESHER_SHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("language", ["he", "en"])
+def test_every_page_fits_its_window_and_breaks_no_rule_of_access(site, chromium: Browser, language: str) -> None:  # noqa: F811
+    url, made = site
+    found = []
+    for width in (1440, 360):
+        page, troubles = signed_in(chromium, url, language, width)
+        for name, path in PAGES.items():
+            page.goto(url + path.format(**made), wait_until="networkidle")
+            picture(page, f"{name}-{language}-{width}")
+            if page.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
+                found.append(f"{name} {width}: wider than its window")
+            found += [f"{name} {width}: {said}" for said in axe.violations(page)]
+        page.goto(f"{url}/leads/{made['lead']}?view=all", wait_until="networkidle")
+        for opens in ("d-call", "d-mail", "d-next", "d-later"):
+            page.locator(f"[data-opens={opens}]").click()
+            picture(page, f"{opens}-{language}-{width}")
+            found += [f"{opens} {width}: {said}" for said in axe.violations(page)]
+            page.keyboard.press("Escape")
+        if width > 1000:
+            page.locator(".k-bell summary").click()
+            picture(page, f"alerts-{language}-{width}")
+            found += [f"alerts {width}: {said}" for said in axe.violations(page)]
+        found += [f"{width}: {said}" for said in troubles]
+        page.context.close()
+    assert found == []
+
+
+def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> None:  # noqa: F811
+    url, _made = site
+    page, troubles = signed_in(chromium, url, "en", 1440)
+    page.goto(f"{url}/leads?view=all", wait_until="networkidle")
+    rows = page.locator(".k-lead-row .k-lead-name")
+    first, second = rows.nth(0).inner_text(), rows.nth(1).inner_text()
+    page.keyboard.press("c")
+    expect(page.locator("#d-call")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_contain_text("in the timeline")
+    page.keyboard.press("j")
+    expect(page.locator(".k-lead-main h1")).to_have_text(second)
+    page.keyboard.press("z")
+    expect(page.locator("#toast")).to_contain_text("no longer counts")
+    expect(page.locator(".k-lead-main h1")).to_have_text(first)
+    expect(page.locator(".k-lead-row[aria-current] .k-lead-name")).to_have_text(first)
+    for key, dialog in (("n", "#d-next"), ("?", "#keys")):
+        page.keyboard.press(key)
+        expect(page.locator(dialog)).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator(dialog)).to_be_hidden()
+    page.keyboard.press("j")
+    expect(page.locator(".k-lead-main h1")).to_have_text(second)
+    assert len(LEADS) >= rows.count() > 1
+    assert troubles == []
+
+
+@pytest.mark.parametrize(("language", "forward"), [("en", "ArrowRight"), ("he", "ArrowLeft")])
+def test_a_deal_is_carried_over_the_board_by_keyboard(site, chromium: Browser, language: str, forward: str) -> None:  # noqa: F811
+    url, made = site
+    page, troubles = signed_in(chromium, url, language, 1440)
+    page.goto(f"{url}/deals")
+    card = page.locator(f"[data-deal='{made['deal']}']")
+    assert page.locator("[data-stage]:has([data-deal='" + str(made["deal"]) + "'])").get_attribute("data-stage") == "quote"
+    card.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press(forward)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.locator("[data-stage]:has([data-deal='" + str(made["deal"]) + "'])").get_attribute("data-stage") == "terms"
+    assert troubles == []
