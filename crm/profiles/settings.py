@@ -28,7 +28,7 @@ def limits(session: Session) -> dict[str, int]:
 def set_limit(session: Session, *, kind: str, most: int) -> None:
     """Another number for a kind; ours again removes the row."""
     if kind not in LIMITS or not 1 <= most <= HIGHEST:
-        raise InvalidError(_l("A limit is a whole number from 1 to 10,000."))
+        raise InvalidError(_l("A limit is a whole number from 1 to 10,000."), field=kind)
     session.execute(delete(IdentityLimit).where(IdentityLimit.kind == kind))
     if most != LIMITS[kind]:
         session.add(IdentityLimit(kind=kind, most=most))
@@ -44,9 +44,9 @@ def block(session: Session, *, kind: str, value: str, note: str, by: str, now: d
     """From now on this identifier, or all that match where it holds a `*`, leads to nobody; returns how it is stored."""
     stored = _pattern(kind, value) if "*" in value else normalise(kind, value)
     if kind not in KINDS or stored is None:
-        raise InvalidError(_l("This is no identifier of that kind. Write it whole, or with * for anything, for example test@*."))
+        raise InvalidError(_l("This is no identifier of that kind. Write it whole, or with * for anything, for example test@*."), field="value")
     if (session.scalar(text("SELECT count(*) FROM blocked_identities")) or 0) >= MOST_BLOCKED:
-        raise InvalidError(_l("The list is full. Put several into one with *."))
+        raise InvalidError(_l("The list is full. Put several into one with *."), field="value")
     row = {"kind": kind, "value": stored, "note": note[:500], "by": by, "at": now}
     session.execute(insert(BlockedIdentity).values(row).on_conflict_do_nothing())
     return stored

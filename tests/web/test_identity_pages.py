@@ -82,6 +82,17 @@ def test_limits_and_blocked_identifiers_are_set(world, browser_as):
     assert "testers" not in browser.get("/settings/identity").text
 
 
+def test_a_refused_limit_or_identifier_stays_in_the_form(world, browser_as):
+    browser = browser_as("marketer")
+    limits = {"anonymous_id": 1000, "user_id": 1, "email": 5, "phone": 0, "wa_id": 5}
+    answer = browser.post("/settings/identity/limits", page="/settings/identity", **limits)
+    assert answer.status_code == 400
+    assert all(each in answer.text for each in ('value="0"', 'value="1000"', 'id="phone-e"', 'aria-describedby="phone-e"'))
+    answer = browser.post("/settings/identity/blocked", page="/settings/identity", kind="email", value="*", note="everybody")
+    assert answer.status_code == 400
+    assert all(each in answer.text for each in ('value="*"', 'value="everybody"', '<option value="email" selected', 'id="value-e"'))
+
+
 def test_what_guards_held_is_listed(world, browser_as):
     for n in range(7):
         world.process(identify({"phone": f"050555014{n}"}, at=world.ago(40 - n), user_id="1"))

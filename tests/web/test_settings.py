@@ -104,3 +104,9 @@ def test_a_held_call_goes_through_the_inbox_again_or_is_discarded(session: Sessi
     marketer.post("/quarantine", page="/quarantine", id=rest, act="discard")
     assert session.scalar(select(func.count()).select_from(QuarantinedCall).where(QuarantinedCall.replayed_at.is_(None))) == 0
     assert {"quarantine.replayed", "quarantine.discarded"} <= set(session.scalars(select(AuditEntry.action)))
+
+
+def test_a_refused_user_stays_in_the_form(browser_as: Callable[[str], Browser]) -> None:
+    answer = browser_as("admin").post("/settings/users", page="/settings/users", email="dana", name="Dana", role="sales")
+    assert answer.status_code == 400
+    assert all(each in answer.text for each in ('value="dana"', 'value="Dana"', '<option value="sales" selected', 'id="email-e"'))

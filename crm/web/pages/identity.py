@@ -144,20 +144,27 @@ def reports() -> str:
 @requires(*MAKERS)
 def rules() -> str:
     """Limits and blocked identifiers."""
-    return render_template("identity-settings.html", limits=identity_settings.limits(db()), ours=LIMITS, blocked=identity_settings.blocked(db()), kinds=KINDS)
+    return _rules()
+
+
+def _rules(wrong: InvalidError | None = None) -> str:
+    """The page; with what was typed, and why it is refused, where it is."""
+    typed = request.form if wrong else {}
+    told = {"typed": typed, "wrong": {wrong.field: _(str(wrong))} if wrong else {}}
+    limits = {kind: typed.get(kind, most) for kind, most in identity_settings.limits(db()).items()}
+    return render_template("identity-settings.html", limits=limits, ours=LIMITS, blocked=identity_settings.blocked(db()), kinds=KINDS, **told)
 
 
 @bp.post("/settings/identity/limits")
 @requires(*MAKERS)
-def save_limits() -> Response:
-    """Other numbers; from the next event on."""
+def save_limits() -> Response | tuple[str, int]:
+    """Other numbers; from the next event on. What is refused stays in the form."""
     try:
         for kind in LIMITS:
             identity_settings.set_limit(db(), kind=kind, most=request.form.get(kind, 0, type=int))
     except InvalidError as error:
         db().rollback()
-        flash(_(str(error)), "bad")
-        return redirect("/settings/identity")
+        return _rules(error), error.status
     _note("identity.limits", "", {kind: request.form.get(kind) for kind in LIMITS})
     flash(_("Saved."), "ok")
     return redirect("/settings/identity")
@@ -165,8 +172,8 @@ def save_limits() -> Response:
 
 @bp.post("/settings/identity/blocked")
 @requires(*MAKERS)
-def block() -> Response:
-    """Add an identifier to the list, or take one off."""
+def block() -> Response | tuple[str, int]:
+    """Add an identifier to the list, or take one off. What is refused stays in the form."""
     kind, value = request.form.get("kind", ""), request.form.get("value", "").strip()[:LONGEST]
     try:
         if request.form.get("act") == "remove":
@@ -177,7 +184,7 @@ def block() -> Response:
             _note("identity.blocked", stored, {"kind": kind})
         flash(_("Saved."), "ok")
     except InvalidError as error:
-        flash(_(str(error)), "bad")
+        return _rules(error), error.status
     return redirect("/settings/identity")
 
 

@@ -26,24 +26,29 @@ PAGE = 50
 @requires("admin")
 def people() -> str:
     """Who may sign in."""
-    return render_template("users.html", users=db().scalars(select(User).order_by(User.active.desc(), User.email)).all(), roles=ROLES, secret=None, who="")
+    return _people()
+
+
+def _people(secret: str | None = None, who: str = "", wrong: InvalidError | None = None) -> str:
+    found = db().scalars(select(User).order_by(User.active.desc(), User.email)).all()
+    typed = request.form if wrong else {}
+    return render_template("users.html", users=found, roles=ROLES, secret=secret, who=who, typed=typed, wrong=_(str(wrong)) if wrong else "")
 
 
 @bp.post("/users")
 @requires("admin")
-def create() -> str | Response:
-    """Add somebody; the first password is shown once."""
+def create() -> str | tuple[str, int]:
+    """Add somebody; the first password is shown once. What is refused stays in the form."""
     password = secrets.token_urlsafe(12)
     try:
         user = users.create_user(
             db(), email=request.form.get("email", ""), name=request.form.get("name", ""), role=request.form.get("role", ""), password=password
         )
     except InvalidError as error:
-        flash(_(str(error)), "bad")
-        return redirect("/settings/users")
+        return _people(wrong=error), error.status
     _note("user.created", user.email, {"role": user.role})
     db().commit()
-    return _shown_once(user.email, password)
+    return _people(password, user.email)
 
 
 @bp.post("/users/<int:user_id>")
@@ -61,7 +66,7 @@ def change(user_id: int) -> str | Response:
         return redirect("/settings/users")
     db().commit()
     if password:
-        return _shown_once(user.email, password)
+        return _people(password, user.email)
     flash(_("Done. Sessions of %(email)s have ended.", email=user.email), "ok")
     return redirect("/settings/users")
 
@@ -82,11 +87,6 @@ def _act(user: User, act: str) -> str | None:
     else:
         raise InvalidError(_l("There is no such action."))
     return None
-
-
-def _shown_once(email: str, password: str) -> str:
-    everybody = db().scalars(select(User).order_by(User.active.desc(), User.email)).all()
-    return render_template("users.html", users=everybody, roles=ROLES, secret=password, who=email)
 
 
 @bp.get("/tokens")
