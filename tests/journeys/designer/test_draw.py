@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import time
 
 from playwright.sync_api import expect
+from sqlalchemy.orm import Session
 
 from tests.journeys.browsing import Site, begin, browser, palette, publish, settle, step
+from tests.makers import accepted, config, product, track
+from workers import pipeline
 
 pytestmark = browser
 CART = {
@@ -29,7 +34,7 @@ def test_the_abandoned_cart_is_drawn_by_clicks_published_and_live(site: Site) ->
     page.get_by_label("Event", exact=True).first.fill("Product Added")
     page.get_by_label("One run for each").select_option("cart")
     page.get_by_role("group", name="Events that end a run at once").get_by_role("button", name="One more").click()
-    page.get_by_role("group", name="Events that end a run at once").get_by_label("Event").fill("Order Completed")
+    page.get_by_role("group", name="Events that end a run at once").get_by_role("combobox", name="Event").fill("Order Completed")
     palette(page, "wait")
     page.get_by_role("group", name="First of these wins").get_by_role("button", name="One more").click()
     page.get_by_label("First of these wins 1").fill("Order Completed")
@@ -46,6 +51,13 @@ def test_the_abandoned_cart_is_drawn_by_clicks_published_and_live(site: Site) ->
     expect(page.locator("main")).to_contain_text("Active")
     live = site.graph(slug)
     assert {name: live[name] for name in CART} == CART
+    with Session(site.engine) as session:
+        at = dt.datetime.now(dt.UTC)
+        pipeline.run(session, [accepted(track("Product Added", product("lamp"), at=at, user_id="passer-by"), at)], at, config())
+        session.commit()
+    page.reload()
+    expect(page.locator(".k-canvas .k-node.trig")).to_contain_text("1")
+    expect(page.locator(".k-canvas .k-node.wait")).to_contain_text(re.compile(r"1\s*here now"))
     print(f"drawn, published and live in {time.monotonic() - began:.1f} s of clicks")
 
 
@@ -67,7 +79,7 @@ def test_the_same_is_drawn_by_keyboard_alone(site: Site) -> None:
     press("c")
     page.get_by_role("group", name="Events that end a run at once").get_by_role("button", name="One more").focus()
     press("Enter")
-    page.get_by_role("group", name="Events that end a run at once").get_by_label("Event").focus()
+    page.get_by_role("group", name="Events that end a run at once").get_by_role("combobox", name="Event").focus()
     write("Order Completed")
     press("Escape")
     expect(step(page, "@start")).to_be_focused()
