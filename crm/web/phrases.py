@@ -63,6 +63,13 @@ def trait_value(value: Any) -> Markup | str:
     return bdi(text if len(text) <= LONGEST else text[:LONGEST] + "…")
 
 
+def property_value(name: str, value: Any) -> Markup | str:
+    """A property of an event Kesher itself made: codes in words, the rest as it is."""
+    if name == "reason" and isinstance(value, str):
+        return bdi(words.reason(value))
+    return channel_title(value) if name == "channel" and isinstance(value, str) and value in words.CHANNELS else trait_value(value)
+
+
 def account_trait(name: str) -> Markup | str:
     """A trait of a company in words, where we have them."""
     return _(words.ACCOUNT_TRAITS[name]) if name in words.ACCOUNT_TRAITS else ltr(name)
@@ -232,6 +239,7 @@ ALL: tuple[Callable[..., object], ...] = (
         phone,
         trait_title,
         trait_value,
+        property_value,
         account_trait,
         computed_title,
         computed_value,

@@ -11,7 +11,7 @@ from flask import Flask
 
 from crm.messages.gate import REASONS
 from crm.web import words
-from crm.web.phrases import event_detail, trait_value
+from crm.web.phrases import event_detail, property_value, trait_value
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "crm/web"
@@ -85,3 +85,10 @@ def test_an_event_says_what_it_was_about_whatever_it_carries(app: Flask) -> None
         for odd in ("abc", "NaN", "1e999", [], {}, None, True, -1, 10**40):
             event_detail("Order Completed", {"total": odd, "name": odd, "price": odd, "currency": odd, "path": odd, "order_id": odd})
             trait_value(odd)
+
+
+def test_codes_of_our_own_events_are_told_in_words(app: Flask) -> None:
+    with app.test_request_context(headers={"Accept-Language": "he"}):
+        for key, code in (("reason", "finished"), ("channel", "email")):
+            assert not re.search("[a-z]{3}", re.sub("<[^>]*>", "", str(property_value(key, code))))
+        assert "abandoned_cart" in property_value("journey", "abandoned_cart")
