@@ -3,8 +3,8 @@ taken back while it was on its way says so. Backtests read past runs."""
 
 from alembic import op
 
-revision = "0015"
-down_revision = "0011"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
