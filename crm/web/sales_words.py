@@ -72,7 +72,8 @@ def told(name: str, said: Mapping[str, Any]) -> str:
         outcome, note = acts.OUTCOMES.get(str(said.get("outcome"))), str(said.get("note") or "")
         return ": ".join(filter(None, (str(gettext(outcome)) if outcome else "", note)))
     if name == "Lead Status Changed":
-        return str(gettext(STATUSES[said["status"]][0])) if said.get("status") in STATUSES else ""
+        status = said.get("status")
+        return str(gettext(STATUSES[status][0])) if status in STATUSES else ""
     if name == "Lead Assigned":
         return str(said.get("owner") or (gettext("nobody") if said.get("owner_id") is None else ""))
     if name in {"Task Done", "Task Late"}:
