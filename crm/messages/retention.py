@@ -52,7 +52,7 @@ def keep(session: Session, wanted: Mapping[str, int | None]) -> None:
     for kind, days in wanted.items():
         kept = KINDS[kind]
         if (days is None and kept.days is not None) or (days is not None and not kept.least <= days <= kept.most):
-            raise InvalidError(_l("Days are whole numbers within the bounds named beside each; only what says so may be kept for ever."))
+            raise InvalidError(_l("Days are whole numbers within the bounds named beside each; only what says so may be kept for ever."), field=kind)
     for kind, days in wanted.items():
         fresh = {"days": days, "rest_until": None}
         session.execute(insert(Retention).values(kind=kind, **fresh).on_conflict_do_update(index_elements=["kind"], set_=fresh))

@@ -129,7 +129,8 @@ def save(session: Session, value: object, now: dt.datetime) -> SendingSettings:
         made = SendingSettings.model_validate(value)
     except ValidationError as error:
         one = error.errors()[0]
-        raise InvalidError(str(one.get("ctx", {}).get("error") or f"{'.'.join(map(str, one['loc']))}: {one['msg']}")) from error
+        said = one.get("ctx", {}).get("error") or _l("This must be a whole number within the bounds of its field.")
+        raise InvalidError(str(said), field=".".join(map(str, one["loc"]))) from error
     session.execute(text(_SAVE), {"value": dumps(made.model_dump(mode="json")), "now": now})
     session.execute(text(_ASK_AGAIN), {"reasons": list(TIMED), "now": now})
     hint(session, "deliver")

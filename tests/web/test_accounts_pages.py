@@ -54,8 +54,13 @@ def test_a_salesperson_edits_owner_parent_and_people(
     assert "Part of" not in page
     assert f'<option value="{people["sales"].id}" selected>' in page
     assert [member.role for _account, member in accounts.of_profile(session, shop.dana)] == ["approver"]
-    sales.post(f"/accounts/{acme}", owner="", parent="nowhere")
-    assert "no account with this key" in sales.get(f"/accounts/{acme}").text
+    refused = sales.post(f"/accounts/{acme}", owner="", parent="nowhere")
+    assert refused.status_code == 400 and "no account with this key" in refused.text
+    assert 'value="nowhere" aria-invalid="true" aria-describedby="parent-e"' in refused.text and '<option value="" selected' not in refused.text
+    assert f'<option value="{people["sales"].id}" selected>' in sales.get(f"/accounts/{acme}").text
+    unknown = sales.post(f"/accounts/{acme}/members", person="email:nobody@example.com", role="payer")
+    assert unknown.status_code == 400 and 'value="email:nobody@example.com" aria-invalid="true"' in unknown.text
+    assert '<option value="payer" selected>' in unknown.text
     sales.post(f"/accounts/{acme}/members", person=str(shop.dana), act="remove")
     assert accounts.of_profile(session, shop.dana) == []
     assert browser_as("viewer").post(f"/accounts/{acme}", parent="").status_code == 403

@@ -122,8 +122,10 @@ def test_an_admin_says_how_long_details_are_kept(shop: Shop, session: Session, b
     admin.post("/settings/privacy/retention", inbox="7", messages="365", runs="", quarantine="")
     assert dict(session.execute(text("SELECT kind, days FROM retention WHERE days IS NOT NULL")).all()) == {"inbox": 7, "messages": 365}
     assert session.query(AuditEntry).filter_by(action="retention.changed").one().detail["messages"] == "365"
-    admin.post("/settings/privacy/retention", inbox="", messages="1")
-    assert "bounds" in admin.get("/settings/privacy").text
+    refused = admin.post("/settings/privacy/retention", inbox="9", messages="1", runs="40", quarantine="")
+    assert refused.status_code == 400 and 'id="keep-messages-e"' in refused.text
+    assert all(each in refused.text for each in ('value="9"', 'value="1"', 'value="40"'))
+    assert 'aria-describedby="keep-inbox-e"' in admin.post("/settings/privacy/retention", inbox="", messages="300").text
     assert browser_as("marketer").post("/settings/privacy/retention", inbox="7").status_code == 403
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 
 import pytest
@@ -59,7 +60,12 @@ def test_examples_say_what_it_means_for_the_next_friday_night(shop: Shop, browse
 )
 def test_what_means_nothing_is_refused_with_a_sentence(shop: Shop, session: Session, browser_as: Callable[[str], Browser], wrong: dict[str, str]) -> None:
     answer = browser_as("admin").post("/settings/sending", **(FORM | wrong))
-    assert answer.status_code == 200 and "k-flash" in answer.text
+    field, value = next(iter(wrong.items()))
+    fields = re.findall(r"<(?:input|select)[^>]*>", answer.text)
+    assert [re.search(r'name="([^"]*)"', each)[1] for each in fields if "aria-invalid" in each] == [field]
+    assert answer.status_code == 400 and f'id="{field}-e" role="alert"' in answer.text
+    assert field == "place" or any(f'name="{field}"' in each and f'value="{value}"' in each for each in fields)
+    assert all(each in answer.text for each in ('name="week-email" type="number" inputmode="numeric" min="1" max="1000" value="5"', 'value="6" checked'))
     assert sending.read(session) == SendingSettings()
 
 

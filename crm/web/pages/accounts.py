@@ -59,18 +59,25 @@ def create() -> Response:
 @requires()
 def one(account_id: uuid.UUID) -> str:
     """One company."""
+    return _page(account_id)
+
+
+def _page(account_id: uuid.UUID, wrong: InvalidError | None = None) -> str:
+    """The company's page; with what was typed, and why it is refused, where it is."""
     found = account_view.account(db(), account_id)
     if found is None:
         raise NotFoundError(_("There is no such account."))
     people = {user.id: user.name for user in db().scalars(select(User).where(User.active).order_by(User.name))}
     events = account_view.account_timeline(db(), account_id, now=clock.now())
-    return render_template("account-page.html", account=found, users=people, events=events, roles=ROLE_WORDS, editors=EDITORS)
+    kept = {"owner": str(found.owner_id or ""), "parent": found.above[-1].key if found.above else "", "person": "", "role": ""}
+    told = {"typed": {**kept, **request.form.to_dict()}, "wrong": {wrong.field: _(str(wrong))}} if wrong else {"typed": kept, "wrong": {}}
+    return render_template("account-page.html", account=found, users=people, events=events, roles=ROLE_WORDS, editors=EDITORS, **told)
 
 
 @bp.post("/<uuid:account_id>")
 @requires(*EDITORS)
-def change(account_id: uuid.UUID) -> Response:
-    """Who looks after it, and which company stands above."""
+def change(account_id: uuid.UUID) -> Response | tuple[str, int]:
+    """Who looks after it, and which company stands above. What is refused stays in the form."""
     account = db().get(Account, account_id)
     if account is None:
         raise NotFoundError(_("There is no such account."))
@@ -79,26 +86,27 @@ def change(account_id: uuid.UUID) -> Response:
     parent = request.form.get("parent", "").strip()
     try:
         _put(account, parent)
-        _note(account)
-        db().commit()
-        flash(_("Saved."), "ok")
     except InvalidError as error:
         db().rollback()
-        flash(_(str(error)), "bad")
+        return _page(account_id, InvalidError(str(error), field="parent")), error.status
+    _note(account)
+    db().commit()
+    flash(_("Saved."), "ok")
     return redirect(f"/accounts/{account_id}")
 
 
 @bp.post("/<uuid:account_id>/members")
 @requires(*EDITORS)
-def members(account_id: uuid.UUID) -> Response:
-    """Bring somebody in, change a role, take somebody out."""
+def members(account_id: uuid.UUID) -> Response | tuple[str, int]:
+    """Bring somebody in, change a role, take somebody out. Who is not found stays in the form."""
     who = named(db(), request.form.get("person", ""))
     account = db().get(Account, account_id)
     if account is None:
         raise NotFoundError(_("There is no such account."))
     if who is None:
-        flash(_("Nobody has this identity. Write it as kind:value, for example email:dana@example.com."), "bad")
-    elif request.form.get("act") == "remove":
+        error = InvalidError(_l("Nobody has this identity. Write it as kind:value, for example email:dana@example.com."), field="person")
+        return _page(account_id, error), error.status
+    if request.form.get("act") == "remove":
         accounts.remove_member(db(), account_id=account_id, profile_id=who)
     elif request.form.get("role") in ROLES:
         accounts.set_member(db(), account_id=account_id, profile_id=who, role=request.form["role"], now=clock.now())

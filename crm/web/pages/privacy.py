@@ -93,11 +93,17 @@ def erase(profile_id: uuid.UUID) -> AnyResponse:
 @requires("admin")
 def index() -> str:
     """Requests and their progress, fields per role, what tombstones kept out."""
+    return _page()
+
+
+def _page(wrong: InvalidError | None = None) -> str:
+    """The page; with the ages as they were typed, and why they are refused, where they are."""
+    told = {"ages": request.form, "wrong": {wrong.field: _(str(wrong))}} if wrong else {"ages": retention.ages(db()), "wrong": {}}
     buried, dropped = db().execute(select(func.count(), func.coalesce(func.sum(Tombstone.dropped), 0)).select_from(Tombstone)).one()
     jobs = erasure.progress(db())
     return render_template(
         "privacy.html", jobs=jobs, states=STATES, buried=buried, dropped=dropped, fields=rights.FIELDS, roles=rights.LIMITED, shut=rights.all_hidden(db()),
-        kinds=retention.KINDS, ages=retention.ages(db()),
+        kinds=retention.KINDS, **told,
     )  # fmt: skip
 
 
@@ -133,15 +139,14 @@ def fields() -> AnyResponse:
 
 @bp.post("/settings/privacy/retention")
 @requires("admin")
-def keep() -> AnyResponse:
-    """How long details are kept."""
+def keep() -> AnyResponse | tuple[str, int]:
+    """How long details are kept. What is refused stays in the form."""
     said = {kind: request.form.get(kind, "").strip() for kind in retention.KINDS}
     wanted = {kind: int(days) if days.isascii() and days.isdigit() and len(days) < 6 else None if not days else -1 for kind, days in said.items()}
     try:
         retention.keep(db(), wanted)
     except InvalidError as error:
-        flash(_(str(error)), "bad")
-        return redirect("/settings/privacy")
+        return _page(error), error.status
     users.audit(db(), user_id=auth.me().user_id, action="retention.changed", subject="", detail=retention.as_detail(wanted))
     db().commit()
     flash(_("Saved. What is older goes within a day."), "ok")

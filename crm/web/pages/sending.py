@@ -8,10 +8,12 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request
 from flask_babel import format_datetime
 from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from crm.core import clock
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
 from crm.messages import sending
 from crm.messages.caps import ALL
 from crm.messages.channel import registry
@@ -24,6 +26,7 @@ from crm.web.db import db, settings
 
 bp = Blueprint("sending", __name__, url_prefix="/settings/sending")
 FRIDAY, AHEAD = 4, 400  # days looked through for the next holiday
+USUAL = (1260, 480)  # quiet hours offered where none are set: 21:00 to 08:00
 TIMES = {"friday": dt.time(20, 10), "night": dt.time(23, 30), "noon": dt.time(12)}
 
 
@@ -36,15 +39,14 @@ def page() -> str:
 
 @bp.post("")
 @requires("admin")
-def save() -> str | Response:
-    """Keep it; what waits by the old settings is asked about again."""
+def save() -> Response | tuple[str, int]:
+    """Keep it; what waits by the old settings is asked about again. What is refused stays in the form."""
     before = sending.read(db())
     try:
         after = sending.save(db(), _said(), clock.now())
     except InvalidError as error:
         db().rollback()
-        flash(_(str(error)), "bad")
-        return _page(before)
+        return _page(before, error), error.status
     if after != before:
         users.audit(db(), user_id=auth.me().user_id, action="sending.changed", subject="", detail=after.model_dump(mode="json"))
     db().commit()
@@ -63,19 +65,50 @@ def _said() -> dict[str, Any]:
 def _quiet(name: str) -> dict[str, Any]:
     form = request.form
     days = [int(day) for day in form.getlist(f"weekdays-{name}") if day.isdigit()]
-    return {"starts": _minutes(form.get(f"starts-{name}", "")), "ends": _minutes(form.get(f"ends-{name}", "")), "weekdays": days}
+    return {"starts": _minutes(f"starts-{name}"), "ends": _minutes(f"ends-{name}"), "weekdays": days}
 
 
-def _minutes(said: str) -> int:
+def _minutes(field: str) -> int:
     try:
-        at = dt.time.fromisoformat(said)
+        at = dt.time.fromisoformat(request.form.get(field, ""))
     except ValueError as error:
-        raise InvalidError(_("This is no time of day; write it as 09:00.")) from error
+        raise InvalidError(_l("This is no time of day; write it as 09:00."), field=field) from error
     return at.hour * 60 + at.minute
 
 
-def _page(rules: SendingSettings) -> str:
-    return render_template("sending.html", rules=rules, channels=registry(), places=PLACES, examples=_examples(rules), zone=settings().timezone)
+def _page(rules: SendingSettings, wrong: InvalidError | None = None) -> str:
+    """What is set; or what was typed, and why it is refused."""
+    told = {"form": request.form, "wrong": {_field(wrong.field): _(str(wrong))}} if wrong else {"form": _form(rules), "wrong": {}}
+    return render_template("sending.html", rules=rules, channels=registry(), places=PLACES, examples=_examples(rules), zone=settings().timezone, **told)
+
+
+def _form(rules: SendingSettings) -> MultiDict[str, Any]:
+    """The settings as the form says them."""
+    said = MultiDict[str, Any](
+        {"patience": rules.patience, "place": rules.rest.place if rules.rest else "", "candles": rules.rest.candles if rules.rest else 40}
+    )
+    if rules.rest:
+        said["rest"] = "on"
+    for name in registry():
+        quiet = rules.quiet.get(name)
+        if quiet:
+            said[f"quiet-{name}"] = "on"
+        said[f"starts-{name}"], said[f"ends-{name}"] = (_clock(at) for at in ((quiet.starts, quiet.ends) if quiet else USUAL))
+        said.setlist(f"weekdays-{name}", [str(day) for day in (quiet.weekdays if quiet else range(7))])
+    for name, cap in rules.caps.items():
+        said[f"day-{name}"], said[f"week-{name}"] = cap.day or "", cap.week or ""
+    return said
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _field(place: str) -> str:
+    """The form's field for a place in the settings: `caps.email.day` is `day-email`."""
+    kind, _dot, rest = place.partition(".")
+    name, _dot, part = rest.partition(".")
+    return {"caps": f"{part}-{name}", "quiet": f"{part or 'starts'}-{name}", "rest": rest or "place"}.get(kind, place)
 
 
 def _examples(rules: SendingSettings) -> list[tuple[str, str, str]]:

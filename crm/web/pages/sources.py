@@ -91,14 +91,13 @@ def revoke_key(source_id: int, key_id: int) -> Response:
 
 @bp.post("/<int:source_id>/settings")
 @requires(*MAKERS)
-def save(source_id: int) -> Response:
-    """Cart address, allowed origins, what tracking consent means for messages."""
+def save(source_id: int) -> Response | tuple[str, int]:
+    """Cart address, allowed origins, what tracking consent means for messages. What is refused stays in the form."""
     source = _source(source_id)
     try:
         wanted = _read(request.form.to_dict(), set(db().scalars(select(Topic.name))))
     except InvalidError as error:
-        flash(str(error), "bad")
-        return redirect(f"/sources/{source_id}")
+        return _page(source, None, error), error.status
     source.settings = {**source.settings, **wanted}
     _note("source.settings", source, wanted)
     db().commit()
@@ -109,10 +108,10 @@ def save(source_id: int) -> Response:
 def _read(form: dict[str, str], topics: set[str]) -> dict[str, object]:
     cart_url = form.get("cart_url", "").strip()
     if cart_url and urlsplit(cart_url).scheme not in {"http", "https"}:
-        raise InvalidError(_("The cart's address begins with https:// and may hold {cart_id}, {items} and {currency}."))
+        raise InvalidError(_("The cart's address begins with https:// and may hold {cart_id}, {items} and {currency}."), field="cart_url")
     origins = form.get("allowed_origins", "").split()
     if any(urlsplit(origin).scheme not in {"http", "https"} or not urlsplit(origin).netloc for origin in origins):
-        raise InvalidError(_("An allowed origin looks like https://shop.example, one a line."))
+        raise InvalidError(_("An allowed origin looks like https://shop.example, one a line."), field="allowed_origins")
     lines = [line for line in form.get("consent_map", "").splitlines() if line.strip()]
     return {"cart_url": cart_url, "allowed_origins": origins, "consent_map": dict(_category(line, topics) for line in lines)}
 
@@ -122,7 +121,7 @@ def _category(line: str, topics: set[str]) -> tuple[str, dict[str, str]]:
     found = re.fullmatch(r"\s*(\S.*?)\s*=\s*(\w+)\s+(\S+)\s*", line)
     if not found or found[2] not in ADDRESS_OF or found[3] not in topics:
         words = {"channels": ", ".join(ADDRESS_OF), "topics": ", ".join(sorted(topics))}
-        raise InvalidError(_("A line of consent reads: category = channel topic. Channels: %(channels)s. Topics: %(topics)s.", **words))
+        raise InvalidError(_("A line of consent reads: category = channel topic. Channels: %(channels)s. Topics: %(topics)s.", **words), field="consent_map")
     return found[1], {"channel": found[2], "topic": found[3]}
 
 
@@ -133,12 +132,15 @@ def _source(source_id: int) -> Source:
     return source
 
 
-def _page(source: Source, secret: str | None) -> str:
+def _page(source: Source, secret: str | None, wrong: InvalidError | None = None) -> str:
     mine = db().scalars(select(WriteKey).where(WriteKey.source_id == source.id).order_by(WriteKey.revoked_at.is_not(None), WriteKey.id.desc())).all()
     consent = source.settings.get("consent_map") or {}
     lines = "\n".join(f"{category} = {said['channel']} {said['topic']}" for category, said in consent.items())
+    origins = "\n".join(source.settings.get("allowed_origins") or [])
+    kept = {"cart_url": source.settings.get("cart_url", ""), "allowed_origins": origins, "consent_map": lines}
+    told = {"typed": request.form, "wrong": {wrong.field: str(wrong)}} if wrong else {"typed": kept, "wrong": {}}
     recent = recent_calls(db(), now=clock.now(), source_id=source.id, limit=LIVE)
-    return render_template("source.html", source=source, keys=mine, secret=secret, recent=recent, consent_map=lines, base_url=settings().base_url)
+    return render_template("source.html", source=source, keys=mine, secret=secret, recent=recent, base_url=settings().base_url, **told)
 
 
 def _note(action: str, source: Source, detail: dict[str, object] | None = None) -> None:
