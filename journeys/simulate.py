@@ -94,7 +94,9 @@ def _let_pass(trial: Trial, past: Sequence[Happened], until: dt.datetime | None,
 
 def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happened, who: Somebody) -> None:
     for run in trial.runs:
-        react(run, seen(event), _facts(run, past, who), Moment(event.occurred_at), live=True)
+        facts = _facts(run, past, who)
+        react(run, seen(event), facts, Moment(event.occurred_at), live=True)
+        _answer(run, facts, event.occurred_at)
         _collect(trial, run, past, event.occurred_at)
     if not graph.trigger.matches(graph.trigger_settings, event):
         return
@@ -159,8 +161,13 @@ def _facts(run: Passage, past: Sequence[Happened], who: Somebody) -> Facts:
 
 
 def _walk(run: Passage, facts: Facts, at: dt.datetime) -> None:
-    """As live; a question gets the kindest answer: there is a code, a place is free, nobody was asked lately."""
+    """As live."""
     walk(run, facts, Moment(at))
+    _answer(run, facts, at)
+
+
+def _answer(run: Passage, facts: Facts, at: dt.datetime) -> None:
+    """A question gets the kindest answer: there is a code, a place is free, nobody was asked lately."""
     while run.asking is not None and run.active:
         walk(run, facts, Moment(at), answer=kindest(run.asking, at))
 

@@ -249,3 +249,10 @@ def test_two_batches_at_once_let_in_no_more_than_there_is_room(fresh_url: str, n
 
 def begun(session: Session) -> dict[str, int]:
     return {row.slug: row.n for row in session.execute(text("SELECT j.slug, count(*) AS n FROM runs r JOIN journeys j ON j.id = r.journey_id GROUP BY 1"))}
+
+
+def test_who_is_woken_by_an_event_in_a_try_out_gets_an_answer_too() -> None:
+    wait = {"kind": "wait", "settings": {"for": "2h", "until": ["Product Viewed"]}, "exits": {"timed_out": "end", "happened": "code"}}
+    code = {"kind": "coupon", "settings": {"pool": "spring"}, "exits": {"next": "end", "none": "end"}}
+    trial = tell(parse(drawing({"wait": wait, "code": code})), NOON, [(NOON, "Signed Up", {}), (NOON + hour, "Product Viewed", {})])
+    assert [(step.node, step.exit) for step in trial.steps] == [("wait", "happened"), ("code", "next"), ("end", "finished")]
