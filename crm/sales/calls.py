@@ -80,8 +80,11 @@ def _tasks(session: Session, call: Call, now: dt.datetime) -> list[str]:
 def _lead(session: Session, call: Call, now: dt.datetime) -> None:
     values: dict[str, Any] = {name: call.before.get(name) for name in ("answered_at", "touched_at", "touched_by")}
     lead = session.execute(text(_BACK), {**values, "id": call.profile_id, "at": call.at, "now": now}).first()
-    if lead and lead.status_at == call.at and lead.status != call.before["status"]:
-        leads.set_status(session, call.profile_id, call.before["status"], by=call.by, now=now, reason="call taken back")
+    was = call.before.get("status", "new")
+    if lead and lead.since and was == "new":  # somebody answered since
+        was = "working"
+    if lead and lead.status_at == call.at and lead.status != was:
+        leads.set_status(session, call.profile_id, was, by=call.by, now=now, reason="call taken back")
 
 
 def _plain(value: Any) -> Any:
@@ -93,5 +96,5 @@ UPDATE leads SET check_at = :now,
     answered_at = CASE WHEN answered_at <> :at THEN answered_at WHEN touched_at > :at THEN touched_at ELSE CAST(:answered_at AS timestamptz) END,
     touched_by = CASE WHEN touched_at = :at THEN CAST(:touched_by AS integer) ELSE touched_by END,
     touched_at = CASE WHEN touched_at = :at THEN CAST(:touched_at AS timestamptz) ELSE touched_at END
-WHERE profile_id = :id RETURNING status, status_at
+WHERE profile_id = :id RETURNING status, status_at, touched_at > :at AS since
 """

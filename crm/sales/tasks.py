@@ -18,7 +18,7 @@ from crm.core.ids import new_id
 from crm.core.json import dumps
 from crm.events import inbox
 from crm.sales.lead_state import DONE
-from crm.sales.models import TASK_KINDS, Task
+from crm.sales.models import TASK_KINDS, Lead, Task
 
 KINDS = {"call": _l("Call"), "mail": _l("Write"), "meeting": _l("Meet"), "approve": _l("Approve"), "other": _l("Do")}
 READY = (  # what the recipes ask for
@@ -92,9 +92,12 @@ def withdraw(session: Session, task_id: uuid.UUID, *, now: dt.datetime) -> None:
 
 
 def undo(session: Session, task_id: uuid.UUID, *, now: dt.datetime) -> Task:
-    """It was not done after all; what its end started meanwhile stays as it happened."""
+    """It was not done after all; what its end started meanwhile stays as it happened. It is for whoever got the lead since then."""
     task = find(session, task_id)
     if task.done_at is not None:
+        lead = session.get(Lead, task.profile_id, populate_existing=True)
+        if task.role is None and lead and lead.owner_at and lead.owner_at > task.done_at:
+            task.owner_id = lead.owner_id
         task.done_at = task.done_by = task.outcome = None
         task.check_at = max(now, task.due_at) if task.late_after is not None else None
         session.flush()
@@ -130,7 +133,7 @@ def open_of(session: Session, profile_id: uuid.UUID) -> list[Task]:
 
 def find(session: Session, task_id: uuid.UUID) -> Task:
     """A task, locked; NotFoundError where there is none."""
-    task = session.get(Task, task_id, with_for_update=True)
+    task = session.get(Task, task_id, with_for_update=True, populate_existing=True)
     if task is None:
         raise NotFoundError(_l("There is no such task."))
     return task

@@ -14,6 +14,7 @@ from crm.events.spec import Happened
 from crm.sales import acts, calls, leads, queue
 from crm.sales.lead_state import Definitions, state
 from crm.sales.models import Lead, Task
+from tests.makers import track
 
 HOUR = dt.timedelta(hours=1)
 MINUTE = dt.timedelta(minutes=1)
@@ -77,6 +78,38 @@ def test_a_task_that_is_done_again_after_the_call_was_taken_back_is_an_answer(sa
     sales.works(again)
     leads.refold(sales.session, {dana}, again)
     assert sales.of("dana@example.com").answered_at == again
+
+
+@pytest.mark.parametrize("outcome", ["reached", "not_interested"])
+def test_somebody_else_s_answer_meanwhile_keeps_the_lead_answered(sales, dana, outcome):
+    call = called(sales, dana, outcome)
+    later = sales.now + 5 * MINUTE
+    acts.log_call(sales.session, dana, outcome="reached", then=None, by=2, now=later)
+    calls.take_back(sales.session, call.id, by=1, now=later + MINUTE)
+    for _ in range(2):
+        lead = sales.of("dana@example.com")
+        assert (lead.status, lead.answered_at, lead.touched_by) == ("working", later, 2)
+        sales.works(later + MINUTE)
+        leads.refold(sales.session, {dana}, later + 2 * MINUTE)
+
+
+def test_a_call_with_somebody_who_became_a_lead_only_then_is_taken_back(sales):
+    sales.happens(track("Page Viewed", {}, at=sales.now, user_id="noa@example.com", email="noa@example.com"))
+    noa = sales.who("noa@example.com")
+    call = called(sales, noa)
+    sales.works(sales.now + MINUTE)
+    sales.lead("noa@example.com", at=sales.now)
+    assert sales.of("noa@example.com").status == "working"
+    calls.take_back(sales.session, call.id, by=1, now=sales.now + 2 * MINUTE)
+    sales.works(sales.now + 2 * MINUTE)
+    assert (sales.of("noa@example.com").status, sales.of("noa@example.com").answered_at) == ("new", None)
+
+
+def test_what_is_to_be_done_again_is_for_whoever_has_the_lead_by_now(sales, dana):
+    call = called(sales, dana)
+    acts.hand_to(sales.session, dana, sales.seller(2), by=1, now=sales.now + 2 * MINUTE)
+    calls.take_back(sales.session, call.id, by=1, now=sales.now + 3 * MINUTE)
+    assert sales.session.execute(select(Task.owner_id, Task.done_at)).all() == [(2, None)]
 
 
 def test_it_is_taken_back_once_by_whoever_logged_it_and_within_the_hour(sales, dana):
