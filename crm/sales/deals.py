@@ -142,8 +142,8 @@ def change(  # each is a field of the form
 
 
 def find(session: Session, deal_id: uuid.UUID) -> Deal:
-    """A deal, locked; NotFoundError where there is none."""
-    deal = session.get(Deal, deal_id, with_for_update=True)
+    """A deal, locked and as it stands then; NotFoundError where there is none."""
+    deal = session.get(Deal, deal_id, with_for_update=True, populate_existing=True)
     if deal is None:
         raise NotFoundError(_l("There is no such deal."))
     return deal

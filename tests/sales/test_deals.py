@@ -45,6 +45,15 @@ def test_every_move_is_kept_and_said(sales, session, dana):
     assert sales.of("dana@example.com").status == "won"
 
 
+def test_a_deal_is_changed_as_it_stands_not_as_it_was_read_before_its_lock(sales, session, dana):
+    deal = opened(sales, dana)
+    session.flush()
+    session.execute(text("UPDATE deals SET status = 'won', closed_at = :now WHERE id = :id"), {"now": sales.now, "id": deal.id})  # as another request leaves it
+    deals.move(session, deal.id, to="quote", by=ME, now=sales.now)
+    session.expire_all()
+    assert (deal.status, deal.closed_at) == ("open", None)
+
+
 def test_lost_needs_a_reason_and_a_stage_must_exist(sales, session, dana):
     deal = opened(sales, dana)
     with pytest.raises(InvalidError, match="why it was lost"):
