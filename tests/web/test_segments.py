@@ -111,6 +111,19 @@ def test_the_count_follows_a_form_that_is_not_applied_yet(session: Session, now:
     assert "rule.all[0]" in html.unescape(noa.post("/segments/count", tree=rule, **filled | {"f.within": "soon"}).text)
 
 
+def test_what_is_typed_and_not_applied_is_saved_and_survives_the_next_step(session: Session, noa: Browser) -> None:
+    ten = {"all": [{"kind": "bucket", "percent": 10}]}
+    typed = {"at": "0", "kind": "bucket", "f.percent": "50"}
+    assert 'name="at" value="0"' in step(noa, ten, "edit:0")
+    assert tree_of(step(noa, ten, "close:0", **typed)) == ten
+    assert tree_of(step(noa, ten, "add::trait", **typed))["all"][0] == {"kind": "bucket", "percent": 50}  # type: ignore[index]  a JSON object
+    wrong = noa.post("/segments/save", tree=json.dumps(ten), name="Half", slug="", **typed | {"f.percent": "half of them"})
+    assert (wrong.status_code, tree_of(wrong.text)) == (400, ten)
+    assert 'value="Half"' in wrong.text and 'value="half of them"' in wrong.text
+    assert noa.post("/segments/save", tree=json.dumps(ten), name="Half", slug="", **typed).status_code == 302
+    assert session.scalar(text("SELECT rule FROM segments WHERE slug = 'half'")) == {"all": [{"kind": "bucket", "percent": 50}]}
+
+
 def test_more_than_four_filters_survive_the_form(noa: Browser) -> None:
     where = [{"name": f"p{n}", "value": "x"} for n in range(6)]
     opened = step(noa, {"all": [{"kind": "did", "event": "X", "where": where}]}, "edit:0")

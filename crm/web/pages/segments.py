@@ -30,6 +30,7 @@ from crm.web.db import db, settings
 
 bp = Blueprint("segments", __name__, url_prefix="/segments")
 HOURS = 24 * 30
+ALONE = {"apply", "close", "yaml"}  # what is typed into an open form is not taken along: these say themselves what becomes of it
 
 
 @bp.get("")
@@ -82,13 +83,19 @@ def as_yaml(slug: str) -> Response:
 
 @bp.post("/save")
 @requires(*MAKERS)
-def save() -> Response:
-    """Keep what was built; its members follow in a moment."""
+def save() -> Response | tuple[str, int]:
+    """Keep what was built, an open form as it is filled in; its members follow in a moment."""
     name = request.form.get("name", "").strip()
+    try:
+        rule = _being_built()
+        trees.parse(rule)
+    except InvalidError as error:
+        segment = store.find(db(), request.form["slug"]) if request.form.get("slug") else None
+        return _page(segment, _tree(), name=name, edit=request.form.get("at", "-"), wrong=str(error)), error.status
     slug = request.form.get("slug", "").strip() or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or f"segment-{uuid.uuid4().hex[:6]}"
     if not request.form.get("slug") and db().scalar(select(Segment.id).where(Segment.slug == slug)):
         slug = f"{slug[:80]}-{uuid.uuid4().hex[:4]}"
-    segment = store.save(db(), slug=slug, name=name or slug, rule=_tree(), now=clock.now())
+    segment = store.save(db(), slug=slug, name=name or slug, rule=rule, now=clock.now())
     users.audit(db(), user_id=me().user_id, action="segment.saved", subject=slug, detail={"version": segment.version})
     db().commit()
     flash(_("Saved. Its members are being found; those who are in it already are told nothing."), "ok")
@@ -113,10 +120,10 @@ def build() -> str:
     act, _colon, rest = request.form.get("do", "").partition(":")
     path, _colon, kind = rest.partition(":")
     try:
-        tree, edit = _changed(tree, act, path, kind)
+        tree, edit = _changed(tree if act in ALONE else _being_built(), act, path, kind)
         trees.parse(tree)
     except KesherError as error:
-        tree, edit, wrong = _tree(), path, str(error)
+        tree, edit, wrong = _tree(), request.form.get("at", path), str(error)
     return render_template("segment-tree.html", **_tree_values(tree, edit, wrong))
 
 
@@ -253,18 +260,23 @@ def _tree() -> forms.Rule:
 
 def _being_built() -> forms.Rule:
     """The tree with the rule whose form is open as it is filled in by now."""
+    return _typed(_tree())
+
+
+def _typed(tree: forms.Rule) -> forms.Rule:
     kind = request.form.get("kind", "")
     if kind not in trees.kinds():
-        return _tree()
-    return forms.change(_tree(), request.form.get("at", ""), forms.read_form(kind, request.form))
+        return tree
+    return forms.change(tree, request.form.get("at", ""), forms.read_form(kind, request.form))
 
 
 def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "") -> dict[str, Any]:
-    offers = segment_offers.offers(db(), forms.at(tree, edit)) if edit != "-" else {}
+    shown = _typed(tree) if wrong and edit != "-" else tree  # what was typed wrongly stays in its form; the tree behind it stays whole
+    offers = segment_offers.offers(db(), forms.at(shown, edit)) if edit != "-" else {}
     said = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False)
     kinds = {kind: rule.title for kind, rule in sorted(trees.kinds().items())}
     return {
-        "tree": tree,
+        "tree": shown,
         "json": dumps(tree),
         "edit": edit,
         "wrong": wrong,
@@ -276,7 +288,7 @@ def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "") -> dict[str
     }
 
 
-def _page(segment: Segment | None, rule: forms.Rule) -> str:
+def _page(segment: Segment | None, rule: forms.Rule, *, name: str = "", edit: str = "-", wrong: str = "") -> str:
     tree = rule if set(rule) & {"all", "any"} else {"all": [rule]}
     sizes = (
         list(db().scalars(select(SegmentSize.size).where(SegmentSize.segment_id == segment.id).order_by(SegmentSize.at.desc()).limit(HOURS)))[::-1]
@@ -284,4 +296,4 @@ def _page(segment: Segment | None, rule: forms.Rule) -> str:
         else []
     )
     users_ = store.used_by(db(), segment.slug) if segment else []
-    return render_template("segment.html", segment=segment, sizes=sizes, used_by=users_, **_tree_values(tree))
+    return render_template("segment.html", segment=segment, sizes=sizes, used_by=users_, name=name, **_tree_values(tree, edit, wrong))
