@@ -203,12 +203,13 @@ def _by_model(model: Model, got: Extracted) -> Given:
 
 def _by_points(score: Asked, model: Model, got: Extracted) -> Given:
     """By rules the reasons are what the points are for; what is predicted not to happen is the less likely the more there are."""
-    share = got.points.astype(float) / 100
-    p = 1 - share if score.label and not score.label.happens else share
+    share, against = got.points.astype(float) / 100, bool(score.label and not score.label.happens)
+    p = 1 - share if against else share
     weights = np.array([POINTS[BY_RULES[column.name]] for column in model.columns], float)
     gained = np.nan_to_num(got.matrix) * weights
     gained = gained / np.maximum(1e-9, gained.sum(axis=1, keepdims=True)) * got.points[:, None]
-    return Given(got, p, serving.bands(p, model.cuts), list(_told(model, got.matrix, gained, gained)), [None] * len(p))
+    reasons = list(_told(model, got.matrix, gained, -gained if against else gained))
+    return Given(got, p, serving.bands(p, model.cuts), reasons, [None] * len(p))
 
 
 def _reasons(model: Model, got: Extracted, z: Floats, p: Floats, added: Floats) -> list[list[dict[str, Any]]]:

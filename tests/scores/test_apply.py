@@ -82,6 +82,15 @@ def test_an_event_moves_the_band_once_and_says_so(session: Session, now: dt.date
     assert [reason["feature"] for reason in reasons] == ["checkouts_30"]
 
 
+def test_by_rules_what_speaks_against_staying_away_lowers_it(session: Session, now: dt.datetime) -> None:
+    (buyer,) = people(session, [{}], at=now - dt.timedelta(days=30))
+    happened(session, [(buyer, "Order Completed", now - dt.timedelta(days=1), {"revenue": 10})])
+    round_(session, "churn", now)
+    away = session.get_one(Score, (buyer, "churn"))
+    assert [reason["feature"] for reason in away.reasons] == ["orders_90"]
+    assert sum(reason["points"] for reason in away.reasons) == pytest.approx(100 * (away.probability - 1), abs=0.1)
+
+
 def test_who_is_no_buyer_any_more_has_no_score_for_buyers(session: Session, now: dt.datetime) -> None:
     buyer, other = people(session, [{}, {}], at=now - dt.timedelta(days=300))
     happened(session, [(buyer, "Order Completed", now - dt.timedelta(days=300), {"revenue": 10})])
