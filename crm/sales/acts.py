@@ -17,7 +17,7 @@ from crm.messages.models import Template
 from crm.profiles import people
 from crm.sales import calls, leads, tasks
 from crm.sales.lead_state import CALLED
-from crm.sales.models import Task
+from crm.sales.models import Lead, Task
 from crm.sales.tasks import NewTask
 
 OUTCOMES = {
@@ -129,6 +129,17 @@ def hand_to(session: Session, profile_id: uuid.UUID, owner_id: int | None, *, by
     """A person gives the lead, with its open tasks, to somebody (None: to nobody)."""
     _lock(session, profile_id)
     leads.assign(session, {profile_id: (owner_id, "hand")}, by=by, now=now)
+
+
+def take(session: Session, profile_id: uuid.UUID, *, by: int, now: dt.datetime) -> None:
+    """Whoever asks first has a lead that nobody had."""
+    _lock(session, profile_id)
+    lead = session.get(Lead, profile_id, populate_existing=True)
+    if lead is None or not lead.open:
+        raise NotFoundError(_l("This person is no lead."))
+    if lead.owner_id not in {None, by}:
+        raise InvalidError(_l("Somebody was faster: this lead has an owner by now."))
+    leads.assign(session, {profile_id: (by, "hand")}, by=by, now=now)
 
 
 def _lock(session: Session, profile_id: uuid.UUID) -> None:

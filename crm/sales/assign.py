@@ -79,8 +79,13 @@ def _turn(rule: AssignRule) -> Callable[[Standing], tuple[Any, ...]]:
     return lambda one: (one.last, one.user_id)
 
 
-def give(session: Session, profile_ids: Collection[uuid.UUID], *, rules: SalesSettings, zone: str, now: dt.datetime) -> Mapping[uuid.UUID, int]:
-    """Find owners for these leads; returns lead -> owner. The caller holds the people's locks; the lock of the rules ends with the transaction."""
+def give(  # whom, by what, when
+    session: Session, profile_ids: Collection[uuid.UUID], *, rules: SalesSettings, zone: str, now: dt.datetime, by: int | None = None
+) -> Mapping[uuid.UUID, int]:
+    """Find owners for these leads, for the user `by` where one asks; returns lead -> owner.
+
+    The caller holds the people's locks; the lock of the rules ends with the transaction.
+    """
     wanting = _wanting(session, profile_ids)
     if not wanting:
         return {}
@@ -91,9 +96,9 @@ def give(session: Session, profile_ids: Collection[uuid.UUID], *, rules: SalesSe
     for lead in wanting:
         found = choose(rules.rules, lead, standing.values(), wait=rules.off_duty == "wait")
         if found:
-            chosen[lead.profile_id], turn, one = found, turn + _TICK, standing[found[0]]
+            chosen[lead.profile_id], turn, one = (found[0], "hand" if by else found[1]), turn + _TICK, standing[found[0]]
             standing[found[0]] = replace(one, open=one.open + 1, last=turn)
-    leads.assign(session, chosen, by=None, now=now)
+    leads.assign(session, chosen, by=by, now=now)
     given = [(one.user_id, one.last) for one in standing.values() if any(owner == one.user_id for owner, _ in chosen.values())]
     session.execute(text(_GIVEN), {"users": [user for user, _ in given], "at": [at for _, at in given]})
     return {one: owner for one, (owner, _) in chosen.items() if owner is not None}

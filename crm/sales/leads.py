@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -77,6 +78,7 @@ def assign(session: Session, owners: Mapping[uuid.UUID, tuple[int | None, str]],
     """Give leads to owners (None: to nobody), each with the rule that chose; returns whose owner changed. The caller holds the people's locks.
 
     Their open tasks go along, and the new owner hears of it, but not of a lead from a file that a rule gives, nor of one they took themselves.
+    Of many that a person gives at once they hear once.
     """
     if not owners:
         return []
@@ -98,7 +100,18 @@ def _given(session: Session, leads: Sequence[Row[Any]], *, by: int | None, now: 
         return
     tasks.hand_on(session, {lead.profile_id: lead.owner_id for lead in leads})
     hear = [lead for lead in leads if lead.owner_id is not None and lead.owner_id != by and (by is not None or not lead.imported)]
-    news = [NewAlert("assigned", lead.profile_id, f"assigned:{lead.profile_id}:{now.isoformat()}", lead.owner_id) for lead in hear]
+    many = Counter(lead.owner_id for lead in hear) if by is not None else Counter()
+    told = hear if by is None else {lead.owner_id: lead for lead in hear}.values()
+    news = [
+        NewAlert(
+            "assigned",
+            one.profile_id,
+            f"assigned:{one.profile_id}:{now.isoformat()}",
+            one.owner_id,
+            {"more": more} if (more := many[one.owner_id] - 1) > 0 else {},
+        )
+        for one in told
+    ]
     alerts.raise_(session, news, rules=settings.read(session), now=now)
 
 

@@ -84,6 +84,13 @@ def page(session: Session, filters: Filters, *, after: str | None = None, limit:
     return Page(shown, _cursor(shown[-1], filters) if len(rows) > limit else None)
 
 
+def ownerless(session: Session, filters: Filters, *, limit: int) -> list[uuid.UUID]:
+    """Leads of these filters that nobody has, best first."""
+    values: dict[str, Any] = {"owner": filters.owner, "limit": limit}
+    conditions = " AND ".join(["l.open", "l.owner_id IS NULL", *_narrowed(filters, values)])
+    return list(session.scalars(text(_OWNERLESS.format(conditions=conditions)), values))
+
+
 def day(session: Session, user_id: int, *, since: dt.datetime) -> Day:
     """A seller's day since midnight."""
     row = session.execute(text(_DAY), {"user": user_id, "since": since, "bound": BOUND}).one()
@@ -158,6 +165,7 @@ LEFT JOIN LATERAL (SELECT a.name FROM account_members m JOIN accounts a ON a.id 
     ON true
 ORDER BY {outer}
 """
+_OWNERLESS = "SELECT l.profile_id FROM leads l WHERE {conditions} ORDER BY l.rank DESC, l.profile_id LIMIT :limit"
 _DAY = """
 SELECT (SELECT count(*) FROM leads WHERE touched_by = :user AND touched_at >= :since) AS done,
        (SELECT per_day FROM sellers WHERE user_id = :user AND active) AS per_day,

@@ -168,6 +168,53 @@ def test_owner_and_status_change_by_hand(shop, browser_as, session, people):
     assert (lead.status, lead.owner_id) == ("qualified", None)
 
 
+def test_leads_of_nobody_are_given_together_and_taken_back(shop, browser_as, session, people):
+    browser, yossi = browser_as("sales"), people["sales"].id
+    browser.post(f"/leads/{shop.dana}/owner", owner="")
+    assert "Give 1 lead to sellers" in browser.get("/leads?view=nobody").text
+    assert "Give 1 lead to sellers" not in browser_as("viewer").get("/leads?view=nobody").text
+    assert browser.post("/leads/share?view=nobody", people="999").status_code == 400
+    answer = browser.post("/leads/share?view=nobody&source=fair", people=yossi, most="5")
+    assert answer.location == "/leads?view=nobody&source=fair"
+    assert session.get(Lead, shop.dana, populate_existing=True).owner_id == yossi
+    assert "1 lead given." in (page := browser.get("/leads?view=nobody").text)
+    assert "Take back the 1 lead given" in page
+    browser.post("/leads/share/undo?view=nobody")
+    assert session.get(Lead, shop.dana, populate_existing=True).owner_id is None
+    assert browser.post("/leads/share/undo").status_code == 404
+
+
+def test_a_lead_nobody_has_is_taken_by_whoever_asks_first(shop, browser_as, session, people):
+    browser, admin = browser_as("sales"), browser_as("admin")
+    browser.post(f"/leads/{shop.dana}/owner", owner="")
+    assert "Take it" in browser.get(f"/leads/{shop.dana}").text
+    assert admin.post(f"/leads/{shop.dana}/take").status_code == 403
+    assert browser.post(f"/leads/{shop.dana}/take?view=nobody").status_code == 302
+    assert "Take it" not in browser.get(f"/leads/{shop.dana}").text
+    session.execute(insert(Seller).values(user_id=people["admin"].id, name="Admin", email="admin@shop.example"))
+    answer = admin.post(f"/leads/{shop.dana}/take")
+    assert (answer.status_code, "Somebody was faster" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("owner", ["999", "²", "9" * 30])
+def test_only_somebody_who_takes_leads_becomes_an_owner(shop, browser_as, session, people, owner):
+    browser = browser_as("sales")
+    assert browser.post(f"/leads/{shop.dana}/owner", owner=owner).status_code == 400
+    assert browser.post("/deals/new", person=shop.dana, title="One", currency="ILS", owner=owner).status_code == 400
+    assert session.get(Lead, shop.dana, populate_existing=True).owner_id == people["sales"].id
+
+
+def test_a_deal_keeps_an_owner_who_takes_no_leads_any_more(shop, browser_as, session, people):
+    browser, yossi = browser_as("sales"), people["sales"].id
+    browser.post("/deals/new", person=shop.dana, title="One", currency="ILS", owner=yossi)
+    session.execute(text("UPDATE sellers SET active = false"))
+    deal = session.scalars(select(Deal)).one()
+    assert f'<option value="{yossi}" selected>' in browser.get(f"/deals/{deal.id}").text
+    assert browser.post(f"/deals/{deal.id}", title="Two", currency="ILS", owner=yossi).status_code == 302
+    session.refresh(deal)
+    assert (deal.title, deal.owner_id) == ("Two", yossi)
+
+
 def test_a_task_is_done_and_done_again_undone(shop, browser_as, session):
     browser = browser_as("sales")
     browser.post(f"/leads/{shop.dana}/next", kind="call", when="1h", title="Ask about boxes")

@@ -24,7 +24,7 @@ from crm.sales.deals import By, NewDeal
 from crm.web import sales_words as words
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
-from crm.web.pages.leads import SELLERS, sellers_
+from crm.web.pages.leads import SELLERS, seller_, sellers_
 
 bp = Blueprint("deals", __name__, url_prefix="/deals")
 Page = str | Response | tuple[str, int]
@@ -108,7 +108,7 @@ def _open(person: uuid.UUID) -> Deal | None:
         items,
         form.get("pipeline", ""),
         form.get("stage", ""),
-        owner_id=_owner(),
+        owner_id=seller_(form.get("owner", "")),
         closes_on=_day(),
     )
     return deals.open_deal(db(), made, by=By(me().user_id), now=clock.now())
@@ -149,7 +149,8 @@ def change(deal_id: uuid.UUID) -> Page:
 
 
 def _change(deal_id: uuid.UUID) -> None:
-    items = _items()
+    items, had = _items(), deals.find(db(), deal_id).owner_id
+    owner = request.form.get("owner", "")
     deals.change(
         db(),
         deal_id,
@@ -157,7 +158,7 @@ def _change(deal_id: uuid.UUID) -> None:
         amount=_amount(items) or deals.total(items),
         currency=_currency(),
         items=items,
-        owner_id=_owner(),
+        owner_id=had if had and owner == str(had) else seller_(owner),
         closes_on=_day(),
         by=By(me().user_id),
         now=clock.now(),
@@ -239,11 +240,6 @@ def _currency() -> str:
     if not _CURRENCY.fullmatch(said):
         raise MistypedError("currency", _("Write the currency as three letters, for example ILS."))
     return said
-
-
-def _owner() -> int | None:
-    said = request.form.get("owner", "")
-    return int(said) if said.isdigit() else None
 
 
 def _day() -> dt.date | None:

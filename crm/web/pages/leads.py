@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, flash, g, redirect, render_template, request
+from flask import session as cookie
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from sqlalchemy import select
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -18,13 +20,13 @@ from crm.commerce import computed, rates
 from crm.consent.models import Topic
 from crm.core import clock
 from crm.core.crypto import Keys
-from crm.core.errors import NotFoundError
+from crm.core.errors import ForbiddenError, InvalidError, NotFoundError
 from crm.messages.log import message
 from crm.messages.models import Template
 from crm.profiles import accounts
 from crm.profiles.models import Profile
 from crm.profiles.timeline import timeline
-from crm.sales import acts, buying, calls, deals, queue, rank, tasks
+from crm.sales import acts, buying, calls, deals, queue, rank, sharing, tasks
 from crm.sales import settings as rules
 from crm.sales.acts import Next
 from crm.sales.models import OPEN, STATUSES, Lead, Seller
@@ -142,9 +144,51 @@ def status(profile_id: uuid.UUID) -> AnyResponse:
 @requires(*SELLERS)
 def owner(profile_id: uuid.UUID) -> AnyResponse:
     """Whose it is."""
-    said = request.form.get("owner", "")
-    acts.hand_to(db(), profile_id, int(said) if said.isdigit() else None, by=me().user_id, now=clock.now())
+    acts.hand_to(db(), profile_id, seller_(request.form.get("owner", "")), by=me().user_id, now=clock.now())
     return _done(profile_id, _("Saved."))
+
+
+@bp.post("/<uuid:profile_id>/take")
+@requires(*SELLERS)
+def take(profile_id: uuid.UUID) -> AnyResponse:
+    """It is mine now, if it was nobody's."""
+    if me().user_id not in sellers_():
+        raise ForbiddenError(_("You take no leads; an admin can change that in the settings of sales."))
+    acts.take(db(), profile_id, by=me().user_id, now=clock.now())
+    return _done(profile_id, _("It is yours."))
+
+
+@bp.post("/share")
+@requires(*SELLERS)
+def share() -> AnyResponse:
+    """Leads that nobody has, to some of us in turn."""
+    among = [one for said in request.form.getlist("people") if (one := seller_(said))]
+    said, now = request.form.get("most", ""), clock.now()
+    most = int(said) if said.isdecimal() and len(said) < 5 else sharing.MOST
+    given = sharing.share(db(), _asked(), among=among, most=most, zone=settings().timezone, by=me().user_id, now=now)
+    users.audit(db(), user_id=me().user_id, action="leads.given", subject="leads", detail={"people": len(given), "to": sorted(set(given.values()))})
+    db().commit()
+    cookie["given"] = {"at": now.isoformat(), "to": sorted(set(given.values())), "many": len(given), "by": me().user_id}
+    flash(
+        ngettext("%(num)s lead given.", "%(num)s leads given.", len(given)) if given else _("Whoever was chosen has no room for more."),
+        "ok" if given else "bad",
+    )
+    return redirect(f"/leads?{_query()}")
+
+
+@bp.post("/share/undo")
+@requires(*SELLERS)
+def unshare() -> AnyResponse:
+    """What I gave just now is nobody's again, as far as nobody worked on it."""
+    given = _given()
+    if given is None:
+        raise NotFoundError(_("You gave no leads within the last hour that could be taken back."))
+    many = sharing.take_back(db(), dt.datetime.fromisoformat(given["at"]), given["to"], by=me().user_id, now=clock.now())
+    users.audit(db(), user_id=me().user_id, action="leads.taken_back", subject="leads", detail={"people": many})
+    db().commit()
+    del cookie["given"]
+    flash(ngettext("%(num)s lead is nobody’s again.", "%(num)s leads are nobody’s again.", many), "ok")
+    return redirect(f"/leads?{_query()}")
 
 
 @bp.post("/filters")
@@ -152,7 +196,7 @@ def owner(profile_id: uuid.UUID) -> AnyResponse:
 def keep_filter() -> AnyResponse:
     """Keep this view of the list, or forget one."""
     form = request.form
-    if form.get("forget", "").isdigit():
+    if form.get("forget", "").isdecimal():
         queue.forget(db(), me().user_id, int(form["forget"]))
     else:
         queue.save(db(), me().user_id, "leads", name=form.get("name", ""), query=_query())
@@ -174,7 +218,7 @@ def company(account_id: uuid.UUID) -> str:
 @requires(*SELLERS)
 def company_owners(account_id: uuid.UUID) -> AnyResponse:
     """Who looks after the company, the first one first."""
-    buying.set_owners(db(), account_id, [int(one) for one in request.form.getlist("owners") if one.isdigit()])
+    buying.set_owners(db(), account_id, [int(one) for one in request.form.getlist("owners") if one.isdecimal()])
     users.audit(db(), user_id=me().user_id, action="account.changed", subject=str(account_id))
     db().commit()
     return redirect(f"/accounts/{account_id}")
@@ -194,6 +238,8 @@ def _page(profile_id: uuid.UUID | None) -> str:
         filters=queue.saved(db(), me().user_id, "leads"),
         sources=queue.sources(db()),
         undo=_undoable(),
+        given=_given(),
+        ownerless=len(queue.ownerless(db(), _asked(), limit=sharing.MOST)) if found["asked"].view == "nobody" and me().may(*SELLERS) else 0,
         **found | shown,
     )
 
@@ -236,6 +282,13 @@ def _undoable() -> dict[str, Any] | None:
     """My last call that can still be taken back, and with whom it was."""
     call = calls.last(db(), by=me().user_id, now=clock.now()) if me().may(*SELLERS) else None
     return {"name": db().scalar(select(Profile.name).where(Profile.id == call.profile_id))} if call else None
+
+
+def _given() -> dict[str, Any] | None:
+    """The leads I gave together within the last hour, in this browser."""
+    given: dict[str, Any] | None = cookie.get("given")
+    mine = given and given["many"] and given["by"] == me().user_id and dt.datetime.fromisoformat(given["at"]) > clock.now() - calls.WITHIN
+    return given if mine else None
 
 
 def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
@@ -300,6 +353,13 @@ def sellers_() -> dict[int, str]:
         g.sellers = {row.user_id: row.name for row in db().execute(select(Seller.user_id, Seller.name).where(Seller.active).order_by(Seller.name))}
     found: dict[int, str] = g.sellers
     return found
+
+
+def seller_(said: str) -> int | None:
+    """Who takes leads by what a form says; None where it says nobody."""
+    if said and not (said.isdecimal() and int(said[:9]) in sellers_()):
+        raise InvalidError(_("Choose somebody who takes leads."))
+    return int(said) if said else None
 
 
 def rules_() -> SalesSettings:

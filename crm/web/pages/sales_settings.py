@@ -52,10 +52,10 @@ def save() -> Response:
     said: dict[str, Any] = {**before, **{name: form[name] for name in ("mql", "sql", "score", "off_duty") if name in form}}
     for name in ("answer_minutes", "escalate_minutes", "half_life_days", "typical"):
         said[name] = form.get(name) or before[name]
-    said["escalate_to"] = int(form["escalate_to"]) if form.get("escalate_to", "").isdigit() else None
+    said["escalate_to"] = int(form["escalate_to"]) if form.get("escalate_to", "").isdecimal() else None
     said["hot_pages"], said["lost_reasons"] = _lines("hot_pages"), _lines("lost_reasons")
     said |= {name: name in form for name in ("reassign_late", "alert_mail", "order_wins")}
-    said["weekdays"] = [int(day) for day in form.getlist("weekdays") if day.isdigit()]
+    said["weekdays"] = [int(day) for day in form.getlist("weekdays") if day.isdecimal()]
     said["starts"], said["ends"] = _minutes(form.get("starts", "")), _minutes(form.get("ends", ""))
     said["rules"] = [_rule(turn) for turn in range(TURNS) if form.get(f"rule-{turn}")]
     after = rules.save(db(), said, clock.now()).model_dump(mode="json")
@@ -70,7 +70,7 @@ def save() -> Response:
 def seller() -> Response:
     """Somebody takes leads, differently, or none any more."""
     form = request.form
-    user = db().get(User, int(form["user"])) if form.get("user", "").isdigit() else None
+    user = db().get(User, int(form["user"])) if form.get("user", "").isdecimal() else None
     if user is None:
         raise InvalidError(_("Choose a user."))
     away = form.get("away", "")
@@ -83,7 +83,7 @@ def seller() -> Response:
         "most_open": _whole("most_open", 200),
         "languages": [one for one in form.getlist("languages") if one],
         "territories": [one.strip() for one in form.get("territories", "").split(",") if one.strip()][:50],
-        "weekdays": [int(day) for day in form.getlist("weekdays") if day.isdigit()],
+        "weekdays": [int(day) for day in form.getlist("weekdays") if day.isdecimal()],
         "starts": _minutes(form.get("starts", "")),
         "ends": _minutes(form.get("ends", "")),
         "away_until": words.moment("", f"{away}T00:00", hours=rules.read(db()).hours(settings().timezone), now=clock.now()) if away else None,
@@ -181,7 +181,7 @@ def _saved(action: str, subject: str) -> Response:
 def _rule(turn: int) -> dict[str, Any]:
     form = request.form
     named = [one.strip() for one in form.get(f"rule-{turn}-sources", "").split(",") if one.strip()]
-    return {"kind": form[f"rule-{turn}"], "sources": named, "people": [int(one) for one in form.getlist(f"rule-{turn}-people") if one.isdigit()]}
+    return {"kind": form[f"rule-{turn}"], "sources": named, "people": [int(one) for one in form.getlist(f"rule-{turn}-people") if one.isdecimal()]}
 
 
 def _lines(name: str) -> list[str]:
@@ -206,11 +206,11 @@ def _minutes(said: str) -> int:
 
 def _whole(name: str, default: int) -> int:
     said = request.form.get(name, "")
-    return min(int(said), 100_000) if said.isdigit() and len(said) < 10 and int(said) > 0 else default
+    return min(int(said), 100_000) if said.isdecimal() and len(said) < 10 and int(said) > 0 else default
 
 
 def _stage_numbers(place: int) -> tuple[int, float]:
     days, share = request.form.getlist("days")[place], request.form.getlist("probability")[place]
-    if not days.isdigit() or not share.isdigit() or int(share) > 100 or len(days) > 3:
+    if not days.isdecimal() or not share.isdecimal() or int(share) > 100 or len(days) > 3:
         raise InvalidError(_("Days and chance of a stage are whole numbers, the chance of a hundred."))
     return int(days), int(share) / 100
