@@ -70,6 +70,11 @@ def moved(session: Session, joins: Sequence[Join], now: dt.datetime) -> None:
         hook(session, pairs, now)
 
 
+def changed_hands(session: Session, since: dt.datetime) -> list[uuid.UUID]:
+    """Who was joined with somebody, or parted from them, since then; a little more, for what was under way."""
+    return list(session.scalars(text(_CHANGED_HANDS), {"since": since - dt.timedelta(minutes=10)}))
+
+
 def settle(session: Session, owners: Collection[uuid.UUID]) -> None:
     """Whose bucket counts among the joined, and from whom they were taken apart: both follow from who is joined into them."""
     session.execute(text(_SETTLE), {"ids": sorted(owners)})
@@ -98,6 +103,7 @@ _BACK = """
 UPDATE {table} SET profile_id = CAST(:to AS uuid), given_id = NULLIF(given_id, CAST(:to AS uuid))
 WHERE profile_id = :owner AND given_id = ANY(CAST(:given AS uuid[]))
 """
+_CHANGED_HANDS = "SELECT from_id FROM links WHERE at >= :since UNION SELECT into_id FROM links WHERE at >= :since"
 _SETTLE = """
 WITH member AS (
     SELECT id AS owner, id, coalesce(own_bucket, bucket) AS bucket FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))

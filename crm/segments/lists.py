@@ -61,10 +61,19 @@ def all_lists(session: Session) -> list[ListView]:
     return [ListView(*row) for row in session.execute(wanted.group_by(List.id).order_by(List.name, List.slug))]
 
 
-def add(session: Session, slug: str, profile_ids: Collection[uuid.UUID], *, now: dt.datetime, cause: str | None = None, hops: int = 0) -> int:
-    """Put these people on a list; returns how many were not on it. Who was joined into another counts as that one."""
+def add(
+    session: Session,
+    slug: str,
+    profile_ids: Collection[uuid.UUID],
+    *,
+    now: dt.datetime,
+    since: dt.datetime | None = None,
+    cause: str | None = None,
+    hops: int = 0,
+) -> int:
+    """Put these people on a list, as of now or of when it was asked; returns how many were not on it. Who was joined into another counts as that one."""
     row = find(session, slug)
-    params = {"list": row.id, "ids": _locked(session, profile_ids), "now": now}
+    params = {"list": row.id, "ids": _locked(session, profile_ids), "since": since or now}
     new = session.scalars(text(_ADD), params).all()
     _tell(session, JOINED, row, new, now=now, cause=cause, hops=hops)
     return len(new)
@@ -92,10 +101,11 @@ def used_by(session: Session, slug: str) -> list[Segment]:
     return [one for one in session.scalars(select(Segment).order_by(Segment.name)) if slug in store.reads_of(one).lists]
 
 
-def members(session: Session, slug: str, *, after: uuid.UUID | None, limit: int) -> list[tuple[uuid.UUID, dt.datetime]]:
-    """Who is on it and since when, by id."""
+def members(session: Session, slug: str, *, after: uuid.UUID | None, limit: int, until: dt.datetime | None = None) -> list[tuple[uuid.UUID, dt.datetime]]:
+    """Who is on it and since when, by id; with `until`, who was on it by then."""
     wanted = select(ListMember.profile_id, func.min(ListMember.since)).where(ListMember.list_id == find(session, slug).id)
     wanted = wanted if after is None else wanted.where(ListMember.profile_id > after)
+    wanted = wanted if until is None else wanted.where(ListMember.since <= until)
     return [(row[0], row[1]) for row in session.execute(wanted.group_by(ListMember.profile_id).order_by(ListMember.profile_id).limit(limit))]
 
 
@@ -121,7 +131,7 @@ AND id IN (SELECT coalesce(merged_into, id) FROM profiles WHERE id = ANY(CAST(:i
 """
 _ADD = """
 INSERT INTO list_members (list_id, profile_id, since)
-SELECT :list, i, :now FROM unnest(CAST(:ids AS uuid[])) i
+SELECT :list, i, :since FROM unnest(CAST(:ids AS uuid[])) i
 WHERE NOT EXISTS (SELECT FROM list_members m WHERE m.list_id = :list AND m.profile_id = i)
 ON CONFLICT (list_id, coalesce(given_id, profile_id)) DO NOTHING RETURNING profile_id
 """
