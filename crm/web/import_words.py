@@ -135,7 +135,7 @@ def value(cell: Any) -> Markup | str:
     if isinstance(cell, bool):
         return str(_("yes") if cell else _("no"))
     if isinstance(cell, dt.datetime):
-        return ltr(f"{cell:%Y-%m-%d %H:%M}")
+        return ltr(f"{local(cell):%Y-%m-%d %H:%M}")
     if isinstance(cell, int | float | Decimal):
         return num(cell)
     return bdi(str(cell)[:200])
