@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from itertools import pairwise
 
 Item = str | tuple[int, int]  # a node, or the way with this number where it passes this row
 Sides = dict[Item, list[Item]]
-APART, LANE, SWEEPS = 28, 12, 16  # px between what stands side by side, and of a way that passes; how often rows and columns are bettered
+APART, LANE = 28, 12  # px between what stands side by side, and of a way that passes
+SWEEPS, VISITS = 16, 160_000  # how often rows and columns are bettered, and how many items are looked at in that: a second or two for the largest graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def layers(start: str, ways: Sequence[tuple[str, str]], node: int, labels: Seque
     wide = {item: node if isinstance(item, str) else LANE for row in rows for item in row}
     wide |= {chain[1]: max(LANE, label) for chain, label in zip(passes, labels, strict=True)}
     loose, straight = (_wishes(passes, links, back, each) for each in (1, 0))
-    x = _columns(rows, [*loose * SWEEPS, *straight * 2, straight[0]], wide)
+    x = _columns(rows, [*loose * _sweeps(rows), *straight * 2, straight[0]], wide)
     return Layers(rows, x, max(round(x[item] + half / 2) for item, half in wide.items()), passes)
 
 
@@ -114,7 +116,7 @@ def _uncrossed(rows: list[list[Item]], links: Sequence[tuple[Item, Item]]) -> li
     above, below = _sides(links)
     best, fewest = rows, _crossings(rows, below)
     tried = [list(row) for row in rows]
-    for turn in range(SWEEPS):
+    for turn in range(_sweeps(rows)):
         if not fewest:
             break
         near, order = (above, range(1, len(rows))) if turn % 2 == 0 else (below, range(len(rows) - 2, -1, -1))
@@ -127,16 +129,22 @@ def _uncrossed(rows: list[list[Item]], links: Sequence[tuple[Item, Item]]) -> li
     return best
 
 
+def _sweeps(rows: Sequence[Sequence[Item]]) -> int:
+    """Fewer where so many ways pass so many rows that a page would wait for it."""
+    return max(1, min(SWEEPS, VISITS // sum(map(len, rows))))
+
+
 def _crossings(rows: Sequence[Sequence[Item]], below: Mapping[Item, Sequence[Item]]) -> int:
     """How often ways cross between rows."""
     count = 0
     for upper, lower in pairwise(rows):
         at = {item: place for place, item in enumerate(lower)}
         ends = [sorted(at[each] for each in below.get(item, ())) for item in upper]
-        met: list[int] = []
+        met: list[int] = []  # in order, so that those beyond an end are counted and not looked at
         for some in ends:
-            count += sum(1 for end in some for before in met if before > end)
-            met += some
+            count += sum(len(met) - bisect_right(met, end) for end in some)
+            for end in some:
+                insort(met, end)
     return count
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journeys import drawing
+from journeys import layers as arranging
 from journeys.files import recipes
 from journeys.graph import Graph, parse
 from journeys.layers import Layers, layers
@@ -119,3 +120,27 @@ def same_line(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     if one[1] == one[3] == other[1] == other[3]:
         return min(one[2], other[2]) > max(one[0], other[0])
     return one[0] == one[2] == other[0] == other[2] and min(one[3], other[3]) > max(one[1], other[1])
+
+
+def test_the_largest_journey_is_bettered_less_often_so_that_its_page_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = 0
+    placed = arranging._placed
+
+    def counted(row: Sequence[Any], *more: Any) -> list[float]:
+        nonlocal seen
+        seen += len(row)
+        return placed(row, *more)
+
+    monkeypatch.setattr(arranging, "_placed", counted)
+    ways = [("n0", "n1")] + [way for at in range(1, 200) for way in ((f"n{at}", f"n{at + 1}"), (f"n{at}", "end"))]
+    found = layers("n0", ways, 256, [0] + [90] * (len(ways) - 1))
+    assert sum(map(len, found.rows)) > 40_000
+    assert seen < 3 * arranging.VISITS
+
+
+@given(st.lists(st.lists(st.integers(0, 7), max_size=4), max_size=8))
+def test_crossings_are_counted_one_by_one(ends: list[list[int]]) -> None:
+    rows = [[f"u{at}" for at in range(len(ends))], [f"l{at}" for at in range(8)]]
+    below = {f"u{at}": [f"l{end}" for end in some] for at, some in enumerate(ends)}
+    links = [(at, end) for at, some in enumerate(ends) for end in some]
+    assert arranging._crossings(rows, below) == sum(1 for one in links for other in links if one[0] < other[0] and one[1] > other[1])
