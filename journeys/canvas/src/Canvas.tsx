@@ -88,6 +88,7 @@ function Flow() {
         nodeTypes={nodeTypes}
         edgeTypes={edgeTypes}
         onNodesChange={onNodesChange}
+        onNodeDragStart={(_, node) => node.type === "step" && !get().selected.includes(node.id) && set({ selected: [node.id], place: null })}
         onNodeDragStop={onDragStop}
         onSelectionDragStop={(event, moved) => onDragStop(event, null, moved)}
         onConnect={onConnect}
@@ -100,6 +101,7 @@ function Flow() {
         multiSelectionKeyCode={["Shift", "Control", "Meta"]}
         connectionRadius={60}
         nodeDragThreshold={4}
+        selectNodesOnDrag={false} // React Flow's own takes the dragged step out of several while it still believes a key is down
         minZoom={0.1}
         maxZoom={1.6}
         panOnScroll
