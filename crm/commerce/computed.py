@@ -147,7 +147,10 @@ def titles(session: Session) -> dict[str, str]:
 def define(  # each is a field of the form
     session: Session, *, name: str, title: str, event: str, aggregate: str, property_: str | None, days: int | None
 ) -> None:
-    """Add or change a trait of the company's own; whoever ever did the event is computed anew. InvalidError names the field."""
+    """Add or change a trait of the company's own; whoever ever did the event, or had it, is computed anew where it means something else.
+
+    InvalidError names the field.
+    """
     name = name.strip().lower()
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name) or name in BUILT_IN:
         raise InvalidError(_l("Name: small letters, digits and _ only, and not the name of a built-in trait."))
@@ -159,25 +162,23 @@ def define(  # each is a field of the form
         raise InvalidError(_l("Days: from 1 to 3650, or empty for all time."))
     values = {"title": title.strip()[:200] or name, "event": event.strip()[:200], "aggregate": aggregate, "days": days}
     values |= {"property": (property_ or "").strip()[:200] or None}
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock, 0)"), {"lock": _LOCK})
+    meant = select(ComputedDefinition.event, ComputedDefinition.aggregate, ComputedDefinition.days, ComputedDefinition.property)
+    before = session.execute(meant.where(ComputedDefinition.name == name)).one_or_none()
     statement = upsert(ComputedDefinition).values(name=name, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
-    _forget(session, name)
-    whole = "INSERT INTO computed_dirty (profile_id, history) SELECT DISTINCT profile_id, true FROM events WHERE name = :event"
-    session.execute(text(whole), {"event": event.strip()[:200]})
+    if before is None or any(values[key] != was for key, was in before._mapping.items()):
+        session.execute(text(_ANEW), {"name": name, "event": values["event"]})
 
 
 def drop(session: Session, name: str) -> bool:
-    """Take a trait of the company's own away, with its values; False where there is none."""
+    """Take a trait of the company's own away, with its values, which starts nothing; False where there is none."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock, 0)"), {"lock": _LOCK})  # else who is just computed would have it again
     gone = session.execute(delete(ComputedDefinition).where(ComputedDefinition.name == name).returning(ComputedDefinition.name)).first()
     if gone is not None:
-        _forget(session, name)
+        had = session.scalars(delete(ComputedTrait).where(ComputedTrait.name == name).returning(ComputedTrait.profile_id)).all()
+        _tell(session, [(one, name) for one in had], set(had))
     return gone is not None
-
-
-def _forget(session: Session, name: str) -> None:
-    """Nobody has this trait any more; that starts nothing."""
-    had = session.scalars(delete(ComputedTrait).where(ComputedTrait.name == name).returning(ComputedTrait.profile_id)).all()
-    _tell(session, [(one, name) for one in had], set(had))
 
 
 def _apply(session: Session, query: str, names: Sequence[str], params: dict[str, Any]) -> list[tuple[uuid.UUID, str]]:
@@ -229,6 +230,10 @@ on_move.append(_moved)
 on_part.append(_parted)
 _CLAIM = """
 DELETE FROM computed_dirty WHERE id IN (SELECT id FROM computed_dirty ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING profile_id, history
+"""
+_ANEW = """
+INSERT INTO computed_dirty (profile_id, history)
+SELECT profile_id, true FROM computed_traits WHERE name = :name UNION SELECT profile_id, true FROM events WHERE name = :event
 """
 _STANDING = "SELECT id, traits->>'timezone' FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) AND merged_into IS NULL"
 _NEXT = """

@@ -167,3 +167,19 @@ def test_a_trait_of_the_companys_own_that_goes_takes_its_people_out(session: Ses
     settle(session, now)
     assert members(session, "some") == 0
     assert told(session)[-1] == ("Segment Left", "some", 1, "history")
+
+
+def test_a_trait_of_the_companys_own_that_is_put_otherwise_moves_only_whom_that_moves(session: Session, now: dt.datetime) -> None:
+    points = {"name": "points", "event": "Page Viewed", "property_": None, "days": None}
+    computed.define(session, title="Points", aggregate="count", **points)
+    make(session, now, "some", {"kind": "computed", "name": "points", "op": "exists"})
+    happen(session, now, makers.track("Page Viewed", at=now, user_id="dana"))
+    recompute(session, now)
+    settle(session, now)
+    before = told(session)
+    computed.define(session, title="Visits", aggregate="count", **points)
+    settle(session, now)
+    assert session.scalar(text("SELECT count(*) FROM computed_dirty")) == 0
+    computed.define(session, title="Visits", aggregate="distinct", **points | {"property_": "path"})
+    settle(session, now)
+    assert (members(session, "some"), told(session)) == (1, before)
