@@ -15,7 +15,7 @@ OWN_EVENT = 20  # codes from here on: events of the company's own that are frequ
 @dataclass(frozen=True, slots=True)
 class Feature:
     """One feature. `agg` is an aggregate over the acts before the cut-off (columns act, age, hour, weekday, p: properties, c: context); else `row` is a
-    value of the person (profile, `r.known`: traits as known then, `r.cutoff`).
+    value of the person (`r.first_seen`, `r.known`: traits as known then, `r.cutoff`).
     """
 
     name: str
@@ -64,7 +64,7 @@ WHEN e.name = 'Lead Created' THEN CASE WHEN {counts} THEN 11 ELSE 0 END
 WHEN e.name IN ('Form Submitted', 'Signed Up', 'Quote Requested') THEN 11 WHEN e.type IN ('identify', 'group', 'alias') THEN 0"""
 
 BUILT_IN: tuple[Feature, ...] = (
-    Feature("known_days", _l("Days since first seen"), "days", row="date_part('epoch', r.cutoff - pr.first_seen) / 86400"),
+    Feature("known_days", _l("Days since first seen"), "days", row="date_part('epoch', r.cutoff - r.first_seen) / 86400"),
     Feature("seen_days", _l("Days since last active"), "days", agg="min(age) FILTER (WHERE act > 0 AND act <> 10)"),
     Feature("days_7", _l("Days active in the last 7"), agg=_DAYS.format(mask=_MASK, bits=2**7 - 1), raise_it=True),
     Feature("days_30", _l("Days active in the last 30"), agg=_DAYS.format(mask=_MASK, bits=2**30 - 1), raise_it=True),

@@ -195,7 +195,7 @@ SELECT name, count(*) FROM events WHERE source_id <> 1 AND occurred_at >= :since
 """
 _BLIND = "events AS (SELECT l.* FROM events l JOIN {rows} h ON h.profile_id = l.profile_id AND l.occurred_at < h.cutoff),"
 _RAW = """
-WITH {blind} r AS MATERIALIZED (SELECT n, profile_id, cutoff, known FROM {rows} q),
+WITH {blind} r AS MATERIALIZED (SELECT q.n, q.profile_id, q.cutoff, q.known, p.first_seen FROM {rows} q JOIN profiles p ON p.id = q.profile_id),
 d AS (
   SELECT r.n, date_part('epoch', r.cutoff - e.occurred_at) / 86400 AS age, {acts} AS act, e.properties AS p, e.context AS c,
          date_part('hour', e.occurred_at AT TIME ZONE {zone}) AS hour, date_part('dow', e.occurred_at AT TIME ZONE {zone}) AS weekday
@@ -205,7 +205,7 @@ d AS (
 ),
 a AS (SELECT n, sum(CASE act {weights} ELSE 0 END * power(0.5, age / {half})) AS points {joined} FROM d GROUP BY n)
 SELECT r.n, r.profile_id, coalesce(a.points, 0) AS points {shown}
-FROM r JOIN profiles pr ON pr.id = r.profile_id LEFT JOIN a ON a.n = r.n {team}
+FROM r FULL JOIN a ON a.n = r.n {team} -- every a has its r; FULL cannot be a loop that counts all acts anew for each person, as without statistics LEFT was
 """
 _TEAM = """
 LEFT JOIN LATERAL (

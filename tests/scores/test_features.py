@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterator
+from typing import Any
 
 from psycopg.sql import SQL
 from sqlalchemy import text
@@ -26,6 +28,12 @@ def account(session: Session, members: list[uuid.UUID], at: dt.datetime) -> None
     made = new_id()
     session.execute(text(ACCOUNT), {"id": made, "at": at})
     session.execute(text(MEMBERS), {"id": made, "ids": members, "at": at})
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
 
 
 def test_what_colleagues_did_is_no_leak(session: Session, now: dt.datetime) -> None:
@@ -55,3 +63,12 @@ def test_visits_are_six_hours_apart(session: Session, now: dt.datetime) -> None:
     wanted = [one for one in BUILT_IN if one.name == "visits_30"]
     statement = features.raw(apply.these([dana], now=now), wanted, "Asia/Jerusalem", told={})
     assert driver(session).execute(SQL("SELECT visits_30 FROM ({}) x").format(statement)).fetchone() == (4,)
+
+
+def test_acts_are_counted_once_however_few_people_the_server_believes_there_are(session: Session, now: dt.datetime) -> None:
+    ids = people(session, [{} for _ in range(40)], at=now - dt.timedelta(days=99))
+    happened(session, [(one, "Page Viewed", now - dt.timedelta(hours=5), {}) for one in ids])
+    session.execute(text("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_material = off"))  # as where it believes in one
+    statement = features.raw(apply.these(ids, now=now), [one for one in BUILT_IN if one.agg], "Asia/Jerusalem", told={})
+    (plan,) = driver(session).execute(SQL("EXPLAIN (ANALYZE, FORMAT JSON) {}").format(statement)).fetchone() or ((),)
+    assert [node["Actual Loops"] for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Aggregate"] == [1]
