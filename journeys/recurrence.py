@@ -36,6 +36,7 @@ WHICH = {
     "-1": _l("the last %(day)s"),
 }
 WEEK = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+MONTHS = set(range(1, 13))
 SAID = {"FREQ", "INTERVAL", "BYMONTH", "BYDAY", "BYMONTHDAY", "COUNT"}
 
 
@@ -47,15 +48,19 @@ def recurrence(rule: str) -> str:
     if plain in RULES or often not in EVERY:
         return str(_(RULES.get(plain, rule)))
     days = [re.fullmatch(r"([+-]?\d?)([A-Z]{2})", each) for each in _listed(parts, "BYDAY")]
-    if parts.keys() - SAID or not all(each and each[1].removeprefix("+") in WHICH and each[2] in WEEK for each in days):
+    months, dates = ([int(each) for each in _listed(parts, name)] for name in ("BYMONTH", "BYMONTHDAY"))
+    known = all(each and each[1].removeprefix("+") in WHICH and each[2] in WEEK for each in days) and set(months) <= MONTHS and 0 not in dates
+    if parts.keys() - SAID or not known:
         return f"{_(EVERY[often])} ({plain})"
+    counted = often in {"MONTHLY", "YEARLY"}  # in a week or a day a rule's “first Monday” is every Monday
     said = [_(EVERY[often]) if parts.get("INTERVAL", "1") == "1" else _(APART[often], n=parts["INTERVAL"])]
-    if months := _listed(parts, "BYMONTH"):
-        said.append(_("in %(months)s", months=_or([get_month_names("wide", "stand-alone", locale=region())[int(each)] for each in months])))
+    if months:
+        said.append(_("in %(months)s", months=_or([get_month_names("wide", "stand-alone", locale=region())[each] for each in months])))
     names = get_day_names("wide", "stand-alone", locale=region())
     if days:
-        said.append(_("on %(days)s", days=_or([_(WHICH[each[1].removeprefix("+")], day=names[WEEK.index(each[2])]) for each in days if each])))
-    if dates := [int(each) for each in _listed(parts, "BYMONTHDAY")]:
+        which = [WHICH[each[1].removeprefix("+") if counted else ""] for each in days if each]
+        said.append(_("on %(days)s", days=_or([_(words, day=names[WEEK.index(each[2])]) for words, each in zip(which, days, strict=True) if each])))
+    if dates:
         said.append(_("on the last day of the month") if dates == [-1] else _("on day %(days)s of the month", days=_or(_runs(dates))))
     if count := parts.get("COUNT"):
         said.append(_("%(n)s times in all", n=count))

@@ -53,6 +53,8 @@ def repeats(rule: str, begins: dt.date, at: str) -> rrule:
         raise SaidError(_l("a rule may say COUNT=, not UNTIL= or DTSTART; the day it begins on is a field of its own"))
     if not re.search(r"FREQ=(DAILY|WEEKLY|MONTHLY|YEARLY)(;|$)", rule):
         raise SaidError(_l("a rule comes daily, weekly, monthly or yearly; hours of a day are said by BYHOUR=9,15"))
+    if re.search(r"INTERVAL=(?!\+?0*[1-9])", rule):
+        raise SaidError(_l("a rule comes every day, week, month or year, or every so many of them: INTERVAL= is 1 or more"))
     start = dt.datetime.combine(begins, dt.time.fromisoformat(at))
     try:
         found = rrulestr(rule, dtstart=start)

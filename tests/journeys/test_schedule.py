@@ -67,11 +67,17 @@ def test_the_hour_stays_when_the_clocks_change():
 
 @pytest.mark.parametrize(
     "rule",
-    ["FREQ=MINUTELY", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "every day", "FREQ=DAILY\nEXDATE:20260101T090000", "FREQ=NEVER", "FREQ=DAILY;UNTIL=20270101"],
+    ["FREQ=MINUTELY", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "every day", "FREQ=DAILY\nEXDATE:20260101T090000", "FREQ=NEVER", "FREQ=DAILY;UNTIL=20270101"]
+    + ["FREQ=DAILY;INTERVAL=0", "FREQ=MONTHLY;INTERVAL=00;BYMONTHDAY=1", "FREQ=YEARLY;INTERVAL=-1", "FREQ=DAILY;INTERVAL=+0"],
 )
 def test_a_rule_that_cannot_be_kept_is_refused(rule):
     with pytest.raises(ValidationError):
         ScheduleSettings(segment="vip", rule=rule)
+
+
+@pytest.mark.parametrize("rule", ["FREQ=DAILY;INTERVAL=1", "FREQ=WEEKLY;INTERVAL=02;BYDAY=MO", "FREQ=DAILY;INTERVAL=+3", "FREQ=DAILY;INTERVAL=10"])
+def test_every_so_many_days_is_kept(rule):
+    assert ScheduleSettings(segment="vip", rule=rule).rule == rule
 
 
 def test_everybody_in_the_segment_begins_once_for_each_occasion(session, vips, now, monkeypatch):

@@ -36,6 +36,9 @@ def test_weeks_are_words_in_hebrew_too(app: Flask, weeks: int, said: str) -> Non
             "every year, in November, on Wednesday, on day 21–27 of the month",
             "כל שנה, בחודש נובמבר, ביום רביעי, ביום 21–27 בחודש",
         ),
+        ("FREQ=WEEKLY;BYDAY=1MO", "every week, on Monday", "כל שבוע, ביום שני"),
+        ("FREQ=YEARLY;BYMONTH=1,13", "every year (FREQ=YEARLY;BYMONTH=1,13)", "כל שנה (FREQ=YEARLY;BYMONTH=1,13)"),
+        ("FREQ=MONTHLY;BYMONTHDAY=0,1", "every month (FREQ=MONTHLY;BYMONTHDAY=0,1)", "כל חודש (FREQ=MONTHLY;BYMONTHDAY=0,1)"),
         ("FREQ=DAILY;BYSETPOS=2", "every day (FREQ=DAILY;BYSETPOS=2)", "כל יום (FREQ=DAILY;BYSETPOS=2)"),
     ],
 )
