@@ -1,4 +1,4 @@
-"""Answers to what nodes ask of the engine: codes of a pool, places of a rate limit. Found for many runs at once, each once."""
+"""Answers to what nodes ask of the engine: codes of a pool, places of a rate limit, what a person did. Found for many runs at once, each once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from crm.core.clock import scaled
 from crm.core.crypto import Keys
-from journeys import experiments, offers, surveys
-from journeys.node import Coupon, Recommend, Slot, Survey, Winner
+from journeys import experiments, looking, offers, surveys
+from journeys.node import Coupon, Look, Recommend, Slot, Survey, Winner
 from journeys.passage import Moment, Passage
 
 EPOCH = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -41,6 +41,9 @@ def answers(session: Session, passages: Sequence[Passage], moment: Moment, keys:
     wondering = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Recommend)]
     if wondering:
         found |= offers.answers(session, wondering, moment.now)
+    looking_at = [(passage, passage.asking) for passage in passages if isinstance(passage.asking, Look)]
+    if looking_at:
+        found |= looking.answers(session, looking_at, keys, moment.now)
     for pool in sorted(pools, key=lambda each: (each.pool, each.at_most or 0)):
         found |= _codes(session, pool, pools[pool], moment.now)
     for queue in sorted(queues, key=lambda each: each[:2]):

@@ -28,6 +28,7 @@ from journeys.backtest_gate import Past, judge
 from journeys.backtest_life import Life
 from journeys.backtest_models import WORKING, Backtest, ChannelPrice
 from journeys.backtest_sums import Counting, Crowd, Sums, count_messages, report, together
+from journeys.looking import criteria
 from journeys.models import Journey, Version
 
 PARTS, BATCH = 4, 500  # ranges of people; people a step
@@ -280,6 +281,7 @@ def notes(drawn: graph.Graph, sums: Sums, settings: Mapping[str, Any]) -> list[s
     found += ["kindest"] if kinds & {"coupon", "rate_limit", "nps", "recommend"} else []
     found += ["said"] if drawn.trigger.kind not in {"event", "date"} else []
     found += ["dates"] if drawn.trigger.kind == "date" else []
+    found += ["memberships"] if any(each.of == "segment" for each in criteria(drawn)) else []
     found += ["limit"] if drawn.drawing.limit else []
     return [*found, "consent_now" if settings.get("consent") == "now" else "consent_then", "gate"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from crm.profiles import fold
 from crm.profiles.people import Person
 from journeys.facts import CartLife
 from journeys.graph import Graph
+from journeys.looking import criteria
 from journeys.node import CartFact, Effect
 from journeys.nodes.send import SendSettings
 from journeys.passage import Passage
@@ -61,12 +62,26 @@ class Cast:
         self.names = frozenset(self.starts).union(*(graph.listens for graph in graphs))
         self.traits = any("traits" in graph.reads or isinstance(graph.trigger, DateTrigger) for graph in graphs)
         self.carts = any(graph.key == "cart" or sends_about_carts(graph) for graph in graphs)
+        asked = [each for graph in graphs for each in criteria(graph)]
+        self.counted = frozenset(each.name for each in asked if each.of == "did")  # events that are counted
+        self.segments = frozenset(each.name for each in asked if each.of == "segment")
+        self.back = max((each.within for each in asked if each.within), default=dt.timedelta(0))  # how far counting looks back
         self.fresh = max((graph.trigger.fresh_for(graph.trigger_settings) for graph in graphs), default=dt.timedelta(0))
 
 
 def sends_about_carts(graph: Graph) -> bool:
     """Whether a message of it asks whether the cart still waits."""
     return any(isinstance(spot.settings, SendSettings) and spot.settings.while_cart_open for spot in graph.nodes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Somebody came into a segment, or left it: when that was, and the event that brought it about."""
+
+    at: dt.datetime
+    cause: str | None
+    slug: str
+    entered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,7 @@ class Somebody:
     bucket: int
     told: Person
     arms: Mapping[int, str] = field(default_factory=dict)  # journey -> drawn then
+    moves: Sequence[Moved] = ()  # through segments that are asked about, all the log tells, in order
     carts: list[CartState] = field(default_factory=list)
     cart_log: list[Happened] = field(default_factory=list)
     cut: bool = False  # the log of a machine's cart is kept in part
@@ -116,6 +132,16 @@ class Somebody:
         """Traits told by an identify call."""
         fold.tell(self.told, traits, occurred_at=event.occurred_at, accepted=event.accepted, trust=event.trust)
         self.known = None
+
+    def inside(self, at: dt.datetime, causes: Collection[str]) -> frozenset[str]:
+        """Segments they were in, by the log: before the first it tells, the opposite of that; of one it tells nothing of, not in it."""
+        found: dict[str, bool] = {}
+        for each in self.moves:
+            if each.at <= at or each.cause in causes:
+                found[each.slug] = each.entered
+            else:
+                found.setdefault(each.slug, not each.entered)
+        return frozenset(slug for slug, there in found.items() if there)
 
     def carts_now(self) -> list[CartLife]:
         """The carts as nodes see them."""

@@ -11,13 +11,13 @@ from crm.commerce import cart
 from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
-from journeys import entry
+from journeys import entry, looking
 from journeys.backtest_cast import MOST, Case, Cast, Setting, Sink, Somebody, order, spoken
 from journeys.engine import AGAIN
 from journeys.entry import Earlier
 from journeys.facts import cart_of
 from journeys.graph import Graph
-from journeys.node import ENDED, CartFact, Effect, RunEvent, SendEvent, SendMessage, SetTraits
+from journeys.node import ENDED, CartFact, Effect, Look, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import MAX_AT_ONCE, BrokenError, Facts, Moment, Passage, react, seen, walk
 from journeys.simulate import kindest
 from journeys.zones import zone_of
@@ -36,6 +36,8 @@ class Life:
         self.said: list[Happened] = []  # by runs, not yet heard
         self.spoken = FIRST_SPOKEN
         self.done: set[tuple[uuid.UUID, str, int, str]] = set()  # what a stop of a run has asked for
+        self.counted: list[Happened] = []  # what branches count, as it was heard
+        self.hearing: frozenset[str] = frozenset()  # how segments name the events of this moment
         self.clock = setting.begins
 
     def moment(self, at: dt.datetime, events: Sequence[Happened]) -> None:
@@ -57,7 +59,7 @@ class Life:
             self._listen(at)
 
     def _wake(self, run: Passage, at: dt.datetime) -> None:
-        self.clock = at
+        self.clock, self.hearing = at, frozenset()
         self.guarded(run, at, lambda: walk(run, self.facts(run), Moment(at, self.setting.time_scale)))
         self.answer([run], at)
         if run.active and not run.passed and (run.due_at is None or run.due_at <= at):
@@ -85,7 +87,10 @@ class Life:
                 self._hear(at, [event])
 
     def _hear(self, at: dt.datetime, events: Sequence[Happened]) -> None:
+        self.hearing = frozenset(f"event:{event.accepted}" for event in events)
         for event in events:
+            if event.name in self.cast.counted:
+                self._count(event)
             if event.type == "identify":
                 self.who.learn(event, event.properties)
             if event.name in cart.EVENTS:
@@ -115,6 +120,11 @@ class Life:
             insort(self.heard, event, key=order)
         if len(self.heard) > MOST:
             del self.heard[: bisect_right(self.heard, (at - self.cast.fresh, 0), key=order)]
+
+    def _count(self, event: Happened) -> None:
+        self.counted.append(event)
+        if len(self.counted) > MOST:
+            del self.counted[: MOST // 2]
 
     def wakes(self, event: Happened) -> bool:
         """Whether an event may start and wake; what was imported counts as if it had been told when it happened."""
@@ -215,7 +225,9 @@ class Life:
                 self.guarded(run, at, lambda run=run, found=found: walk(run, self.facts(run), Moment(at, self.setting.time_scale), answer=found))  # type: ignore[misc]  # mypy takes no default of a lambda
 
     def found(self, run: Passage, at: dt.datetime) -> object:
-        """As in a try-out: there is a code, a place is free, nobody was asked lately."""
+        """What was done and where they were, by what was heard so far; else as in a try-out: there is a code, a place is free, nobody was asked lately."""
+        if isinstance(run.asking, Look):
+            return looking.looked(run.asking, run.start, self.counted, self.who.inside(at, self.hearing), at)
         return kindest(run.asking, at) if run.asking is not None else None
 
     def collect(self, run: Passage, at: dt.datetime) -> None:
@@ -241,7 +253,7 @@ class Life:
         self.spoken += 1
         if isinstance(effect, SetTraits):
             self.said.append(spoken(self.who.id, "identify", effect.traits, at, hops=run.hops + 1, accepted=self.spoken))
-        elif isinstance(effect, SendEvent) and effect.name in self.cast.names:
+        elif isinstance(effect, SendEvent) and effect.name in self.cast.names | self.cast.counted:
             self.said.append(spoken(self.who.id, effect.name, effect.properties, at, hops=run.hops + 1, accepted=self.spoken))
 
     def cart(self, start: RunEvent) -> CartFact | None:

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 from crm.commerce import cart
 from crm.core.config import Config
 from crm.events.inbox import driver
-from crm.events.models import LIVE
+from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import Happened
 from crm.profiles.people import Person
-from journeys.backtest_cast import Case, Cast, Setting, Somebody, spoken
+from crm.segments.refresh import ENTERED, LEFT
+from journeys.backtest_cast import Case, Cast, Moved, Setting, Somebody, spoken
 from journeys.node import DATE_REACHED
 from journeys.past import EVERY
 from journeys.triggers.date import DateSettings, DateTrigger
@@ -61,10 +62,10 @@ def batch(session: Session, cast: Cast, setting: Setting, *, after: uuid.UUID | 
         return Batch((), frozenset())
     told = {row.id: _told_before(row, setting.begins) for row in rows} if cast.traits else {}
     _tell_earlier(session, [row.id for row in rows if cast.traits and _newer(row, setting.begins)], told, setting.begins)
-    arms = _arms(session, cast, ids)
+    arms, moves = _arms(session, cast, ids), _moves(session, cast, ids)
     bounds = {"journeys": list(cast.cases), "slugs": [case.slug for case in cast.cases.values()], "first": ids[0], "last": ids[-1]}
     caused = frozenset(session.scalars(_CAUSED, bounds))
-    return Batch([Somebody(row.id, row.bucket, told.get(row.id) or _nobody(row.id), arms.get(row.id, {})) for row in rows], caused)
+    return Batch([Somebody(row.id, row.bucket, told.get(row.id) or _nobody(row.id), arms.get(row.id, {}), moves.get(row.id, ())) for row in rows], caused)
 
 
 def lives(session: Session, cast: Cast, setting: Setting, found: Batch) -> Iterator[tuple[Somebody, Moments]]:
@@ -104,14 +105,14 @@ def _heard(found: Iterable[Sequence[Any]], setting: Setting, caused: Collection[
 
 def names_of(cast: Cast) -> list[str]:
     """Only these events can change what a run does."""
-    names = set(cast.names) - {DATE_REACHED}
+    names = (set(cast.names) | cast.counted) - {DATE_REACHED}
     names |= set(cart.EVENTS) if cast.carts else set()
     return sorted(names | ({"identify"} if cast.traits else set()))
 
 
 def wanted(cast: Cast, setting: Setting, found: Batch) -> dict[str, object]:
-    """Which events to read: also those before the period that may still start a run in it, and carts from as long before as an unnamed one lives."""
-    before = max(cast.fresh, cart.EXPIRES_AFTER if cast.carts else dt.timedelta(0))
+    """Which events to read: also those before the period that may still start a run in it or are counted, and of carts as long as an unnamed one lives."""
+    before = max(cast.fresh, cast.back, cart.EXPIRES_AFTER if cast.carts else dt.timedelta(0))
     bounds = {"first": found.people[0].id, "last": found.people[-1].id, "since": setting.begins - before, "to": setting.ends}
     return {**bounds, "names": names_of(cast)}
 
@@ -183,6 +184,15 @@ def _arms(session: Session, cast: Cast, ids: Sequence[uuid.UUID]) -> dict[uuid.U
     return found
 
 
+def _moves(session: Session, cast: Cast, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Moved]]:
+    """How they came into and left the segments that are asked about, in the order in which that was acted on."""
+    found: dict[uuid.UUID, list[Moved]] = {}
+    asked = {"segments": sorted(cast.segments), "names": [ENTERED, LEFT], "kesher": SYSTEM_SOURCE, "first": ids[0], "last": ids[-1]}
+    for row in session.execute(_MOVES, asked) if cast.segments else ():
+        found.setdefault(row.profile_id, []).append(Moved(row.received_at, row.cause, row.slug, row.name == ENTERED))
+    return found
+
+
 DATE = DateTrigger()
 EVENTS = """
 SELECT profile_id, occurred_at, accepted, source_id, type, name, origin, trusted, properties, received_at, hops, cause
@@ -204,6 +214,10 @@ _IDENTIFIED = text("""
     WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name = 'identify' AND type = 'identify' AND occurred_at < :begins ORDER BY position
 """)
 _ARMS = text("SELECT profile_id, journey_id, arm FROM journey_arms WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last")
+_MOVES = text("""
+    SELECT profile_id, received_at, cause, name, properties->>'segment' AS slug FROM events
+    WHERE profile_id BETWEEN :first AND :last AND name = ANY(:names) AND source_id = :kesher AND properties->>'segment' = ANY(:segments) ORDER BY position
+""")
 _CAUSED = text(f"""
     SELECT 'run:' || id FROM {EVERY} r WHERE journey_id = ANY(:journeys) AND profile_id BETWEEN :first AND :last
     UNION ALL SELECT 'message:' || id FROM messages WHERE journey = ANY(:slugs) AND profile_id BETWEEN :first AND :last

@@ -7,7 +7,7 @@ import itertools
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from sqlalchemy import text
@@ -22,7 +22,7 @@ from journeys.backtest_read import AT_ONCE, Batch, wanted
 from journeys.engine import AGAIN
 from journeys.entry import Earlier
 from journeys.graph import Graph
-from journeys.node import CartFact, Coupon, Effect, Recommend, Slot, Survey, Winner
+from journeys.node import CartFact, Coupon, Effect, Look, Looked, Recommend, Slot, Survey, Winner
 from journeys.passage import Passage
 
 OUTSIDE = ("stopped", "new_version", "merged", "dropped")  # ends that a person or a join brought about, not a step
@@ -179,10 +179,15 @@ class Replayed(Life):
                 return then.data.get(run.node, {}).get("products", []) if then else []
             case Winner():
                 return why.get("won")
-            case None:
-                return None
+            case Look() | None:
+                return self._looked(run, at, why.get("looked"))
             case _:
                 assert_never(run.asking)
+
+    def _looked(self, run: Passage, at: dt.datetime, then: Mapping[str, Any] | None) -> object:
+        """What was done is counted anew; in which segments they were is what was found then, since not every change of those lies in the log."""
+        found = super().found(run, at)
+        return replace(found, segments=frozenset(slug for slug, there in then["segments"].items() if there)) if then and isinstance(found, Looked) else found
 
     def say(self, run: Passage, effect: Effect, at: dt.datetime) -> None:
         """It is in the log."""

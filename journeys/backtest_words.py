@@ -32,6 +32,7 @@ NOTES = {
         "Where a step would have to look (a code, a place of a rate limit, an article, a former survey) the kindest answer holds: nobody waits a turn."
     ),
     "said": _l("Starts that Kesher itself tells (segments, schedules, other journeys, by hand) are those the log holds for this period."),
+    "memberships": _l("Who was in a segment then is read from the entering and leaving the log tells; those of whom it tells neither count as not in it."),
     "limit": _l("The limit of entries is not counted: everybody who may begin does."),
     "dates": _l("Dates are those known when the period began."),
     "consent_then": _l("Consent and suppressions count as they were at each moment; a suppression lifted since leaves no trace and counts as never there."),

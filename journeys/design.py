@@ -79,6 +79,7 @@ class Trying(Asked):
     profile_id: uuid.UUID | None = None
     who: str = Field(default="", max_length=200)  # a real person, by any identifier
     traits: dict[str, Any] = {}
+    segments: list[str] = Field(default=[], max_length=20)  # in which they are, beside those of the real person
     language: str | None = None
     events: list[Said] = Field(default=[], max_length=200)
 
@@ -257,6 +258,9 @@ def simulate() -> Answer:
         asked.traits,
         asked.language or settings().locale,
         settings().timezone,
+        graph=graph,
+        start=start,
+        segments=asked.segments,
     )
     return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words={"event": event_title, "refused": refusal}))
 

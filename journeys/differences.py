@@ -16,7 +16,7 @@ from journeys.changes import plain
 from journeys.entry import Reentry
 from journeys.graph import NodePart, read_spot
 from journeys.kinds import NODES, TRIGGERS
-from journeys.words import CHOICES, duration, say, step_of, way_of
+from journeys.words import CHOICES, criterion, duration, say, step_of, way_of
 
 WHOLE = {  # what a journey says as a whole
     "name": _l("Name"),
@@ -138,7 +138,7 @@ def _value(field: str, value: Any) -> str:
         case bool():
             return str(_("yes") if value else _("no"))
         case Mapping():
-            return ", ".join(_value(field if key in EVENTS else "", each) for key, each in value.items() if each is not None)
+            return criterion(value) or ", ".join(_value(field if key in EVENTS else "", each) for key, each in value.items() if each is not None)
         case list():
             return "; ".join(_value(field, each) for each in value)
         case str():

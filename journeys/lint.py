@@ -11,6 +11,7 @@ from crm.core.i18n import _l
 from journeys.graph import TRIGGER, Graph, Problem, read
 from journeys.node import Settings
 from journeys.nodes.assign import AssignSettings
+from journeys.nodes.branch import BranchSettings
 from journeys.nodes.coupon import CouponSettings
 from journeys.nodes.list import ListSettings
 from journeys.nodes.nps import NpsSettings
@@ -67,7 +68,7 @@ def _sends_again(graph: Graph) -> Iterator[Problem]:
 
 
 def named(session: Session, graph: Graph) -> Iterator[Problem]:
-    """Endpoints, lists, pools, segments and people who take leads that are not there."""
+    """Endpoints, lists, pools, segments, counted events and people who take leads that are not there."""
     settings = [(TRIGGER, graph.trigger_settings), *((spot.name, spot.settings) for spot in graph.nodes.values())]
     wanted = {(kind, name) for _, each in settings for kind, name in _names(each)}
     there = {(row.kind, row.name): row.free for row in session.execute(_THERE, {"names": [name for _, name in wanted]})} if wanted else {}
@@ -93,18 +94,23 @@ def _names(settings: Settings) -> Iterator[tuple[str, str]]:
             yield "segment", name
         case WaitSettings(segments=names):
             yield from (("segment_waited", name) for name in names)
+        case BranchSettings():
+            yield from ((_ASKED[each.of], each.name) for each in settings.criteria if each.of in _ASKED)
         case TaskSettings(owner=owner) | AssignSettings(owner=owner) if owner.strip():
             yield "seller", owner.strip().lower()
         case _:
             return
 
 
+_ASKED = {"did": "counted", "segment": "segment_asked"}
 _MISSING = {  # kind -> what is said, what would happen, how bad it is
     "endpoint": (_l("there is no endpoint “%(name)s” under Settings, Webhooks"), _l("Every call of this step fails."), "error"),
     "list": (_l("there is no list “%(name)s”"), _l("The journey breaks at the first person who comes here."), "error"),
     "pool": (_l("there is no pool of codes “%(name)s”"), _l("Dana takes the way without a code."), WARNING),
     "seller": (_l("nobody who takes leads has the address %(name)s"), _l("The journey breaks at the first person who comes here."), "error"),
     "segment_waited": (_l("there is no segment “%(name)s”"), _l("Nobody ever comes into it: the time passes for everybody."), WARNING),
+    "segment_asked": (_l("there is no segment “%(name)s”"), _l("Nobody is in it: what is asked here is answered the same for everybody."), WARNING),
+    "counted": (_l("“%(name)s” has never happened to anybody"), _l("Nobody did it: what is asked here is answered the same for everybody."), WARNING),
     "segment": (_l("there is no segment “%(name)s”"), _l("Nobody ever enters."), WARNING),
 }
 
@@ -137,6 +143,8 @@ _THERE = text("""
     UNION ALL SELECT 'seller', email, 1 FROM sellers WHERE active AND email = ANY(:names)
     UNION ALL SELECT 'segment', slug, 1 FROM segments WHERE slug = ANY(:names)
     UNION ALL SELECT 'segment_waited', slug, 1 FROM segments WHERE slug = ANY(:names)
+    UNION ALL SELECT 'segment_asked', slug, 1 FROM segments WHERE slug = ANY(:names)
+    UNION ALL SELECT 'counted', n, 1 FROM unnest(CAST(:names AS text[])) n WHERE EXISTS (SELECT FROM events e WHERE e.name = n)
     UNION ALL SELECT 'pool', pool, (bool_or(given_at IS NULL))::int FROM coupons WHERE pool = ANY(:names) GROUP BY pool
 """)
 _TEMPLATES = text("SELECT name, channel, coalesce(topic, '') AS topic, coalesce(purpose, '') AS purpose FROM templates WHERE name = ANY(:names)")

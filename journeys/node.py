@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 from crm.core.clock import parse_duration, scaled
 from crm.core.i18n import _l
 from crm.events.models import SYSTEM_SOURCE
+from crm.segments.compare import PropertyFilter
 
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -241,7 +242,32 @@ class Winner:
     salt: str
 
 
-Question = Coupon | Slot | Survey | Recommend | Winner
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Events of this name, every filter satisfied: those after the run's own start, or where `since` is set, after that time."""
+
+    event: str
+    where: tuple[PropertyFilter, ...] = ()
+    since: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How often the person did each of these, and in which of these segments they are: the answer is a `Looked`."""
+
+    counts: tuple[Count, ...] = ()
+    segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found."""
+
+    counts: Mapping[Count, int] = field(default_factory=dict)
+    segments: frozenset[str] = frozenset()
+
+
+Question = Coupon | Slot | Survey | Recommend | Winner | Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ WORDS = {  # what the designer's script says, by key; slots as everywhere
     "include_members": _l("Also begin for those who are in the segment already; now %(n)s"),
     "it_happens": _l("It happens"),
     "journey_name": _l("Name of the journey"),
+    "in_segments": _l("In the segments"),
+    "in_segments_help": _l("Segments they are in when it begins, with commas; empty: none, or those of the real person."),
     "jump_day": _l("A day on"),
     "jump_hour": _l("An hour on"),
     "jump_next": _l("To what comes next"),

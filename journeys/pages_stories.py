@@ -40,6 +40,7 @@ class Keeping(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=120)
     traits: dict[str, Any] = {}
+    segments: list[str] = Field(default=[], max_length=20)
     events: list[Tried] = Field(min_length=1, max_length=200)
 
 
@@ -79,7 +80,7 @@ def keep(slug: str) -> Answer:
         raise InvalidError("This cannot run yet; mend what is marked.")
     start = min(each.at for each in asked.events)
     happens = [Happening(name=each.name, after=_whole(each.at - start), properties=each.properties) for each in asked.events]
-    story = Story(name=asked.name, start=start, traits=asked.traits, events=happens, expect=[])
+    story = Story(name=asked.name, start=start, traits=asked.traits, segments=asked.segments, events=happens, expect=[])
     stories.keep(db(), journey.id, [recorded(graph, story)])
     users.audit(db(), user_id=me().user_id, action="journey.story", subject=f"{slug} {asked.name}")
     db().commit()
@@ -113,7 +114,7 @@ def _told(journey: Journey) -> dict[str, Any]:
 
 def _story(story: Story, wrong: list[Mistake]) -> dict[str, Any]:
     events = [{"name": each.name, "at": (story.start + each.after).isoformat(), "properties": each.properties} for each in story.events]
-    return {"name": story.name, "traits": story.traits, "events": events, "problems": [_said(each) for each in wrong]}
+    return {"name": story.name, "traits": story.traits, "segments": story.segments, "events": events, "problems": [_said(each) for each in wrong]}
 
 
 def _said(wrong: Mistake) -> str:

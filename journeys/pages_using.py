@@ -12,7 +12,7 @@ from crm.web.db import db
 from crm.web.i18n import language
 
 bp = Blueprint("journeys_using", __name__, template_folder="templates")
-PATHS = {"segment": "$.**.segment ? (@ == $slug)", "list": "$.**.list ? (@ == $slug)"}
+PATHS = {"segment": '$.** ? (@.segment == $slug || @.segments[*] == $slug || (@.of == "segment" && @.name == $slug))', "list": "$.**.list ? (@ == $slug)"}
 
 
 @bp.get("/journeys/using/<kind>/<slug>")

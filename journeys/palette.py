@@ -65,7 +65,8 @@ def _translated(schema: Any, translate: Callable[[str], str]) -> Any:
         return schema
     plain = {key: _translated(value, translate) for key, value in schema.items()}
     if "enum" in plain:
-        plain["x-words"] = {each: translate(CHOICES.get(each, each)) for each in plain["enum"] if isinstance(each, str)}
+        own = schema.get("x-words", {})
+        plain["x-words"] = {each: translate(own.get(each) or CHOICES.get(each, each)) for each in plain["enum"] if isinstance(each, str)}
     for key in ("title", "description"):
         if isinstance(plain.get(key), str):
             plain[key] = translate(plain[key])

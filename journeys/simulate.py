@@ -12,10 +12,10 @@ from crm.commerce import cart as commerce
 from crm.commerce import product
 from crm.core.ids import new_id
 from crm.events.spec import Happened
-from journeys import entry
+from journeys import entry, looking
 from journeys.facts import CartLife, cart_of
 from journeys.graph import Graph
-from journeys.node import CartFact, Coupon, Effect, Question, Recommend, SendMessage, Slot
+from journeys.node import CartFact, Coupon, Effect, Look, Question, Recommend, SendMessage, Slot
 from journeys.offers import TRIED
 from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
 from journeys.zones import zone_of
@@ -33,6 +33,8 @@ class Somebody:
     language: str = "en"
     timezone: str = "Asia/Jerusalem"
     bucket: int = 0
+    segments: frozenset[str] = frozenset()  # in which they are at the start; those that come in or leave are told as events
+    past: Sequence[Happened] = ()  # what they did before the start; only counted
 
 
 NOBODY = Somebody()
@@ -88,15 +90,14 @@ def _let_pass(trial: Trial, past: Sequence[Happened], until: dt.datetime | None,
     while due := [run for run in trial.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
         run = min(due, key=lambda each: each.due_at or each.entered_at)
         at = run.due_at or run.entered_at
-        _walk(run, _facts(run, past, who), at)
+        _walk(run, past, who, at)
         _collect(trial, run, past, at)
 
 
 def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happened, who: Somebody) -> None:
     for run in trial.runs:
-        facts = _facts(run, past, who)
-        react(run, seen(event), facts, Moment(event.occurred_at), live=True)
-        _answer(run, facts, event.occurred_at)
+        react(run, seen(event), _facts(run, past, who), Moment(event.occurred_at), live=True)
+        _answer(run, past, who, event.occurred_at)
         _collect(trial, run, past, event.occurred_at)
     if not graph.trigger.matches(graph.trigger_settings, event):
         return
@@ -121,7 +122,7 @@ def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happene
         entered_at=event.occurred_at,
     )
     trial.runs.append(run)
-    _walk(run, _facts(run, past, who), event.occurred_at)
+    _walk(run, past, who, event.occurred_at)
     _collect(trial, run, past, event.occurred_at)
 
 
@@ -160,16 +161,21 @@ def _facts(run: Passage, past: Sequence[Happened], who: Somebody) -> Facts:
     return Facts(cart, who.traits, str(who.traits.get("language") or who.language), zone_of(who.traits, who.timezone), who.bucket)
 
 
-def _walk(run: Passage, facts: Facts, at: dt.datetime) -> None:
+def _walk(run: Passage, past: Sequence[Happened], who: Somebody, at: dt.datetime) -> None:
     """As live."""
-    walk(run, facts, Moment(at))
-    _answer(run, facts, at)
+    walk(run, _facts(run, past, who), Moment(at))
+    _answer(run, past, who, at)
 
 
-def _answer(run: Passage, facts: Facts, at: dt.datetime) -> None:
-    """A question gets the kindest answer: there is a code, a place is free, nobody was asked lately."""
+def _answer(run: Passage, past: Sequence[Happened], who: Somebody, at: dt.datetime) -> None:
+    """What somebody did is counted over what was told; else the kindest answer: there is a code, a place is free, nobody was asked lately."""
     while run.asking is not None and run.active:
-        walk(run, facts, Moment(at), answer=kindest(run.asking, at))
+        asked: Question = run.asking
+        if isinstance(asked, Look):
+            found: object = looking.looked(asked, run.start, [*who.past, *past], looking.inside_after(who.segments, past), at)
+        else:
+            found = kindest(asked, at)
+        walk(run, _facts(run, past, who), Moment(at), answer=found)
 
 
 def kindest(question: Question, at: dt.datetime) -> object:

@@ -57,6 +57,7 @@ class Story(Strict):
     name: str = Field(min_length=1, max_length=120)
     start: AwareDatetime = START
     traits: dict[str, Any] = {}
+    segments: list[str] = []  # in which they are when it begins
     events: list[Happening] = Field(min_length=1, max_length=200)
     expect: list[Expected]
     tasks: list[ExpectedTask] | None = None
@@ -79,7 +80,7 @@ def run(graph: Graph, story: Story) -> list[str]:
 def told(graph: Graph, story: Story) -> Trial:
     """What the journey does when this happens."""
     said: list[Said] = [(story.start + each.after, each.name, each.properties) for each in story.events]
-    return tell(graph, story.start, said, Somebody(story.traits))
+    return tell(graph, story.start, said, Somebody(story.traits, segments=frozenset(story.segments)))
 
 
 def recorded(graph: Graph, story: Story) -> Story:

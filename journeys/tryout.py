@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -12,8 +12,11 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import NotFoundError
 from crm.core.i18n import _l
+from crm.events.models import LIVE
+from crm.events.spec import Happened
 from crm.profiles.find import find
 from journeys.graph import Graph
+from journeys.looking import criteria
 from journeys.simulate import Said, Somebody, Trial, tell
 
 LONGEST = 500  # lines shown
@@ -32,8 +35,9 @@ def known_as(session: Session, said: str) -> uuid.UUID:
     return found
 
 
-def somebody(session: Session, profile_id: uuid.UUID | None, traits: Mapping[str, Any], language: str, timezone: str) -> Somebody:
-    """A real profile's traits under the invented ones, or only those."""
+def somebody(session: Session, profile_id: uuid.UUID | None, traits: Mapping[str, Any], language: str, timezone: str, *,
+             graph: Graph, start: dt.datetime, segments: Collection[str] = ()) -> Somebody:  # fmt: skip
+    """A real profile's traits under the invented ones, or only those; with the segments it is in and what it did that the graph asks about."""
     real: Mapping[str, Any] = {}
     bucket = 0
     if profile_id is not None:
@@ -41,7 +45,24 @@ def somebody(session: Session, profile_id: uuid.UUID | None, traits: Mapping[str
         if row is None:
             raise NotFoundError(_l("There is no such profile."))
         real, bucket = row.traits, row.bucket
-    return Somebody({**real, **traits}, language, timezone, bucket)
+    inside, past = _asked_of(session, profile_id, graph, start) if profile_id is not None else (frozenset[str](), [])
+    return Somebody({**real, **traits}, language, timezone, bucket, inside | frozenset(segments), past)
+
+
+def _asked_of(session: Session, profile_id: uuid.UUID, graph: Graph, start: dt.datetime) -> tuple[frozenset[str], list[Happened]]:
+    """Segments they are in now, and what they did in the windows that are looked at."""
+    asked = criteria(graph)
+    slugs = {each.name for each in asked if each.of == "segment"}
+    inside = frozenset(session.scalars(_INSIDE, {"profile": profile_id, "slugs": sorted(slugs)})) if slugs else frozenset[str]()
+    back = [(each.name, each.within) for each in asked if each.of == "did" and each.within is not None]
+    wanted = {
+        "profile": profile_id,
+        "names": [name for name, _ in back],
+        "since": start - max((span for _, span in back), default=dt.timedelta(0)),
+        "start": start,
+    }
+    rows = session.execute(_DONE, wanted) if back else ()
+    return inside, [Happened(profile_id, at, accepted, source, "track", name, LIVE, True, (), said, {}, {}, at) for at, accepted, source, name, said in rows]
 
 
 def timeline(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody, words: Mapping[str, Callable[[str], str]]) -> dict[str, Any]:
@@ -78,3 +99,10 @@ def _run(run: Any) -> dict[str, Any]:
     path = [[step.node, step.exit] for step in run.passed]
     due = run.due_at.isoformat() if run.due_at else None
     return {"key": run.key, "status": run.status, "node": run.node, "end_reason": run.end_reason, "path": path, "due_at": due}
+
+
+_INSIDE = text("SELECT s.slug FROM memberships m JOIN segments s ON s.id = m.segment_id WHERE m.profile_id = :profile AND s.slug = ANY(:slugs)")
+_DONE = text("""
+    SELECT occurred_at, accepted, source_id, name, properties FROM events
+    WHERE profile_id = :profile AND occurred_at >= :since AND occurred_at < :start AND name = ANY(:names) ORDER BY occurred_at, accepted
+""")

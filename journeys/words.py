@@ -13,8 +13,10 @@ from flask_babel import gettext as _
 from pydantic import ValidationError
 
 from crm.core.i18n import _l
+from crm.segments.rule import Sentence as Phrase
 from crm.segments.rules.message import MEANS as CHANNELS
 from crm.web.i18n import language, region
+from crm.web.phrases import template_title
 from crm.web.words import event_title
 from journeys.experiments import Standing
 from journeys.graph import Graph, Problem
@@ -22,6 +24,7 @@ from journeys.kinds import NODES
 from journeys.mistakes import Mistake
 from journeys.node import AUDIENCE, Sentence, write_duration
 from journeys.recurrence import recurrence
+from journeys.rules import Criterion
 from journeys.view import StepRow
 
 ENDINGS = {
@@ -83,6 +86,8 @@ CHOICES = {  # the values one chooses from in a form
     "at_least": _l("at least"),
     "at_most": _l("at most"),
     "before": _l("before"),
+    "did": _l("what they did"),
+    "segment": _l("segment"),
     "cart": _l("cart"),
     "contains": _l("contains"),
     "entry": _l("when the step was reached"),
@@ -140,7 +145,7 @@ def slot(name: str, value: object) -> object:
 def _listed(name: str, value: Sequence[Any]) -> str:
     if name == "weekdays":
         return format_list([_(CHOICES[each]) for each in value], locale=region())
-    return events_in_words(value) if name == "events" else format_list([str(each) for each in value], locale=region())
+    return events_in_words(value) if name == "events" else format_list([event_title(str(each)) for each in value], locale=region())
 
 
 def _coded(name: str, value: object) -> object:
@@ -178,10 +183,36 @@ def way(graph: Graph, node: str, exit_name: str) -> str:
 def why(step: StepRow) -> str:
     """What decided a step, as a short phrase; empty where there is nothing to add."""
     key = next((each for each in _WHY if step.detail.get(each) is not None), None)
-    return _WHY[key](str(step.detail[key])) if key else ""
+    return _WHY[key](step.detail[key]) if key else ""
 
 
-_WHY: Mapping[str, Callable[[str], str]] = {
+def _looked(found: Mapping[str, Any]) -> str:
+    """What a branch found out before it chose."""
+    did = [f"{event_title(each['event'])}: {each['times']}" for each in found["did"]]
+    inside = [_("in the segment “%(segment)s”", segment=slug) for slug, there in found["segments"].items() if there]
+    outside = [_("not in the segment “%(segment)s”", segment=slug) for slug, there in found["segments"].items() if not there]
+    return ", ".join(map(str, [*did, *inside, *outside]))
+
+
+def criterion(said: Mapping[str, Any]) -> str:
+    """A condition about what somebody did or is in; empty where it is none of these, or cannot be read."""
+    try:
+        return plainly(Criterion.model_validate(said).sentence()) if said.get("of") in {"did", "segment"} else ""
+    except ValidationError:
+        return ""
+
+
+def plainly(said: object, name: str = "") -> str:
+    """A segment's sentence as plain text."""
+    if isinstance(said, Phrase):
+        return str(_(said.text)) % {slot: plainly(value, slot) for slot, value in said.slots.items()}
+    if isinstance(said, dt.timedelta):
+        return duration(said)
+    return event_title(str(said)) if name == "event" else str(said)
+
+
+_WHY: Mapping[str, Callable[[Any], str]] = {
+    "looked": _looked,
     "event": event_title,
     "cart": lambda state: str(_(CARTS.get(state, state))),
     "status": str,
@@ -190,7 +221,7 @@ _WHY: Mapping[str, Callable[[str], str]] = {
     "not_asked": lambda _code: str(_("asked lately, so not now")),
     "limit": lambda _limit: str(_("had enough codes already")),
     "code": str,
-    "template": lambda name: f"“{name}”",
+    "template": lambda name: f"“{template_title(name)}”",
 }
 
 

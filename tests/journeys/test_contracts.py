@@ -26,7 +26,11 @@ CONTEST = {
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "wait": [{"for": "1h"}, {"for": "2d", "until": ["Order Completed"]}, {"for": "5m", "counting_from": "cart"}, {"for": "1h", "segments": ["vip"]}],
     "send": [{"template": "hello"}, {"channel": "sms", "template": "hello", "while_cart_open": True}],
-    "branch": [{"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]}],
+    "branch": [
+        {"ways": [{"exit": "rich", "when": [{"of": "event", "name": "total", "op": "more_than", "value": 100}]}]},
+        {"ways": [{"exit": "bought", "when": [{"of": "did", "name": "Order Completed", "within": "30d", "where": [{"name": "total", "op": "exists"}]}]}]},
+        {"ways": [{"exit": "vip", "when": [{"of": "segment", "name": "vip"}, {"of": "did", "name": "Order Completed", "op": "at_most", "value": 0}]}]},
+    ],
     "coupon": [{"pool": "spring"}, {"pool": "spring", "per_person": 2}],
     "list": [{"list": "fair-visitors"}, {"list": "fair-visitors", "act": "remove"}],
     "nps": [{"template": "nps_survey"}, {"survey": "delivery", "template": "nps_survey", "within": "2d", "not_again": "30d"}],

@@ -20,9 +20,10 @@ interface Field {
 /** Every field of an object, the required ones first as the class has them. */
 export function Fields({ schema, root, value, path, problems, onChange }: Field) {
   const whole = (value ?? {}) as Settings;
+  const fields = resolve(schema, root).properties ?? {};
   return (
     <>
-      {Object.entries(resolve(schema, root).properties ?? {}).map(([name, inner]) => (
+      {shown(fields, whole).map(([name, inner]) => (
         <OneField
           key={name}
           schema={inner}
@@ -31,14 +32,28 @@ export function Fields({ schema, root, value, path, problems, onChange }: Field)
           path={path ? `${path}.${name}` : name}
           problems={problems}
           onChange={(next, where) => {
-            const { [name]: _, ...rest } = whole;
-            onChange(next === undefined ? rest : { ...whole, [name]: next }, where);
+            const { [name]: _, ...rest } = without(whole, leaning(fields, name));
+            onChange(next === undefined ? rest : { ...rest, [name]: next }, where);
           }}
         />
       ))}
     </>
   );
 }
+
+/** The fields that are needed as things stand: some are drawn only, or otherwise, where another says so. */
+function shown(fields: Record<string, Schema>, whole: Settings): [string, Schema][] {
+  const said = (other: string) => String(whole[other] ?? fields[other]?.default ?? "");
+  return Object.entries(fields).flatMap(([name, inner]): [string, Schema][] => {
+    if (Object.entries(inner["x-only"] ?? {}).some(([other, values]) => !values.includes(said(other)))) return [];
+    const patches = Object.entries(inner["x-by"] ?? {}).map(([other, by]) => by[said(other)]);
+    return patches.includes(null) ? [] : [[name, Object.assign({}, inner, ...patches)]];
+  });
+}
+
+/** Fields that mean something else, or nothing, once this one is changed: they begin anew. */
+const leaning = (fields: Record<string, Schema>, name: string) => Object.keys(fields).filter((other) => name in { ...fields[other]!["x-only"], ...fields[other]!["x-by"] });
+const without = (whole: Settings, names: string[]): Settings => Object.fromEntries(Object.entries(whole).filter(([name]) => !names.includes(name)));
 
 function OneField(props: Field) {
   const id = useId();

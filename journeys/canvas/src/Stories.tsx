@@ -8,7 +8,7 @@ import { set, use } from "./store";
 import type { Happening, Told } from "./types";
 import { num, t } from "./words";
 
-export function Stories({ tried, onPlay }: { tried: Happening[]; onPlay: (story: Told["stories"][number]) => void }) {
+export function Stories({ tried, inside, onPlay }: { tried: Happening[]; inside: string[]; onPlay: (story: Told["stories"][number]) => void }) {
   const revision = use((s) => s.revision);
   const [told, setTold] = useState<Told | null>(null);
   const [name, setName] = useState("");
@@ -25,7 +25,7 @@ export function Stories({ tried, onPlay }: { tried: Happening[]; onPlay: (story:
   const keep = async (event: FormEvent) => {
     event.preventDefault();
     if (!(await settled())) return setTrouble(t("not_saved"));
-    await hear("POST", { name, events: tried });
+    await hear("POST", { name, events: tried, segments: inside });
     setName("");
     set({ said: t("story_kept") });
   };

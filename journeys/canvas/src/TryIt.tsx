@@ -23,13 +23,16 @@ export function TryIt() {
   const [name, setName] = useState("");
   const [detail, setDetail] = useState("");
   const [who, setWho] = useState(""); // a real person; empty: somebody invented
+  const [inside, setInside] = useState(""); // segments they are in, with commas
+  const asks = use((s) => Object.values(s.graph.nodes).some((step) => JSON.stringify(step.settings ?? {}).includes('"of":"segment"')));
+  const segments = asks ? inside.split(",").map((each) => each.trim()).filter(Boolean) : [];
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
     if (!trial) setTold([]); // the drawing has changed
   }, [trial]);
   const next = trial && nextOf(trial, clock);
 
-  const tell = async (events: Happening[], until: string, more: { who?: string; traits?: Settings } = { who }) => {
+  const tell = async (events: Happening[], until: string, more: { who?: string; traits?: Settings; segments: string[] } = { who, segments }) => {
     try {
       const found = await ask<Trial>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language, ...more });
       setTold(events);
@@ -83,6 +86,7 @@ export function TryIt() {
           {t("on_whom")}
         </label>
         <input className="form-control" id="d-who" dir="auto" placeholder={t("somebody")} title={t("on_whom_help")} value={who} onChange={(event) => setWho(event.target.value)} />
+        {asks && <SegmentsField value={inside} onChange={setInside} />}
         <EventField value={name} otherwise={trial ? "" : starter} onChange={setName} />
         <label className="visually-hidden" htmlFor="d-detail">
           {t("properties")}
@@ -99,8 +103,25 @@ export function TryIt() {
         </p>
       )}
       <Told />
-      <Stories tried={told} onPlay={(story) => void tell(story.events, story.events.at(-1)!.at, { traits: story.traits })} />
+      <Stories tried={told} inside={segments} onPlay={(story) => void tell(story.events, story.events.at(-1)!.at, { traits: story.traits, segments: story.segments })} />
     </section>
+  );
+}
+
+function SegmentsField({ value, onChange }: { value: string; onChange: (said: string) => void }) {
+  const segments = use((s) => s.palette.lists.segment) ?? [];
+  return (
+    <>
+      <label className="visually-hidden" htmlFor="d-inside">
+        {t("in_segments")}
+      </label>
+      <input className="form-control" id="d-inside" dir="auto" list="d-segments" placeholder={t("in_segments")} title={t("in_segments_help")} value={value} autoComplete="off" onChange={(event) => onChange(event.target.value)} />
+      <datalist id="d-segments">
+        {segments.map((each) => (
+          <option key={each.value} value={each.value} label={each.label === each.value ? undefined : each.label} />
+        ))}
+      </datalist>
+    </>
   );
 }
 

@@ -57,6 +57,8 @@ export interface Schema {
   $ref?: string;
   $defs?: Record<string, Schema>;
   "x-suggest"?: string;
+  "x-only"?: Record<string, string[]>; // drawn only where another field says one of these
+  "x-by"?: Record<string, Record<string, Partial<Schema> | null>>; // drawn otherwise, or not at all, by what another field says
   "x-words"?: Record<string, string>;
 }
 
@@ -174,7 +176,7 @@ export interface Line {
 
 export interface Told {
   runs: boolean; // whether the drawing can run at all
-  stories: { name: string; traits: Settings; events: Happening[]; problems: string[] }[];
+  stories: { name: string; traits: Settings; segments: string[]; events: Happening[]; problems: string[] }[];
 }
 
 export interface Trial {
