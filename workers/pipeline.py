@@ -20,7 +20,8 @@ from crm.core.db import is_passing
 from crm.events import inbox, quarantine, store
 from crm.events.inbox import Waiting
 from crm.events.quarantine import Holding
-from crm.events.read import UnreadableError, read
+from crm.events.read import read
+from crm.events.source import HeldError
 from crm.events.spec import Accepted
 from crm.profiles import accounts, fold, people, tombstones
 from crm.profiles.identify import StaleError, identify
@@ -90,8 +91,8 @@ def _read(rows: Sequence[Waiting]) -> tuple[list[Accepted], list[Holding]]:
     for row in rows:
         try:
             accepted.append(read(row))
-        except UnreadableError as error:
-            held.append(_holding(row, error.reason, str(error)))
+        except HeldError as error:
+            held.append(_holding(row, error.reason, error.detail))
         except Exception as error:  # a row that cannot even be read must not stop the others
             log.warning("event_unreadable", accepted=row.id, exc_info=True)
             held.append(_holding(row, "failed", _why(error)))

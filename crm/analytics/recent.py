@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from crm.events import goods
 from crm.events.inbox import Waiting
 from crm.events.models import InboxRow
-from crm.events.read import UnreadableError, read
+from crm.events.read import read
+from crm.events.source import HeldError
 from crm.events.spec import Accepted, event_name
 
 LOOK = 5000  # how many of the latest calls are looked through for one source
@@ -54,7 +55,7 @@ def _readable(row: Any) -> _Call | None:
     waiting = Waiting(row.id, row.received_at, row.source_id, row.trusted, row.origin, row.sent_at, row.hops, row.cause, row.body)
     try:
         return _Call(row, read(waiting))
-    except UnreadableError:
+    except HeldError:
         return None  # it stands in quarantine, with its reason
 
 

@@ -22,7 +22,7 @@ MAX_PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A call to hold: how it came, why it is held (a code and a sentence), its JSON text; what made it and how long that chain is."""
+    """A call to hold: how it came, why it is held (a code, and a detail as `detail_of` reads it), its JSON text; what made it and how long that chain is."""
 
     received_at: dt.datetime
     source_id: int
@@ -41,7 +41,7 @@ class Replayed:
     """What came of a replay: how many calls are in the inbox again, and why the others are not (by quarantine id)."""
 
     count: int
-    refused: dict[int, str]
+    refused: dict[int, HeldError]
 
 
 def hold(session: Session, calls: Sequence[Holding]) -> None:
@@ -69,13 +69,13 @@ def replay(session: Session, *, ids: Sequence[int], now: dt.datetime) -> Replaye
     waiting = select(QuarantinedCall).where(QuarantinedCall.id.in_(ids), QuarantinedCall.replayed_at.is_(None)).order_by(QuarantinedCall.id)
     rows: list[inbox.NewRow] = []
     done: list[int] = []
-    refused: dict[int, str] = {}
+    refused: dict[int, HeldError] = {}
     for held in session.scalars(waiting.with_for_update(skip_locked=True)):
         try:
             rows.append(_row(held, now))
             done.append(held.id)
         except HeldError as error:
-            refused[held.id] = str(error)
+            refused[held.id] = error
     inbox.append(session, rows, now)
     session.execute(update(QuarantinedCall).where(QuarantinedCall.id.in_(done)).values(replayed_at=now))
     return Replayed(len(rows), refused)

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from crm.core.clock import parse_time
-from crm.core.errors import InvalidError
 from crm.events import goods
 from crm.events.address import normalise
 from crm.events.inbox import Waiting
 from crm.events.models import LIVE
+from crm.events.source import HeldError, misunderstood
 from crm.events.spec import TYPES, Accepted, Call, Ident, event_name
 
 LIVE_LIMIT = dt.timedelta(days=90)
@@ -23,34 +23,26 @@ EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 _decode = msgspec.json.Decoder(Call).decode
 
 
-class UnreadableError(InvalidError):
-    """A call that must go to quarantine: `reason` is its code, the text its sentence."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
 def read(row: Waiting) -> Accepted:
-    """Parse one row; UnreadableError says why not (`bad_json`, `no_name`, `no_identity`, `too_old`)."""
+    """Parse one row; HeldError says why not (`bad_json`, `no_name`, `no_identity`, `too_old`)."""
     try:
         call = _decode(row.body)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise UnreadableError("bad_json", str(error)) from error
+        raise misunderstood(str(error)) from error
     if call.type not in TYPES:
-        raise UnreadableError("bad_type", f"type {call.type[:40]!r} is none of {', '.join(TYPES)}")
+        raise HeldError("bad_type", "type", type=call.type[:40], types=", ".join(TYPES))
     if not (name := event_name(call)):
-        raise UnreadableError("no_name", "a track call needs `event`")
+        raise HeldError("no_name", "missing", field="event", type=call.type)
     if len(name) > MAX_NAME:
-        raise UnreadableError("too_large", f"the name of the event has {len(name)} characters, {MAX_NAME} at most; put what varies into `properties`")
+        raise HeldError("too_large", "name_length", size=len(name), limit=MAX_NAME)
     identities = tuple(identities_of(call, trusted=row.trusted))
     if not identities and call.profile_id is None and not (row.trusted and goods.variant_of(name, call.properties)):
-        raise UnreadableError("no_identity", "none of userId, anonymousId, e-mail or phone is usable")
+        raise HeldError("no_identity", "unusable")
     occurred, claimed = occurred_at(call, row)
     if row.origin == LIVE and occurred < row.received_at - LIVE_LIMIT:
-        raise UnreadableError("too_old", f"happened {occurred.isoformat()}, over 90 days before it came; import it as history")
+        raise HeldError("too_old", "ninety_days", at=occurred.isoformat())
     if occurred < EARLIEST:
-        raise UnreadableError("too_old", f"happened {occurred.isoformat()}, before 1990")
+        raise HeldError("too_old", "before_1990", at=occurred.isoformat())
     return Accepted(row.id, row.received_at, row.source_id, row.trusted, row.origin, row.hops, row.cause, occurred, claimed, identities, call)
 
 

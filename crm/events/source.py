@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
+from crm.core.json import dumps, loads
+
+_WRONG_TYPE = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)` - at `(?P<where>[^`]+)`")  # as msgspec says it
+DETAILS = {  # code -> what exactly is wrong with a call that is held
+    "bytes": _l("The event has %(size)s bytes; the limit is %(limit)s."),
+    "name_length": _l("The name of the event has %(size)s characters, %(limit)s at most; put what varies into `properties`."),
+    "unreadable": _l("The event is not understood: %(why)s"),
+    "wrong_type": _l("The event is not understood: `%(where)s` is of type %(got)s, expected is %(wanted)s."),
+    "type": _l("`type` is “%(type)s”; it must be one of %(types)s."),
+    "nobody": _l("The call says nobody: `userId` or `anonymousId` is missing."),
+    "unusable": _l("None of userId, anonymousId, e-mail or phone is usable."),
+    "missing": _l("`%(field)s` is missing; calls of type %(type)s need it."),
+    "unstorable": _l("The call cannot be stored: %(why)s."),
+    "ninety_days": _l("It happened %(at)s, over 90 days before it came; import it as history."),
+    "before_1990": _l("It happened %(at)s, before 1990."),
+}
 
 
 class HeldError(InvalidError):
-    """A call that cannot be taken: alone it is refused with this text, in a batch it goes to quarantine under `reason`."""
+    """A call that cannot be taken: alone it is refused with this text, in a batch it goes to quarantine under `reason`; `code` is one of `DETAILS`."""
 
-    def __init__(self, reason: str, detail: str, status: int = 400) -> None:
-        super().__init__(detail)
-        self.reason, self.status = reason, status
+    def __init__(self, reason: str, code: str, **slots: object) -> None:
+        super().__init__(DETAILS[code] % slots)
+        self.reason = reason
+        self.detail = dumps({"code": code, "slots": {name: str(value) for name, value in slots.items()}})
+
+
+def misunderstood(said: str) -> HeldError:
+    """What the decoder complains of, in our words where it is the type of a field."""
+    wrong = _WRONG_TYPE.fullmatch(said)
+    if wrong:
+        return HeldError("bad_json", "wrong_type", where=wrong["where"], got=wrong["got"], wanted=wrong["wanted"])
+    return HeldError("bad_json", "unreadable", why=said)
+
+
+def detail_of(stored: str) -> tuple[str, dict[str, Any]]:
+    """The sentence of a stored detail and what fills its slots; one that is plain text (older ones, and errors of ours) has none."""
+    try:
+        said = loads(stored) if stored.startswith('{"code":') else {}
+    except ValueError:
+        said = {}
+    if isinstance(said.get("slots"), dict) and said.get("code") in DETAILS:
+        return DETAILS[said["code"]], said["slots"]
+    return "%(said)s", {"said": stored}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One call of a batch that goes to quarantine instead; `detail` is a sentence."""
+    """One call of a batch that goes to quarantine instead; `detail` as `detail_of` reads it."""
 
     reason: str
     detail: str

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from crm.core.clock import parse_time
 from crm.core.json import dumps
-from crm.web import sales_words, words
+from crm.events.source import detail_of
+from crm.web import names, sales_words, words
 from crm.web.i18n import language, region
 from crm.web.isolates import LARGEST, bdi, ltr, money, num
 from crm.web.isolates import sentence as _
@@ -68,6 +69,16 @@ def property_value(name: str, value: Any) -> Markup | str:
     if name == "reason" and isinstance(value, str):
         return bdi(words.reason(value))
     return channel_title(value) if name == "channel" and isinstance(value, str) and value in words.CHANNELS else trait_value(value)
+
+
+def property_title(name: str) -> Markup | str:
+    """A property of an event in words, where we have them."""
+    return _(names.PROPERTIES[name]) if name in names.PROPERTIES else trait_title(name)
+
+
+def template_title(name: str) -> str:
+    """A template that came with Kesher in words; another has the name it was given."""
+    return words.word(names.TEMPLATES, name)
 
 
 def account_trait(name: str) -> Markup | str:
@@ -188,6 +199,12 @@ def evidence_word(code: str) -> str:
     return words.word(words.EVIDENCE, code)
 
 
+def held_detail(stored: str) -> Markup:
+    """What exactly is wrong with a call in quarantine."""
+    said, slots = detail_of(stored)
+    return _(said, **{name: bdi(value) if name == "said" else ltr(value) for name, value in slots.items()})
+
+
 def guard_reason(code: str) -> str:
     """Why a guard kept two profiles apart."""
     return words.word(words.GUARDS, code)
@@ -209,8 +226,9 @@ def role_means(role: str) -> str:
 
 
 def action_word(action: str) -> str:
-    """An entry of the audit log in words."""
-    return words.word(words.ACTIONS, action)
+    """An entry of the audit log in words; `api POST /consents` is one by the API."""
+    call = action.removeprefix("api ")
+    return words.word(words.ACTIONS, action) if call == action else str(_("%(what)s, by the API", what=words.word(names.API_CALLS, call)))
 
 
 def stage_word(stage: str) -> str:
@@ -240,6 +258,8 @@ ALL: tuple[Callable[..., object], ...] = (
         trait_title,
         trait_value,
         property_value,
+        property_title,
+        template_title,
         account_trait,
         computed_title,
         computed_value,
@@ -255,6 +275,7 @@ ALL: tuple[Callable[..., object], ...] = (
         cart_badge,
         link_reason,
         guard_reason,
+        held_detail,
         evidence_word,
         status_count,
         role_word,

@@ -17,7 +17,7 @@ from crm.commerce import products, requests
 from crm.commerce.products import Change
 from crm.core.db import engine_for, sessions
 from crm.events import store
-from crm.events.read import UnreadableError
+from crm.events.source import HeldError
 from crm.events.spec import Call
 from crm.profiles.rebuild import differences as people_differ
 from tests.makers import accepted, config, identify, track
@@ -63,7 +63,7 @@ def test_goods_are_nobody(session: Session, now: dt.datetime, process: Callable[
 
 
 def test_a_call_about_no_goods_at_all_is_nobodys(session: Session, now: dt.datetime, process: Callable[..., None]) -> None:
-    with pytest.raises(UnreadableError) as error:
+    with pytest.raises(HeldError) as error:
         process(track("Product Updated", {"name": "Vase", "sku": " "}, at=now))
     assert error.value.reason == "no_identity"
     assert session.scalar(text("SELECT count(*) FROM profiles")) == 0

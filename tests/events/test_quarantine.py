@@ -58,7 +58,8 @@ def test_what_would_only_be_held_again_stays_with_its_reason(session: Session, n
     nameless, broken, unnamed, good = held(session, '{"type":"track","userId":"u"}', '{"type":', '{"type":"page","profileId":"p"}', GOOD, at=now)
     done = quarantine.replay(session, ids=[nameless, broken, unnamed, good], now=now)
     assert done.count == 1
-    assert "`event`" in done.refused[nameless] and "not understood" in done.refused[broken] and "userId" in done.refused[unnamed]
+    said = {number: str(error) for number, error in done.refused.items()}
+    assert "`event`" in said[nameless] and "not understood" in said[broken] and "userId" in said[unnamed]
     assert [call.id for call in quarantine.page(session)] == [unnamed, broken, nameless]
 
 

@@ -9,8 +9,13 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from crm.events import keys
+from crm.core import clock
+from crm.core.json import dumps
+from crm.events import keys, quarantine
 from crm.events.models import InboxRow, QuarantinedCall, Source, WriteKey
+from crm.events.quarantine import Holding
+from crm.events.sources import segment
+from crm.web import tokens
 from crm.web.models import ApiToken, AuditEntry
 from tests.web.conftest import Browser
 from tests.web.shop import Shop, open_shop
@@ -91,6 +96,20 @@ def test_a_held_call_that_is_still_wrong_stays_and_says_why(session: Session, sh
     marketer.post("/quarantine", page="/quarantine", id=held, act="replay")
     assert session.scalar(select(QuarantinedCall.replayed_at).where(QuarantinedCall.id == held)) is None
     assert 'role="alert"' in marketer.get("/quarantine").text
+
+
+def test_what_is_wrong_with_a_held_call_is_said_in_the_language_of_the_page(session: Session, shop: Shop, browser_as: Callable[[str], Browser]) -> None:
+    bodies = ({"type": "say", "userId": "7"}, {"type": "track", "userId": "7"}, {"type": "track", "userId": "7", "event": 3}, {"type": "track", "event": "E"})
+    held = segment.parse(segment.open_body("batch", dumps({"batch": bodies}).encode()), b"seed").held
+    now = clock.now()
+    quarantine.hold(session, [Holding(now, shop.source, True, "live", None, one.reason, one.detail, one.body.decode()) for one in held])
+    secret = tokens.create_token(session, name="till", role="admin")
+    session.commit()
+    page = browser_as("marketer").get("/quarantine", "he").text
+    assert all(said in page for said in ("הקריאה לא אומרת מי", "חסר `<bdi", "צריך להיות <bdi", "עליו להיות אחד מאלה"))
+    assert "userId or anonymousId is missing" in page  # as an earlier release stored it
+    api = browser_as("admin").client.get("/api/v1/quarantine", headers={"Authorization": f"Bearer {secret}"}).json["items"]
+    assert "`event` is missing; calls of type track need it." in [one["detail"] for one in api]
 
 
 def test_a_held_call_goes_through_the_inbox_again_or_is_discarded(session: Session, shop: Shop, now: dt.datetime, browser_as: Callable[[str], Browser]) -> None:

@@ -10,8 +10,12 @@ from babel.messages.pofile import read_po
 from flask import Flask
 
 from crm.messages.gate import REASONS
-from crm.web import words
-from crm.web.phrases import event_detail, property_value, trait_value
+from crm.messages.templates import shipped_templates
+from crm.web import names, words
+from crm.web.app import create_app
+from crm.web.phrases import action_word, event_detail, property_title, property_value, template_title, trait_value
+from journeys.api import bp as journeys
+from journeys.backtest_api import bp as backtests
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "crm/web"
@@ -73,6 +77,20 @@ def test_every_icon_a_page_names_is_in_the_sprite() -> None:
     used |= {sign for _title, sign, _tone in words.EVENTS.values()} | {sign for _title, _tone, sign in words.STATUSES.values()}
     used |= {sign for _title, sign in words.IDENTITIES.values()}
     assert used - there == set()
+
+
+def test_what_the_api_changes_and_what_kesher_named_itself_have_words_in_hebrew(app: Flask) -> None:
+    own = create_app(*app.extensions["kesher"], [journeys, backtests])
+    calls = [view.operation for view in own.view_functions.values() if hasattr(view, "operation")]
+    assert {f"{one.method} {one.path}" for one in calls if one.method != "GET"} == set(names.API_CALLS)
+    assert {folder.name for folder in shipped_templates().iterdir() if folder.is_dir()} == set(names.TEMPLATES)
+    with app.test_request_context(headers={"Accept-Language": "he"}):
+        assert action_word("api POST /consents") == "הסכמה או סירוב נרשמו, דרך ה־API"
+        assert action_word("user.created") != "user.created"
+        assert template_title("abandoned_cart") == "עגלה נטושה, תזכורת ראשונה"
+        assert template_title("our-own") == "our-own"
+        assert property_title("order_id") == "מספר הזמנה" and property_title("city") == "עיר"
+        assert property_title("wrapping") == '<bdi dir="ltr">wrapping</bdi>'
 
 
 def test_an_event_says_what_it_was_about_whatever_it_carries(app: Flask) -> None:

@@ -18,7 +18,7 @@ from crm.core.clock import parse_time
 from crm.core.errors import InvalidError, TooLargeError
 from crm.core.json import without_nul
 from crm.events import goods
-from crm.events.source import Held, HeldError, Parsed, Row
+from crm.events.source import Held, HeldError, Parsed, Row, misunderstood
 from crm.events.spec import MAX_BATCH, MAX_EVENT, TYPES, Call, event_name, lane_of
 
 MAX_EVENTS = 2500  # in one batch, as Segment allows
@@ -104,13 +104,13 @@ def _parse_batch(batch: Batch, seed: bytes) -> Parsed:
         try:
             rows.append(_one_of_batch(text, batch, seed, sent_at))
         except HeldError as error:
-            held.append(Held(error.reason, str(error), sent_at, text))
+            held.append(Held(error.reason, error.detail, sent_at, text))
     return Parsed(rows, held)
 
 
 def _one_of_batch(text: bytes, batch: Batch, seed: bytes, sent_at: dt.datetime | None) -> Row:
     if len(text) > MAX_EVENT:
-        raise HeldError("too_large", f"The event has {len(text)} bytes; the limit is {MAX_EVENT}.")
+        raise HeldError("too_large", "bytes", size=len(text), limit=MAX_EVENT)
     call = read(text)
     check(call, call.type)
     if batch.context:
@@ -123,18 +123,18 @@ def read(text: bytes | str) -> Call:
     try:
         return _call(text)
     except (*_UNREADABLE, ValueError) as error:
-        raise HeldError("bad_json", f"The event is not understood: {_sentence(error)}") from error
+        raise misunderstood(_sentence(error)) from error
 
 
 def check(call: Call, kind: str) -> None:
     """A call of this type says who and what; HeldError names the missing field and carries its reason."""
     if kind not in TYPES:
-        raise HeldError("bad_type", f"`type` is {kind[:40]!r}; it must be one of {', '.join(TYPES)}.")
+        raise HeldError("bad_type", "type", type=kind[:40], types=", ".join(TYPES))
     if not (_given(call.user_id) or _given(call.anonymous_id)) and not goods.variant_of(event_name(call), call.properties):
-        raise HeldError("no_identity", "The call says nobody: `userId` or `anonymousId` is missing.")
+        raise HeldError("no_identity", "nobody")
     name, reason = REQUIRED.get(kind, ("", ""))
     if name and not _given(getattr(call, name)):
-        raise HeldError(reason, f"`{FIELDS[name]}` is missing; calls of type {kind} need it.")
+        raise HeldError(reason, "missing", field=FIELDS[name], type=kind)
     storable(call.properties, call.traits, call.context, call.external_ids)
 
 
@@ -145,7 +145,7 @@ def storable(*values: object) -> None:
             if value:
                 orjson.dumps(value)
     except TypeError as error:
-        raise HeldError("bad_json", f"The call cannot be stored: {error}.") from error
+        raise HeldError("bad_json", "unstorable", why=error) from error
 
 
 def made_id(seed: bytes, body: bytes) -> str:

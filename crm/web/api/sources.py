@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from crm.core.paging import Page
 from crm.events import quarantine
 from crm.events.models import Source, WriteKey
+from crm.events.source import detail_of
 from crm.web.api.operation import Items, Wanted, blueprint, items, operation
 from crm.web.auth import MAKERS
 
@@ -83,11 +84,16 @@ def sources(session: Session, *, now: dt.datetime) -> Items[SourceView]:
 @operation(bp, "/quarantine", answer=Items[HeldCall], query=HeldWanted, roles=MAKERS, summary="Calls held back, newest first, with the reason of each")
 def held(session: Session, *, query: HeldWanted, now: dt.datetime) -> Items[HeldCall]:
     found = quarantine.page(session, before=query.cursor, size=query.limit, source_id=query.source_id)
-    rows = [HeldCall(one.id, one.received_at, one.source_id, one.origin, one.reason, one.detail, one.body) for one in found]
+    rows = [HeldCall(one.id, one.received_at, one.source_id, one.origin, one.reason, _plain(one.detail), one.body) for one in found]
     return items(Page(rows, str(rows[-1].id) if len(rows) == query.limit else None))
 
 
 @operation(bp, "/quarantine/replay", answer=ReplayView, body=Replay, roles=MAKERS, summary="Send held calls through the inbox again")
 def replay(session: Session, *, body: Replay, now: dt.datetime) -> ReplayView:
     done = quarantine.replay(session, ids=[number for number in body.ids if 0 < number <= HIGHEST], now=now)
-    return ReplayView(done.count, done.refused)
+    return ReplayView(done.count, {number: str(error) for number, error in done.refused.items()})
+
+
+def _plain(detail: str) -> str:
+    said, slots = detail_of(detail)
+    return str(said % slots)

@@ -14,6 +14,7 @@ from crm.events.models import Source
 from crm.web import auth, users
 from crm.web.auth import MAKERS, requires
 from crm.web.db import db
+from crm.web.phrases import held_detail
 
 bp = Blueprint("quarantine", __name__, url_prefix="/quarantine")
 PAGE = 25
@@ -56,7 +57,7 @@ def _replay(ids: list[int]) -> None:
         _note("quarantine.replayed", done.count)
         flash(ngettext("%(num)s call goes through the inbox again.", "%(num)s calls go through the inbox again.", done.count), "ok")
     if done.refused:
-        words = {"why": "; ".join(dict.fromkeys(done.refused.values()))}
+        words = {"why": "; ".join(dict.fromkeys(str(held_detail(error.detail).striptags()) for error in done.refused.values()))}
         flash(ngettext("%(num)s call stays: %(why)s", "%(num)s calls stay: %(why)s", len(done.refused), **words), "bad")
 
 
