@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -17,11 +18,12 @@ from crm.core.i18n import _l
 
 MOST = Decimal(10) ** 9
 SHOWN = 200
+_THOUSANDS = re.compile(r",(?=[0-9]{3}(?![0-9]))")  # any other comma may be meant as a point
 
 
 def put(session: Session, currency: str, rate: str, *, day: dt.date, shop: str) -> None:
     """From this day on one unit of `currency` is worth so much in the shop's; the same day again replaces it."""
-    unit, value = money.currency(currency.strip(), ""), money.amount(rate.replace(",", ""))
+    unit, value = money.currency(currency.strip(), ""), money.amount(_THOUSANDS.sub("", rate))
     if not unit or unit == shop:
         raise InvalidError(_l("Write another currency than the shop's as three letters, for example USD."))
     if value is None or not 0 < value < MOST:

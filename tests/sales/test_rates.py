@@ -33,11 +33,13 @@ def test_the_latest_rate_up_to_a_day_counts(session, now):
     rates.put(session, "usd", "3.5", day=now.date() - 10 * DAY, shop="ILS")
     rates.put(session, "USD", "3.9", day=now.date(), shop="ILS")
     rates.put(session, "USD", "3.7", day=now.date(), shop="ILS")
+    rates.put(session, "VND", "1,234.5", day=now.date(), shop="ILS")
+    assert rates.at(session, now.date())["VND"] == Decimal("1234.5")
     found = [rates.at(session, now.date() + days * DAY).get("USD") for days in (-11, -1, 0, 9)]
     assert found == [None, Decimal("3.5"), Decimal("3.7"), Decimal("3.7")]
 
 
-@pytest.mark.parametrize(("currency", "rate"), [("ILS", "1"), ("dollar", "3"), ("USD", "0"), ("USD", "-3"), ("USD", "inf"), ("USD", "1e12"), ("USD", "much")])
+@pytest.mark.parametrize(("currency", "rate"), [("ILS", "1"), ("dollar", "3"), ("USD", "0"), ("USD", "-3"), ("USD", "inf"), ("USD", "1e12"), ("USD", "much"), ("USD", "3,7")])
 def test_what_is_no_rate_is_refused(session, now, currency, rate):
     with pytest.raises(InvalidError):
         rates.put(session, currency, rate, day=now.date(), shop="ILS")
