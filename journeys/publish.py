@@ -23,7 +23,8 @@ from journeys.runs import tell
 def publish(session: Session, slug: str, graph: object, *, now: dt.datetime, by: str | None = None) -> int:
     """Make this graph the one new runs follow; returns its version number. Runs under way stay on theirs.
 
-    A graph equal to the current one adds no version. A new journey goes live at once; a broken one is live again.
+    A graph equal to the current one adds no version. A new journey goes live at once; a broken one is live again, or
+    paused where it broke during a pause: going on is for a person to choose.
     Raises InvalidError with every problem of the graph.
     """
     stored = parse(graph).drawing.model_dump(by_alias=True, exclude_defaults=True, mode="json")
@@ -38,7 +39,9 @@ def publish(session: Session, slug: str, graph: object, *, now: dt.datetime, by:
     number = (journey.version or 0) + 1
     session.add(Version(journey_id=journey.id, number=number, graph=stored, published_at=now, published_by=by))
     journey.version, journey.name = number, stored["name"]
-    if journey.status in {"draft", "broken"}:
+    if journey.status == "broken" and journey.paused_at is not None:
+        journey.status, journey.problem = "paused", None
+    elif journey.status in {"draft", "broken"}:
         _revive(session, journey)
     session.flush()
     return number
@@ -201,8 +204,8 @@ _WAKE = text("""
     ON CONFLICT (run_id) DO UPDATE SET due_at = excluded.due_at
 """)
 _SHIFT = text("""
-    UPDATE runs SET due_at = due_at + (CAST(:now AS timestamptz) - greatest(entered_at, CAST(:since AS timestamptz))),
-                    entered_at = entered_at + (CAST(:now AS timestamptz) - greatest(entered_at, CAST(:since AS timestamptz)))
+    UPDATE runs SET due_at = due_at + (CAST(:now AS timestamptz) - greatest(entered_at, started_at, CAST(:since AS timestamptz))),
+                    entered_at = entered_at + (CAST(:now AS timestamptz) - greatest(entered_at, started_at, CAST(:since AS timestamptz)))
     WHERE journey_id = :id AND status = 'active' AND due_at IS NOT NULL
 """)
 _MISSED = text("SELECT id FROM runs WHERE journey_id = :id AND status = 'active' AND due_at BETWEEN :since AND :now")

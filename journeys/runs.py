@@ -105,7 +105,7 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
 
 
 def take_back(session: Session, board: Board, events: Sequence[Happened], now: dt.datetime) -> None:
-    """What would have ended a run takes back what a run already over has waiting: under the same lock of the person as the mark `sending`."""
+    """What would have ended a run takes back what a run already over has waiting, or on its way, should it come back."""
     ending = frozenset[str]().union(*(graph.exit_on for standing in board.journeys.values() for graph in standing.graphs.values()))
     mine: dict[uuid.UUID, list[RunEvent]] = {}
     for event in events:
@@ -287,7 +287,7 @@ _STANDING = text("""
 _PENDING = text("""
     SELECT DISTINCT m.run_id, m.profile_id, r.journey_id, r.version, r.start
     FROM messages m JOIN runs r ON r.id = m.run_id
-    WHERE m.profile_id = ANY(:profiles) AND m.status IN ('queued', 'held') AND r.status <> 'active'
+    WHERE m.profile_id = ANY(:profiles) AND m.status IN ('queued', 'held', 'sending') AND r.status <> 'active'
 """)
 _FIELDS = """id uuid, node text, round smallint, status text, entered_at timestamptz, due_at timestamptz, steps smallint,
         ended_at timestamptz, end_reason text, error text, data jsonb"""

@@ -227,7 +227,7 @@ DUE = """
 EXISTS (SELECT FROM webhook_calls w LEFT JOIN webhook_endpoints e ON e.slug = w.endpoint
         JOIN journeys j ON j.id = w.journey_id
         WHERE w.status = 'waiting' AND w.due_at <= :now AND (w.lease_until IS NULL OR w.lease_until <= :now)
-          AND (e.resting_until IS NULL OR e.resting_until <= :now) AND j.status <> 'paused')
+          AND (e.resting_until IS NULL OR e.resting_until <= :now) AND j.paused_at IS NULL)
 """
 _QUEUE = text("""
     INSERT INTO webhook_calls (id, profile_id, journey_id, run_id, node, round, endpoint, path, body, due_at, until, hops, created_at)
@@ -241,7 +241,7 @@ _QUEUE = text("""
 """)
 _WITHDRAW = text("""
     UPDATE webhook_calls w SET status = 'withdrawn', done_at = :now, lease_until = NULL FROM journeys j
-    WHERE j.id = w.journey_id AND j.status <> 'paused' AND w.status = 'waiting' AND w.due_at <= :now AND (w.lease_until IS NULL OR w.lease_until <= :now)
+    WHERE j.id = w.journey_id AND j.paused_at IS NULL AND w.status = 'waiting' AND w.due_at <= :now AND (w.lease_until IS NULL OR w.lease_until <= :now)
       AND (w.until <= :now OR NOT EXISTS (SELECT FROM runs r WHERE r.id = w.run_id AND r.status = 'active' AND r.node = w.node AND r.round = w.round))
 """)
 _CLAIM = text("""
@@ -249,7 +249,7 @@ _CLAIM = text("""
         SELECT w.id, j.slug AS journey, e.url, e.headers, e.private, e.generation
         FROM webhook_calls w JOIN journeys j ON j.id = w.journey_id LEFT JOIN webhook_endpoints e ON e.slug = w.endpoint
         WHERE w.status = 'waiting' AND w.due_at <= :now AND (w.lease_until IS NULL OR w.lease_until <= :now)
-          AND (e.resting_until IS NULL OR e.resting_until <= :now) AND j.status <> 'paused'
+          AND (e.resting_until IS NULL OR e.resting_until <= :now) AND j.paused_at IS NULL
         ORDER BY w.due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
     )
     UPDATE webhook_calls w SET lease_until = :lease, attempts = w.attempts + 1 FROM due WHERE due.id = w.id

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from crm.core import clock
 from journeys import install, publish
 from journeys.engine import wake_due
+from journeys.runs import break_journeys
 from tests.journeys.test_entry import CONFIG, WAIT, day, drawing, go, hour, runs, signed
 from tests.makers import product, track
 
@@ -110,3 +111,33 @@ def test_what_would_have_ended_a_run_takes_back_the_message_of_one_that_is_over(
     assert outbox(session) == [("queued", None)]
     go(session, now, track("Order Completed", {"order_id": "2", "total": 150, "currency": "ILS"}, at=now, user_id="anna"))
     assert outbox(session) == [("dropped", "exit:Order Completed")]
+
+
+def test_a_journey_that_broke_while_it_was_paused_is_still_paused_once_it_is_mended(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "hello", drawing(MAIL), now=now)
+    go(session, now, signed(now))
+    publish.pause(session, "hello", now=now)
+    break_journeys(session, {session.scalar(text("SELECT id FROM journeys")): "a step raised"})
+    publish.publish(session, "hello", drawing(WAIT | MAIL), now=now + hour)
+    assert session.execute(text("SELECT status, problem FROM journeys")).all() == [("paused", None)]
+    assert outbox(session) == [("held", "journey_paused")]
+    publish.resume(session, "hello", now=now + day)
+    assert (outbox(session), waiting(session, now + day)) == ([("queued", None)], 1)
+
+
+def test_a_run_that_came_late_into_a_pause_begins_when_it_ends_and_waits_no_longer(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "waits", drawing({"mail": MAIL["mail"]} | WAIT), now=now)
+    publish.pause(session, "waits", now=now)
+    go(session, now + 2 * hour, signed(now - hour))
+    publish.resume(session, "waits", now=now + 3 * hour, how="shift")
+    assert wake_due(session, now + 3 * hour, 10, CONFIG) == 1
+    assert outbox(session) == [("queued", None)]
+
+
+def test_what_would_have_ended_a_run_that_is_over_also_stops_what_its_sender_gives_back(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "hello", drawing(MAIL, exit_on=["Order Completed"]), now=now)
+    go(session, now, signed(now))
+    session.execute(text("UPDATE messages SET status = 'sending'"))
+    session.execute(text("UPDATE outbox SET lease_until = :soon"), {"soon": now + dt.timedelta(minutes=2)})
+    go(session, now, track("Order Completed", {"order_id": "1", "total": 50, "currency": "ILS"}, at=now, user_id="anna"))
+    assert session.scalar(text("SELECT taken FROM outbox")) == "exit:Order Completed"

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from journeys import calling, endpoints, publish, webhooks
 from journeys.engine import wake_due
 from journeys.graph import parse
+from journeys.runs import break_journeys
 from journeys.simulate import tell
 from tests.journeys.standin import WebServer, web_server
 from tests.makers import accepted as take
@@ -189,6 +190,13 @@ def test_a_paused_journey_calls_nobody_until_it_goes_on(session, make, server, n
     assert call(make, now) == 0
     publish.resume(session, "calling", now=now + minutes(1))
     assert call(make, now + minutes(1)) == 1
+
+
+def test_a_journey_that_broke_while_it_was_paused_calls_nobody_either(session, make, server, now):
+    publish.pause(session, "calling", now=now)
+    break_journeys(session, {session.scalar(text("SELECT id FROM journeys")): "a step raised"})
+    assert call(make, now + minutes(300)) == 0
+    assert calls(session) == [("waiting", 0)]
 
 
 @pytest.mark.parametrize(("how", "after"), [("shift", ("plain", [("answered", 1)])), ("catch_up", ("late", [("withdrawn", 0)]))])
