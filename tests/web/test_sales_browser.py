@@ -120,6 +120,42 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
     assert troubles == []
 
 
+@pytest.mark.parametrize("way", ["key", "carried", "chosen"])
+def test_a_deal_is_lost_on_the_board_for_a_reason(site, chromium: Browser, way: str) -> None:  # noqa: F811
+    url, made = site
+    page, troubles = signed_in(chromium, url, "he", 1440)
+    page.goto(f"{url}/deals?who=mine")
+    card = page.locator(f"[data-deal='{made['deal']}']")
+    for answer in ("Escape", "Enter"):
+        card.focus()
+        if way == "key":
+            page.keyboard.press("l")
+        elif way == "carried":
+            for key in ("Space", "ArrowLeft", "ArrowLeft", "ArrowLeft", "Enter"):
+                page.keyboard.press(key)
+        else:
+            card.locator("select").select_option("lost")
+        expect(page.locator("#d-lost")).to_be_visible()
+        expect(page.locator("#lost-reason")).to_be_focused()
+        if answer == "Enter":
+            picture(page, f"lost-he-1440-{way}")
+            assert axe.violations(page) == []
+            page.keyboard.press("Enter")  # without a reason
+            expect(page.locator("#d-lost")).to_be_visible()
+            page.keyboard.type("יקר מדי")
+            with page.expect_navigation():
+                page.keyboard.press("Enter")
+        else:
+            page.keyboard.press("Escape")
+            expect(page.locator("#d-lost")).to_be_hidden()
+            assert card.locator("select").input_value() == "quote"
+    expect(card).to_have_count(0)
+    assert page.url.endswith("/deals?who=mine")
+    page.goto(f"{url}/deals/{made['deal']}")
+    expect(page.get_by_text("יקר מדי")).to_be_visible()
+    assert troubles == []
+
+
 @pytest.mark.parametrize(("language", "forward"), [("en", "ArrowRight"), ("he", "ArrowLeft")])
 def test_a_deal_is_carried_over_the_board_by_keyboard(site, chromium: Browser, language: str, forward: str) -> None:  # noqa: F811
     url, made = site

@@ -32,14 +32,6 @@ LATELY = dt.timedelta(days=180)
 _CURRENCY = re.compile("[A-Z]{3}")
 
 
-class MistypedError(InvalidError):
-    """One field of the form cannot be read."""
-
-    def __init__(self, field: str, said: str) -> None:
-        super().__init__(said)
-        self.field = field
-
-
 @bp.get("")
 @requires()
 def index() -> str:
@@ -79,7 +71,7 @@ def new() -> str:
     person = db().get(Profile, _uuid(request.args.get("person", "")))
     if person is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
-    return render_template("deal.html", deal=None, person=person, moves=[], currency=settings().currency, **_common(_pipeline()))
+    return _form(None, person.id, _pipeline(), currency=settings().currency)
 
 
 @bp.post("/new")
@@ -91,8 +83,8 @@ def create() -> Page:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     try:
         deal = _open(person)
-    except MistypedError as mistake:
-        return _again(None, person, _common(_pipeline(request.form.get("pipeline", ""))), mistake)
+    except InvalidError as mistake:
+        return _form(None, person, _pipeline(request.form.get("pipeline", "")), **_wrong(mistake)), mistake.status
     db().commit()
     flash(_("Opened."), "ok")
     return redirect(f"/deals/{deal.id}" if deal else "/deals")
@@ -114,46 +106,48 @@ def _open(person: uuid.UUID) -> Deal | None:
     return deals.open_deal(db(), made, by=By(me().user_id), now=clock.now())
 
 
-def _again(deal: Deal | None, person: uuid.UUID, common: dict[str, Any], mistake: MistypedError) -> tuple[str, int]:
-    """The form as it was typed, with the sentence beside its field."""
-    moves = deals.moves(db(), deal.id) if deal else []
-    about = {"typed": request.form, "wrong": {mistake.field: str(mistake)}, "currency": request.form.get("currency", "")}
-    return render_template("deal.html", deal=deal, person=db().get_one(Profile, person), moves=moves, **common | about), mistake.status
-
-
 @bp.get("/<uuid:deal_id>")
 @requires()
 def show(deal_id: uuid.UUID) -> str:
     """One deal."""
-    deal = db().get(Deal, deal_id)
-    if deal is None:
-        raise NotFoundError(_("There is no such deal."))
-    pipeline = db().get_one(Pipeline, deal.pipeline_id)
-    person = db().get(Profile, deal.profile_id)
-    return render_template("deal.html", deal=deal, person=person, moves=deals.moves(db(), deal_id), currency=deal.currency, **_common(pipeline))
+    return _shown(_there(deal_id))
+
+
+def _shown(deal: Deal, **told: Any) -> str:
+    return _form(deal, deal.profile_id, db().get_one(Pipeline, deal.pipeline_id), **{"currency": deal.currency, **told})
+
+
+def _form(deal: Deal | None, person: uuid.UUID, pipeline: Pipeline, **told: Any) -> str:
+    moves = deals.moves(db(), deal.id) if deal else []
+    return render_template("deal.html", **{**_common(pipeline), "deal": deal, "person": db().get(Profile, person), "moves": moves, **told})
+
+
+def _wrong(mistake: InvalidError) -> dict[str, Any]:
+    """The form as it was typed, with the sentence beside its field."""
+    if not mistake.field:
+        raise mistake
+    return {"typed": request.form, "wrong": {mistake.field: str(mistake)}, "currency": request.form.get("currency", "")}
 
 
 @bp.post("/<uuid:deal_id>")
 @requires(*SELLERS)
 def change(deal_id: uuid.UUID) -> Page:
     """Other words, products or sums; what cannot be read is shown again beside its mistake."""
-    _lock(deal_id)
+    deal = _lock(deal_id)
     try:
-        _change(deal_id)
-    except MistypedError as mistake:
-        deal = db().get_one(Deal, deal_id)
-        return _again(deal, deal.profile_id, _common(db().get_one(Pipeline, deal.pipeline_id)), mistake)
+        _change(deal)
+    except InvalidError as mistake:
+        return _shown(deal, **_wrong(mistake)), mistake.status
     db().commit()
     flash(_("Saved."), "ok")
     return redirect(f"/deals/{deal_id}")
 
 
-def _change(deal_id: uuid.UUID) -> None:
-    items, had = _items(), deals.find(db(), deal_id).owner_id
-    owner = request.form.get("owner", "")
+def _change(deal: Deal) -> None:
+    items, owner, had = _items(), request.form.get("owner", ""), deal.owner_id
     deals.change(
         db(),
-        deal_id,
+        deal.id,
         title=request.form.get("title", ""),
         amount=_amount(items) or deals.total(items),
         currency=_currency(),
@@ -167,14 +161,16 @@ def _change(deal_id: uuid.UUID) -> None:
 
 @bp.post("/<uuid:deal_id>/stage")
 @requires(*SELLERS)
-def move(deal_id: uuid.UUID) -> Response:
+def move(deal_id: uuid.UUID) -> Page:
     """Another stage, or its end."""
-    _lock(deal_id)
-    to, by, now = request.form.get("stage", ""), By(me().user_id), clock.now()
+    deal = _lock(deal_id)
+    to, reason, by, now = request.form.get("stage", ""), request.form.get("reason", ""), By(me().user_id), clock.now()
+    if to == "lost" and not reason.strip():
+        return _shown(deal, wrong={"reason": _("Say why it was lost; the reasons are counted.")}), InvalidError.status
     if to in {"won", "lost"}:
-        deals.close(db(), deal_id, won=to == "won", by=by, now=now, reason=request.form.get("reason", ""))
+        deals.close(db(), deal_id, won=to == "won", by=by, now=now, reason=reason)
     else:
-        deals.move(db(), deal_id, to=to.removeprefix("stage:"), by=by, now=now)
+        deals.move(db(), deal_id, to=to, by=by, now=now)
     db().commit()
     flash(_("Moved."), "ok")
     back = request.form.get("back", "")
@@ -204,11 +200,16 @@ def _pipeline(slug: str = "") -> Pipeline:
     return next((one for one in there if one.slug == wanted), there[0])
 
 
-def _lock(deal_id: uuid.UUID) -> None:
+def _there(deal_id: uuid.UUID) -> Deal:
     deal = db().get(Deal, deal_id)
     if deal is None:
         raise NotFoundError(_("There is no such deal."))
-    people.lock(db(), [deal.profile_id])
+    return deal
+
+
+def _lock(deal_id: uuid.UUID) -> Deal:
+    people.lock(db(), [_there(deal_id).profile_id])
+    return deals.find(db(), deal_id)
 
 
 def _items() -> list[dict[str, Any]]:
@@ -219,14 +220,14 @@ def _items() -> list[dict[str, Any]]:
         if name.strip():
             found.append({"name": name.strip()[:200], "quantity": str(_number(quantity or "1", "items")), "price": str(_number(price or "0", "items"))})
     if money.amount(deals.total(found[:50])) is None:
-        raise MistypedError("items", _("Together these products cost more than a deal can hold. Look at quantities and prices."))
+        raise InvalidError(_("Together these products cost more than a deal can hold. Look at quantities and prices."), field="items")
     return found[:50]
 
 
 def _number(said: str, field: str) -> Decimal:
     found = money.amount(said.replace(",", ""))
     if found is None or found < 0:
-        raise MistypedError(field, _("“%(said)s” is no number of this kind.", said=said[:50]))
+        raise InvalidError(_("“%(said)s” is no number of this kind.", said=said[:50]), field=field)
     return found
 
 
@@ -238,7 +239,7 @@ def _amount(items: list[dict[str, Any]]) -> Decimal | None:
 def _currency() -> str:
     said = request.form.get("currency", "").strip().upper()
     if not _CURRENCY.fullmatch(said):
-        raise MistypedError("currency", _("Write the currency as three letters, for example ILS."))
+        raise InvalidError(_("Write the currency as three letters, for example ILS."), field="currency")
     return said
 
 
@@ -247,7 +248,7 @@ def _day() -> dt.date | None:
     try:
         return dt.date.fromisoformat(said) if said else None
     except ValueError as error:
-        raise MistypedError("closes_on", _("This is no day; write it as 2026-05-14.")) from error
+        raise InvalidError(_("This is no day; write it as 2026-05-14."), field="closes_on") from error
 
 
 def _uuid(said: str) -> uuid.UUID:

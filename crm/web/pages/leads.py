@@ -358,7 +358,7 @@ def sellers_() -> dict[int, str]:
 def seller_(said: str) -> int | None:
     """Who takes leads by what a form says; None where it says nobody."""
     if said and not (said.isdecimal() and int(said[:9]) in sellers_()):
-        raise InvalidError(_("Choose somebody who takes leads."))
+        raise InvalidError(_("Choose somebody who takes leads."), field="owner")
     return int(said) if said else None
 
 

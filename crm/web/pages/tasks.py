@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 
 from flask import Blueprint, flash, redirect, render_template, request
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from werkzeug.wrappers import Response
 
 from crm.core import clock
+from crm.core.paging import UUID, cursor, read_cursor
 from crm.sales import acts, alerts, tasks
 from crm.sales import settings as rules
 from crm.web import sales_words as words
@@ -21,17 +23,23 @@ from crm.web.pages.leads import SELLERS, sellers_
 
 bp = Blueprint("tasks", __name__)
 DOERS = ("admin", "sales", "agent", "marketer")
-PAGE = 200
+PAGE = 50
 
 
 @bp.get("/tasks")
 @requires()
 def index() -> str:
-    """Mine, those of my role that nobody has, or everybody's; late, today, later."""
+    """Mine, those of my role that nobody has, or everybody's; late, today, later; a page at a time by key."""
     view = request.args.get("view", "")
     view = view if view in {"mine", "role", "all", "done"} else "mine"
-    now, user = clock.now(), me()
-    rows = db().execute(text(_TASKS[view]), {"user": user.user_id, "role": user.role, "limit": PAGE, "since": midnight(now)}).all()
+    now, user, after = clock.now(), me(), read_cursor(request.args.get("after"))
+    if after and not re.fullmatch(UUID, after[1], re.ASCII):
+        after = None
+    at, one = after or (None, None)
+    values = {"user": user.user_id, "role": user.role, "limit": PAGE + 1, "since": midnight(now), "at": at, "id": one}
+    found = db().execute(text(_TASKS[view] % {"after": _AFTER[view == "done"] if after else "true"}), values).all()
+    rows, last = found[:PAGE], found[PAGE - 1] if len(found) > PAGE else None
+    more = cursor(last.done_at if view == "done" else last.due_at, last.id) if last else ""
     tonight = midnight(now) + dt.timedelta(days=1)
     parts = [
         (_("Late"), "bad", [row for row in rows if row.due_at <= now]),
@@ -41,7 +49,8 @@ def index() -> str:
     if view == "done":
         parts = [(_("Done today"), "ok", list(rows))]
     may = user.may(*DOERS)
-    return render_template("tasks.html", view=view, parts=parts, now=now, kinds=tasks.KINDS, sellers=sellers_(), may=may, words=words, full=len(rows) == PAGE)
+    known = {"kinds": tasks.KINDS, "sellers": sellers_(), "words": words}
+    return render_template("tasks.html", view=view, parts=parts, now=now, may=may, more=more, after=after, **known)
 
 
 @bp.post("/tasks/<uuid:task_id>/done")
@@ -97,11 +106,13 @@ def seen() -> str | Response:
 
 _SELECT = """
 SELECT t.id, t.kind, t.title, t.note, t.due_at, t.done_at, t.outcome, t.owner_id, t.role, t.level, t.profile_id, t.deal_id, p.name AS person, d.title AS deal
-FROM tasks t JOIN profiles p ON p.id = t.profile_id LEFT JOIN deals d ON d.id = t.deal_id WHERE {which} ORDER BY {order} LIMIT :limit
+FROM tasks t JOIN profiles p ON p.id = t.profile_id LEFT JOIN deals d ON d.id = t.deal_id
+WHERE {which} AND %(after)s ORDER BY {order} LIMIT :limit
 """
+_AFTER = ("(t.due_at, t.id) > (:at, CAST(:id AS uuid))", "(t.done_at, t.id) < (:at, CAST(:id AS uuid))")
 _TASKS = {
     "mine": _SELECT.format(which="t.done_at IS NULL AND t.owner_id = :user", order="t.due_at, t.id"),
     "role": _SELECT.format(which="t.done_at IS NULL AND t.owner_id IS NULL AND t.role = :role", order="t.due_at, t.id"),
     "all": _SELECT.format(which="t.done_at IS NULL", order="t.due_at, t.id"),
-    "done": _SELECT.format(which="t.done_by = :user AND t.done_at >= :since", order="t.done_at DESC"),
+    "done": _SELECT.format(which="t.done_by = :user AND t.done_at >= :since", order="t.done_at DESC, t.id DESC"),
 }

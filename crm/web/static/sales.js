@@ -81,6 +81,23 @@
     form.elements.stage.value = column.dataset.stage;
     form.requestSubmit();
   }
+  function lose(card) { // a deal is lost for a reason, so that is asked first
+    const dialog = $("#d-lost");
+    const move = $("form[data-move]", card);
+    if (!dialog || !move) return;
+    $("form", dialog).action = move.action;
+    $("[data-lost-title]", dialog).textContent = card.getAttribute("aria-label");
+    dialog.addEventListener("close", () => {
+      move.reset();
+      card.focus();
+    }, { once: true });
+    dialog.showModal();
+  }
+  board.addEventListener("submit", (event) => {
+    if (event.target.elements.stage.value !== "lost") return;
+    event.preventDefault();
+    lose(event.target.closest("[data-deal]"));
+  });
   board.addEventListener("dragstart", (event) => {
     held = event.target.closest("[data-deal]");
     event.dataTransfer.effectAllowed = "move";
@@ -129,6 +146,9 @@
         aim(card.closest("[data-stage]"));
         say(board.dataset.lifted);
       } else return;
+      event.preventDefault();
+    } else if (event.key.toLowerCase() === "l" && keysOn() && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      lose(card);
       event.preventDefault();
     } else if (event.key === "Escape" && lifted) {
       lifted.classList.remove("is-held");
