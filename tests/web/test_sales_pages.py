@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
+from html import unescape
 from json import loads
 
 import pytest
@@ -12,11 +13,14 @@ from sqlalchemy import event, insert, select, text
 
 from crm.core import clock
 from crm.core.crypto import Keys
+from crm.core.ids import new_id
 from crm.messages.models import Message
 from crm.sales import deals, rank, settings
 from crm.sales.deal_models import Deal
 from crm.sales.models import Alert, Lead, SavedFilter, Seller, Task
+from crm.web.pages.tasks import PAGE
 from crm.web.phrases import event_detail
+from tests.scores.makers import own_score
 from tests.web.shop import open_shop
 
 PAGES = (
@@ -204,6 +208,16 @@ def test_only_somebody_who_takes_leads_becomes_an_owner(shop, browser_as, sessio
     assert session.get(Lead, shop.dana, populate_existing=True).owner_id == people["sales"].id
 
 
+def test_a_deal_of_somebody_who_left_is_shown_and_closed(shop, browser_as, session):
+    browser = browser_as("sales")
+    browser.post("/deals/new", person=shop.dana, title="One", currency="ILS")
+    deal = session.scalars(select(Deal)).one()
+    session.execute(text("UPDATE deals SET profile_id = gen_random_uuid()"))
+    assert "Without a name" in browser.get(f"/deals/{deal.id}").text
+    assert browser.post(f"/deals/{deal.id}", title="Two", currency="?").status_code == 400
+    assert browser.post(f"/deals/{deal.id}/stage", stage="lost", reason="Price").status_code == 302
+
+
 def test_a_deal_keeps_an_owner_who_takes_no_leads_any_more(shop, browser_as, session, people):
     browser, yossi = browser_as("sales"), people["sales"].id
     browser.post("/deals/new", person=shop.dana, title="One", currency="ILS", owner=yossi)
@@ -226,6 +240,26 @@ def test_a_task_is_done_and_done_again_undone(shop, browser_as, session):
     assert "Ask about boxes" in browser.get("/tasks").text
 
 
+@pytest.mark.parametrize("view", ["mine", "all", "done"])
+def test_tasks_past_the_first_page_are_reached_each_once(shop, browser_as, session, people, view):
+    now, yossi, many = clock.now(), people["sales"].id, 2 * PAGE + 3
+    at = [now + dt.timedelta(hours=number // 2 - 20) for number in range(many)]  # two at each time
+    rows = [{"profile_id": shop.dana, "kind": "call", "title": f"Task {n:03}", "due_at": at[n], "owner_id": yossi, "created_at": now} for n in range(many)]
+    ends = {"done_at": now, "done_by": yossi} if view == "done" else {}
+    session.execute(insert(Task), [{"id": new_id(), "given_id": shop.dana, **row, **ends} for row in rows])
+    session.commit()
+    browser, path, seen = browser_as("sales"), f"/tasks?view={view}", []
+    while path:
+        page = browser.get(path)
+        assert len(page.data) < 100_000
+        seen.append(re.findall(r"<b class=\"k-wrap\"><bdi[^>]*>(Task \d+)", page.text))
+        more = re.search(r'rel="next" href="([^"]+)"', page.text)
+        path = unescape(more[1]) if more else ""
+    shown = [one for part in seen for one in part]
+    assert (len(seen), len(shown), len(set(shown))) == (3, many, many)
+    assert browser.get("/tasks?after=9999999999999999.x").status_code == 200
+
+
 def test_a_deal_is_opened_moved_and_lost_for_a_reason(shop, browser_as, session):
     browser = browser_as("sales")
     assert browser.get(f"/deals/new?person={shop.dana}").status_code == 200
@@ -234,7 +268,10 @@ def test_a_deal_is_opened_moved_and_lost_for_a_reason(shop, browser_as, session)
     assert answer.location == f"/deals/{deal.id}"
     assert (deal.amount, deal.source) == (4300, "fair")
     browser.post(f"/deals/{deal.id}/stage?who=mine", stage="quote")
-    assert browser.post(f"/deals/{deal.id}/stage", stage="lost").status_code == 400
+    answer = browser.post(f"/deals/{deal.id}/stage", stage="lost", reason=" ")
+    assert (answer.status_code, 'id="reason-e" role="alert"' in answer.text, "60 boxes" in answer.text) == (400, True, True)
+    session.refresh(deal)
+    assert deal.status == "open"
     browser.post(f"/deals/{deal.id}/stage", stage="lost", reason="Price")
     session.refresh(deal)
     assert (deal.status, deal.lost_reason, len(deals.moves(session, deal.id))) == ("lost", "Price", 3)
@@ -360,3 +397,12 @@ def test_somebody_unknown_is_a_sentence(shop, browser_as):
 
 def test_the_keys_of_a_form_are_ours_alone():
     assert Keys("a").read("lead form", Keys("b").sign("lead form", {"s": "x"})) is None
+
+
+def test_a_score_of_the_companys_own_is_offered_as_it_is_written(browser_as, session):
+    own_score(session, "half", column_="status", values=["won"], now=clock.now())
+    session.execute(text("UPDATE score_kinds SET title = '50% <i>sure</i>' WHERE kind = 'half'"))
+    session.commit()
+    page = browser_as("admin").get("/settings/sales")
+    assert page.status_code == 200
+    assert "50% &lt;i&gt;sure&lt;/i&gt;" in page.text and "<i>sure" not in page.text
