@@ -17,6 +17,7 @@ from crm.profiles.move import on_move, on_part
 from journeys import board, experiments, facts, runs
 from journeys.facts import Known, cart_of
 from journeys.passage import Facts, Moment, react
+from journeys.past import EVERY
 
 FRESH = dt.timedelta(hours=24)  # a run whose time was over longer ago starts nothing any more
 
@@ -53,7 +54,9 @@ def part_runs(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collect
     """After an undone join a run goes where it came from, and one started meanwhile where the event went that started it; what was sent stays."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": board.LOCK})
     both = {"rest": rest, "alone": alone, "side": list(side)}
-    if not session.execute(_BACK, both).all():
+    moved = session.execute(_BACK, both).all()
+    session.execute(_CODES, both)
+    if not moved:
         return
     rows = session.execute(_RUNS, {"profiles": sorted({rest, alone})}).all()
     changes = decide(rows, {}, facts.read(session, {rest, alone}, {"cart"}, ""))
@@ -136,8 +139,11 @@ _BACK = text("""
 """)
 _BESIDE = tuple(
     text(f"UPDATE {table} t SET profile_id = r.profile_id FROM runs r WHERE r.id = t.run_id AND t.profile_id = :rest AND r.profile_id = :alone{more}")  # noqa: S608  our own fragments
-    for table, more in (("wakeups", ""), ("run_steps", ""), ("coupons", ""), ("messages", " AND t.status IN ('queued', 'held')"))
+    for table, more in (("wakeups", ""), ("run_steps", ""), ("messages", " AND t.status IN ('queued', 'held')"))
 )
+_CODES = text(f"""
+    UPDATE coupons t SET profile_id = r.profile_id FROM {EVERY} r WHERE r.id = t.run_id AND t.profile_id = :rest AND r.profile_id = :alone
+""")  # noqa: S608  our own words
 _REVIVE = text("""
     UPDATE runs r SET status = 'active', ended_at = NULL, end_reason = NULL FROM journeys j
     WHERE r.id = ANY(:runs) AND r.status = 'done' AND r.end_reason = 'merged' AND (r.due_at IS NULL OR r.due_at > :since)

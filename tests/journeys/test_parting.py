@@ -6,13 +6,14 @@ import datetime as dt
 import subprocess
 import sys
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.messages import joining
 from crm.messages.facts import _recent
 from crm.profiles import rebuild
-from journeys import arms
+from journeys import arms, past
 from journeys.engine import wake_due
 from tests.journeys.test_engine import CONFIG, go, minutes, runs, shop
 from tests.makers import identify, product, track
@@ -50,11 +51,15 @@ def test_a_run_goes_back_with_its_wakeup_and_steps(session: Session, now: dt.dat
     assert whose(session, "messages") == whose(session, "run_steps") == [b]
 
 
-def test_a_code_goes_back_with_the_run_it_was_given_to(session: Session, now: dt.datetime) -> None:
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_code_goes_back_with_the_run_it_was_given_to(session: Session, now: dt.datetime, folded: bool) -> None:
     a, b = two(session, now)
     go(session, now, track("Product Added", product("vase", cart_id="c1"), at=now, anonymous_id="b"))
     given = "INSERT INTO coupons (pool, code, profile_id, journey_id, key, run_id, given_at) SELECT 'p', 'C', profile_id, journey_id, key, id, now() FROM runs"
     session.execute(text(given))
+    if folded:
+        session.execute(text("UPDATE runs SET status = 'done', ended_at = :now, due_at = NULL"), {"now": now})
+        assert past.fold(session, now + past.KEEP + minutes(1)) == 1
     link = join(session, a, b, now)
     assert whose(session, "coupons") == [a]
     joining.unmerge(session, link, by="Dana", said="", now=now, currency="ILS")
