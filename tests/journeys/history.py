@@ -20,6 +20,8 @@ from crm.events import inbox
 from crm.events.inbox import NewRow
 from crm.events.models import LIVE
 from crm.events.spec import Call
+from crm.segments import fill, store
+from crm.segments.refresh import lapse_due
 from journeys import coupons, publish
 from journeys.engine import wake_due
 from tests.makers import identify, product, source, track
@@ -77,7 +79,22 @@ AFTER: dict[str, Any] = {
     "entry": "mail",
     "nodes": {"mail": {"kind": "send", "settings": {"template": "looked"}, "exits": {"next": "end"}}, "end": {"kind": "stop"}},
 }
-DRAWINGS = {"cart": CART, "hello": HELLO, "look": LOOK, "after": AFTER}
+ASKS: dict[str, Any] = {
+    "name": {"en": "Asks"},
+    "trigger": {"kind": "event", "settings": {"event": "Product Added", "key": "event"}},
+    "entry": "wait",
+    "nodes": {
+        "wait": {"kind": "wait", "settings": {"for": "5h", "until": ["Order Completed"]}, "exits": {"timed_out": "ask", "happened": "ask"}},
+        "ask": {"kind": "branch", "settings": {"ways": [
+            {"exit": "often", "when": [{"of": "did", "name": "Product Added", "op": "at_least", "value": 2, "within": "2d",
+                                        "where": [{"name": "product_id", "op": "is", "value": "vase"}]}]},
+            {"exit": "inside", "when": [{"of": "segment", "name": "lookers"}]},
+            {"exit": "looked", "when": [{"of": "did", "name": "Product Viewed"}]}]},
+            "exits": {"often": "end", "inside": "end", "looked": "end", "otherwise": "end"}},
+        "end": {"kind": "stop"}},
+}  # fmt: skip
+LOOKERS = {"kind": "did", "event": "Product Viewed", "value": 2, "within": "8h"}
+DRAWINGS = {"cart": CART, "hello": HELLO, "look": LOOK, "after": AFTER, "asks": ASKS}
 
 
 def make(engine: Engine, began: dt.datetime, config: Config, *, people: int, days: int) -> int:
@@ -89,6 +106,8 @@ def make(engine: Engine, began: dt.datetime, config: Config, *, people: int, day
         shop = source(session, "history")
         for name in ("remind", "again", "hello", "second", "looked"):
             session.execute(text("INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:n, 'email', 'offers', 'marketing', 1)"), {"n": name})
+        store.save(session, slug="lookers", name="Lookers", rule=LOOKERS, now=began)
+        fill.fill(session, began, config)
         coupons.add(session, "few", [f"CODE{number}" for number in range(people // 10)])
         for slug, drawing in DRAWINGS.items():
             publish.publish(session, slug, drawing, now=began)
@@ -142,6 +161,7 @@ class Week:
         while pipeline.drain(self.maker, self.config, later):
             pass
         with self.maker() as session:
+            lapse_due(session, later(), 10_000, self.config)
             wake_due(session, later(), 10_000, self.config)
             session.commit()
         return later()

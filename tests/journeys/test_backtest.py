@@ -80,6 +80,7 @@ def test_the_history_took_every_kind_of_turn(week: tuple[Engine, dt.datetime]) -
         refused = set(session.scalars(text("SELECT reason FROM entry_refusals")))
     assert {"cart code next", "cart code none", "cart half a", "cart half b", "cart day happened", "cart again next", "hello few next"} <= taken
     assert {"hello plan gold", "hello plan otherwise", "hello wait happened", "look wait happened", "after mail next"} <= taken
+    assert {"asks ask often", "asks ask inside", "asks ask looked", "asks ask otherwise"} <= taken
     assert {"held_out", "already_in", "too_soon", "one_at_a_time"} <= refused
 
 
