@@ -56,6 +56,11 @@ CAUSES = {
 }
 
 
+def failure(error: str) -> str:
+    """Why it failed. It may name what somebody wrote, so a template must escape it: `_` of a template does not."""
+    return str(_(error))
+
+
 def reason(code: str) -> str:
     """Why a message was held."""
     return str(_(REASONS.get(code, code)))

@@ -14,6 +14,7 @@ from crm.events.importing.models import Upload
 from crm.events.importing.outcomes import BAD_CALL, BAD_VALUE, DUPLICATE, FUTURE, LATE, NO_EVENT, NO_IDENTITY, OUTSIDE, UNREADABLE
 from crm.events.importing.rejects import LEFT_OUT, harmless
 from crm.web.isolates import bdi, ltr, num
+from crm.web.show import local
 
 OWN_SOURCE = "Imports"
 CHANGEABLE = frozenset({"new", "ready", "checked", "failed", "undone"})
@@ -123,6 +124,11 @@ def reason(code: str) -> str:
     return word(REASONS, code)
 
 
+def failure(error: str) -> str:
+    """Why an import failed. It may name what stands in the file, so a template must escape it: `_` of a template does not."""
+    return str(_(error))
+
+
 def guarded(text: str) -> str:
     """Text for a spreadsheet, which must not calculate it."""
     return harmless(text)
@@ -135,7 +141,7 @@ def value(cell: Any) -> Markup | str:
     if isinstance(cell, bool):
         return str(_("yes") if cell else _("no"))
     if isinstance(cell, dt.datetime):
-        return ltr(f"{local(cell):%Y-%m-%d %H:%M}")
+        return ltr(f"{local(cell):%Y-%m-%d %H:%M}")  # as the file says it: 1 August is not 31 July, 21:00
     if isinstance(cell, int | float | Decimal):
         return num(cell)
     return bdi(str(cell)[:200])

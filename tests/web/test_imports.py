@@ -76,9 +76,17 @@ def settle(session: Session, config: Config, number: int) -> str:
 def test_the_preview_shows_a_day_as_the_file_says_it(browser_as: Callable[[str], Browser]) -> None:
     browser = browser_as("marketer")
     number = int(send(browser, "email,joined\ndana@example.com,01/08/2025\n").location.rpartition("/")[2])
-    assert choose(browser, number, role_1="when").location.endswith("/preview")
+    assert choose(browser, number, role_1="time").location.endswith("/preview")
     page = browser.get(f"/imports/{number}/preview").text
     assert "2025-08-01 00:00" in page and "2025-07-31" not in page
+
+
+def test_a_failure_that_names_what_stands_in_the_file_is_text(browser_as: Callable[[str], Browser], session: Session) -> None:
+    browser = browser_as("marketer")
+    number = int(send(browser, PEOPLE).location.rpartition("/")[2])
+    session.execute(text("UPDATE uploads SET status = 'failed', error = 'Column 50% <i>off</i> is not there.'"))
+    session.commit()
+    assert "50% &lt;i&gt;off&lt;/i&gt;" in browser.get(f"/imports/{number}").text
 
 
 def test_a_file_goes_from_upload_to_people_and_back(browser_as: Callable[[str], Browser], session: Session, config: Config) -> None:
