@@ -160,7 +160,7 @@ def _values() -> dict[str, Any]:
         "people": people,
         "sellers": {one.user_id: one for one in db().scalars(select(Seller))},
         "segments": db().execute(select(Segment.slug, Segment.name).order_by(Segment.name)).all(),
-        "kinds": {kind: one.title for kind, one in scores.asked(db()).items()},
+        "kinds": {kind: one.title if one.own else _(one.title) for kind, one in scores.asked(db()).items()},
         "pipelines": [(one, deals.stages(db(), one.slug)) for one in board.pipelines(db())],
         "rates": rates.known(db()),
         "shop_currency": settings().currency,
