@@ -17,6 +17,7 @@ from crm.core.i18n import _l
 from crm.segments import events
 from crm.segments.compare import NUMBERS, PropertyFilter
 from crm.segments.rule import Sentence as Said
+from crm.segments.values import moment, number
 from journeys.node import CartFact, Count, Duration, Look, Looked, Run, RunEvent, Settings
 
 Operator = Literal["is", "is_not", "more_than", "at_least", "less_than", "at_most", "contains", "exists", "missing", "before", "after"]
@@ -93,6 +94,17 @@ class Filter(PropertyFilter):
     op: Literal["is", "is_not", "contains", "more_than", "at_least", "less_than", "at_most", "before", "after", "exists", "missing"] = Field(
         default="is", title=_l("Comparison")
     )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """As the segments' own, said in the page's language."""
+        if self.op in NUMBERS and number(self.value) is None:
+            raise SaidError(_l("this compares numbers; %(value)s is none"), value=repr(self.value))
+        if self.op in {"before", "after"} and moment(self.value) is None:
+            raise SaidError(_l("this compares times; %(value)s is none"), value=repr(self.value))
+        if self.op in {"is", "is_not", "contains"} and self.value in {None, ""}:
+            raise SaidError(_l("this needs a value to compare with"))
+        return self
 
 
 class Criterion(Comparison):

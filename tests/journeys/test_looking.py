@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -186,6 +187,13 @@ def happened(row: Any) -> Happened:
 def test_what_cannot_be_judged_is_refused(plain: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Criterion.model_validate(plain)
+
+
+@pytest.mark.parametrize("plain", [{"op": "is"}, {"op": "contains", "value": ""}, {"op": "at_most", "value": "few"}, {"op": "after", "value": "soon"}])
+def test_what_is_wrong_with_a_filter_is_said_in_the_language_of_the_page(app: Flask, plain: dict[str, Any]) -> None:
+    (found,) = graph.read(asking(did(where=[{"name": "total"} | plain])))[1]
+    with app.test_request_context(), force_locale("he"):
+        assert not re.search("[a-z]{5}", re.sub("few|soon", "", words.problem(found)["text"].partition(": ")[2]))  # type: ignore[union-attr]  # a problem always has its text
 
 
 def test_a_try_out_counts_what_was_told_and_follows_segments(now: dt.datetime) -> None:
