@@ -9,11 +9,14 @@ import { START, connect, edges as allEdges, openEnds, targetOf, type Place } fro
 import { onCanvasKey } from "./keys";
 import { DOT, TALL, WIDE, edgeId, layOut, moved, openId, type Arranged, type Point } from "./layout";
 import { addStep, change, get, set, use, waysOf } from "./store";
-import { pathOf } from "./view";
+import { labelOf, pathOf } from "./view";
 import { num, page, t } from "./words";
 
 const nodeTypes = { step: StepNode, open: OpenEnd };
 const edgeTypes = { way: WayEdge };
+const SAID = Object.fromEntries(["node.a11yDescription.default", "node.a11yDescription.keyboardDisabled", "edge.a11yDescription.default"].map((key) => [key, t("canvas")]));
+const STEP = { "aria-roledescription": t("step_role") };
+const WAY = { "aria-roledescription": t("way_role") };
 const FIT = { padding: 0.12, maxZoom: 1, minZoom: 0.45 };
 
 export function Canvas() {
@@ -95,6 +98,7 @@ function Flow() {
         onNodeClick={(event, node) => node.type === "step" && !event.shiftKey && !event.ctrlKey && !event.metaKey && set({ selected: [node.id], place: null, form: true })}
         onPaneClick={() => set({ selected: [], place: null, form: false })}
         disableKeyboardA11y
+        ariaLabelConfig={SAID}
         nodesFocusable={false}
         edgesFocusable={false}
         deleteKeyCode={null}
@@ -142,12 +146,12 @@ function toNodes(graph: ReturnType<typeof get>["graph"], stand: Arranged, ways: 
     };
     const across = out.map((way, index) => ({ way, x: towards(way, index) })).sort((a, b) => a.x - b.x); // so that ways do not cross where they begin
     const data: StepData = { out: across.map((each) => each.way).join("|"), current: id === current, trod: trail.has(id) };
-    return { id, type: "step", data, position: { x: sideways(x) - WIDE / 2, y }, width: WIDE, height: TALL, selected: selected.includes(id) };
+    return { id, type: "step", data, domAttributes: STEP, position: { x: sideways(x) - WIDE / 2, y }, width: WIDE, height: TALL, selected: selected.includes(id) };
   });
   for (const place of openEnds(graph, ways)) {
     const { x, y } = stand.at.get(openId(place))!;
     const position = { x: sideways(x) - DOT / 2, y };
-    found.push({ id: openId(place), type: "open", data: { ...place }, position, width: DOT, height: DOT, draggable: false, selectable: false, connectable: false });
+    found.push({ id: openId(place), type: "open", data: { ...place }, domAttributes: WAY, position, width: DOT, height: DOT, draggable: false, selectable: false, connectable: false });
   }
   return found;
 }
@@ -168,8 +172,15 @@ function toEdges(graph: ReturnType<typeof get>["graph"], stand: Arranged, ways: 
       bends: drawn?.bends.map(flip),
       at: drawn && flip(drawn.label),
     };
-    return { id, type: "way", source: each.node, target: each.target, sourceHandle: `>${each.way}`, data: data as unknown as Record<string, unknown>, selectable: false };
+    return { id, type: "way", ...told(each, data.label), source: each.node, target: each.target, sourceHandle: `>${each.way}`, data: data as unknown as Record<string, unknown>, selectable: false };
   });
+}
+
+/** What a screen reader hears of a way. */
+function told(way: Place & { target: string; open: boolean }, label: string): Partial<Edge> {
+  const from = label ? t("step_way", { step: labelOf(get(), way.node), way: label }) : labelOf(get(), way.node);
+  const said = way.open ? `${from}: ${t("nowhere")}` : t("way_leads", { from, to: labelOf(get(), way.target) });
+  return { ariaLabel: said, domAttributes: WAY };
 }
 
 const flip = ({ x, y }: Point): Point => ({ x: sideways(x), y });

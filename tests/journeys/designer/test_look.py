@@ -35,6 +35,11 @@ def test_in_hebrew_branches_are_mirrored_and_nothing_is_left_in_english(site: Si
     bare = [re.sub(r"%\(\w+\)s|price", "", word) for word in said.values()]
     assert not [word for word in bare if re.search("[a-z]{4}", word) and not re.search("[א-ת]", word)]
     assert "המתנה להזמנה" in shown and "בדיקה לפני פרסום" in shown
+    heard = hebrew.locator("#designer *").evaluate_all("all => all.flatMap(each => [each.ariaLabel, each.ariaRoleDescription]).filter(Boolean)")
+    assert "מ”המתנה להזמנה: הזמן עבר“ אל ”דוא״ל: העגלה מחכה“" in heard
+    assert not [word for word in heard if re.search("[a-z]{3}", word) and not re.search("[א-ת]", word)]
+    assert not [word for word in heard if "Edge" in word or "@start" in word]
+    assert not re.search("Press|select an edge", hebrew.locator(".react-flow").text_content() or "")
 
 
 def test_how_often_a_schedule_comes_is_said_and_changed_without_a_calendars_grammar(site: Site) -> None:
