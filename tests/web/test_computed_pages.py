@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.commerce import computed
+from crm.segments import seen
 from crm.web import tokens
 from tests import makers
 from tests.web.conftest import Browser
@@ -39,6 +41,10 @@ def test_a_marketer_adds_a_trait_by_a_small_form_and_takes_it_away(session: Sess
     assert marketer.post("/settings/traits", **form).status_code == 302
     assert session.scalar(text("SELECT count(*) FROM computed_dirty")) >= 1
     assert "כוסות" in marketer.get("/settings/traits").text
+    seen.gather(session, now)
+    page = marketer.get("/settings/traits", "he").text
+    assert re.search('<option value="Product Added" label="[א-ת ]+">', page) and '<option value="A name of the shop&#39;s own">' in page
+    assert re.search('id="event-h">.*Order Completed.*[א-ת]{4}', page)
     wrong = marketer.post("/settings/traits", **form | {"days": "x"})
     assert "Days: from 1 to 3650" in wrong.text
     assert 'value="cups"' in wrong.text

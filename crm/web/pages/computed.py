@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from crm.commerce import computed
 from crm.commerce.computed_models import ComputedTrait
 from crm.core.errors import InvalidError, NotFoundError
+from crm.segments import seen
 from crm.web import auth, users, words
 from crm.web.auth import MAKERS, requires
 from crm.web.db import db
@@ -59,5 +60,6 @@ def _page(form: dict[str, str], error: str = "") -> str:
     have = {name: count for name, count in counts}  # noqa: C416  dict() of rows would take their names for keys
     own = computed.definitions(db())
     return render_template(
-        "computed.html", built_in=computed.BUILT_IN, own=own, have=have, titles=computed.titles(db()), aggregates=words.AGGREGATES, form=form, error=error
-    )
+        "computed.html", built_in=computed.BUILT_IN, own=own, have=have, titles=computed.titles(db()), aggregates=words.AGGREGATES, form=form, error=error,
+        events=seen.event_names(db()),
+    )  # fmt: skip
