@@ -114,7 +114,15 @@ def _told(journey: Journey) -> dict[str, Any]:
 
 def _story(story: Story, wrong: list[Mistake]) -> dict[str, Any]:
     events = [{"name": each.name, "at": (story.start + each.after).isoformat(), "properties": each.properties} for each in story.events]
-    return {"name": story.name, "traits": story.traits, "segments": story.segments, "events": events, "problems": [_said(each) for each in wrong]}
+    title = str(_(story.name)) if story.name in stories.shipped() else story.name
+    return {
+        "name": story.name,
+        "title": title,
+        "traits": story.traits,
+        "segments": story.segments,
+        "events": events,
+        "problems": [_said(each) for each in wrong],
+    }
 
 
 def _said(wrong: Mistake) -> str:

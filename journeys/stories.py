@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import yaml
@@ -47,6 +48,12 @@ def to_yaml(stories: Iterable[Story]) -> str:
 def of_recipe(recipe: str) -> list[Story]:
     """The stories that come with a recipe."""
     return read(STORIES / f"{recipe}.yaml")
+
+
+@cache
+def shipped() -> frozenset[str]:
+    """The names of all stories that come with recipes: these have words in every language, others are called as they are."""
+    return frozenset(story.name for file in STORIES.glob("*.yaml") for story in read(file))
 
 
 def verdicts(graph: Graph, stories: Iterable[Story]) -> list[tuple[Story, list[Mistake]]]:

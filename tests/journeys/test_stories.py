@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,21 @@ def test_a_recipe_brings_its_stories_and_they_hold(client: FlaskClient) -> None:
     told = client.get(f"{CART}/stories").get_json()
     assert told["runs"] and "a buyer is left alone" in [each["name"] for each in told["stories"]]
     assert all(not each["problems"] for each in told["stories"])
+
+
+def test_stories_of_recipes_are_called_in_the_language_of_the_page_and_others_as_somebody_called_them(
+    signed_in: Callable[..., FlaskClient], client: FlaskClient, session: Session
+) -> None:
+    catalogue = Path("crm/web/translations/he/LC_MESSAGES/messages.po").read_text(encoding="utf-8")
+    assert [name for name in stories.shipped() if f'msgid "{name}"\n' not in catalogue] == []
+    own = Story.model_validate({"name": "no", "events": [{"name": "Product Added"}], "expect": []})  # a word of the catalogue, but not a story's
+    stories.keep(session, drafts.find(session, "abandoned_cart").id, [own])
+    told = signed_in("admin", "he").get(f"{CART}/stories").get_json()["stories"]
+    assert {each["name"]: each["title"] for each in told} == {
+        "a buyer is left alone": "מי שקנו לא מקבלים דבר",
+        "no": "no",
+        "one e-mail an hour after the last change": "הודעה אחת, שעה אחרי השינוי האחרון",
+    }
 
 
 def test_a_story_that_comes_out_otherwise_says_so_in_the_language_of_the_page(signed_in: Callable[..., FlaskClient], client: FlaskClient) -> None:

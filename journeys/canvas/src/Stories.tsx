@@ -44,7 +44,7 @@ export function Stories({ tried, inside, onPlay }: { tried: Happening[]; inside:
             {told.runs && <Icon name={each.problems.length ? "circle-x-filled" : "circle-check-filled"} className={each.problems.length ? "k-bad" : "k-ok"} />}
             <span className="k-grow">
               <button type="button" className="k-link" onClick={() => onPlay(each)}>
-                <bdi>{each.name}</bdi>
+                <bdi>{each.title}</bdi>
               </button>
               {each.problems.map((said) => (
                 <span key={said} className="k-3rd d-example">
@@ -52,7 +52,7 @@ export function Stories({ tried, inside, onPlay }: { tried: Happening[]; inside:
                 </span>
               ))}
             </span>
-            <IconButton icon="trash" label={t("remove_story", { name: each.name })} onClick={() => void hear("DELETE", { name: each.name })} />
+            <IconButton icon="trash" label={t("remove_story", { name: each.title })} onClick={() => void hear("DELETE", { name: each.name })} />
           </li>
         ))}
       </ul>

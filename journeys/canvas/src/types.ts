@@ -176,7 +176,7 @@ export interface Line {
 
 export interface Told {
   runs: boolean; // whether the drawing can run at all
-  stories: { name: string; traits: Settings; segments: string[]; events: Happening[]; problems: string[] }[];
+  stories: { name: string; title: string; traits: Settings; segments: string[]; events: Happening[]; problems: string[] }[];
 }
 
 export interface Trial {
