@@ -25,10 +25,11 @@ export function RuleField({ id, value, about, wrong, onChange }: Control) {
   const ready = use((s) => s.palette.lists.rrule) ?? [];
   const said = use((s) => summaryOf(s, START));
   const rule = value.toUpperCase().replace(/^RRULE:/, "");
-  const [own, setOwn] = useState(!ready.some((each) => each.value === rule));
+  const [asked, ask] = useState(false);
+  const own = asked || !ready.some((each) => each.value === rule); // what is undone, or comes from elsewhere, is shown as it is
   return (
     <>
-      <select className="form-select" id={id} aria-describedby={about} aria-invalid={wrong} value={own ? "" : rule} onChange={(event) => (event.target.value ? (setOwn(false), onChange(event.target.value)) : setOwn(true))}>
+      <select className="form-select" id={id} aria-describedby={about} aria-invalid={wrong} value={own ? "" : rule} onChange={(event) => (event.target.value ? (ask(false), onChange(event.target.value)) : ask(true))}>
         {ready.map((each) => (
           <option key={each.value} value={each.value}>
             {each.label}
@@ -36,7 +37,7 @@ export function RuleField({ id, value, about, wrong, onChange }: Control) {
         ))}
         <option value="">{t("rule_own")}</option>
       </select>
-      {own && <Own rule={rule} onChange={onChange} />}
+      {own && <Own rule={rule} onChange={(next) => (ask(true), onChange(next))} />}
       {said && <p className="k-hint">{said}</p>}
     </>
   );
@@ -54,6 +55,7 @@ function Own({ rule, onChange }: { rule: string; onChange: (rule: string) => voi
     if (name === "FREQ" && next === "WEEKLY") changed.delete("BYMONTHDAY");
     onChange([...changed].map(([key, said]) => `${key}=${said}`).join(";"));
   };
+  const months = parts.get("BYMONTH") ?? ""; // several, perhaps: shown as they are written
   const days = (parts.get("BYDAY") ?? "").split(",").filter(Boolean);
   const turn = (which: string) => put("BYDAY", (days.some((each) => each.endsWith(which)) ? days.filter((each) => !each.endsWith(which)) : [...days, which]).join(","));
   return (
@@ -70,8 +72,9 @@ function Own({ rule, onChange }: { rule: string; onChange: (rule: string) => voi
         </select>
       </div>
       {often === "YEARLY" && (
-        <select className="form-select" aria-label={t("rule_month")} value={parts.get("BYMONTH") ?? ""} onChange={(event) => put("BYMONTH", event.target.value)}>
+        <select className="form-select" aria-label={t("rule_month")} value={months} onChange={(event) => put("BYMONTH", event.target.value)}>
           <option value="">{t("rule_any_month")}</option>
+          {!/^([1-9]|1[0-2])?$/.test(months) && <option value={months}>{months}</option>}
           {Array.from({ length: 12 }, (_, at) => (
             <option key={at} value={at + 1}>
               {monthName(at)}

@@ -43,7 +43,8 @@ def test_in_hebrew_branches_are_mirrored_and_nothing_is_left_in_english(site: Si
 
 
 def test_how_often_a_schedule_comes_is_said_and_changed_without_a_calendars_grammar(site: Site) -> None:
-    for language, year, day in (("en", "every year, in November, on Wednesday", "Tuesday"), ("he", "כל שנה, בחודש נובמבר, ביום רביעי", "יום שלישי")):
+    told = {"en": ("every year, in November, on Wednesday", "Tuesday", "Undo"), "he": ("כל שנה, בחודש נובמבר, ביום רביעי", "יום שלישי", "ביטול פעולה")}
+    for language, (year, day, undo) in told.items():
         page = site.page(who="noa" if language == "en" else "yossi", language=language)
         page.goto(f"{site.url}/journeys/new")
         page.click("form:has(input[value='black_friday']) button")
@@ -57,6 +58,9 @@ def test_how_often_a_schedule_comes_is_said_and_changed_without_a_calendars_gram
         page.locator(".k-dset select").nth(1).select_option("FREQ=DAILY")
         settle(page)
         expect(page.get_by_label(day)).to_have_count(0)
+        page.get_by_role("button", name=undo, exact=True).click()
+        expect(page.locator(".k-dset select").nth(1)).to_have_value("")
+        expect(page.get_by_label(day)).to_have_count(1)
 
 
 def test_on_a_phone_the_journey_is_a_list_that_can_be_edited(site: Site) -> None:
