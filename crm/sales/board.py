@@ -60,6 +60,17 @@ class SourceRow:
     handed_over: int
 
 
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """What became of leads that marketing handed over: how many, of them qualified and won; of those whose answer fell due, how many got it in time."""
+
+    leads: int
+    qualified: int
+    won: int
+    due: int
+    kept: int
+
+
 def pipelines(session: Session) -> list[Pipeline]:
     """The pipelines there are."""
     return list(session.scalars(select(Pipeline).order_by(Pipeline.id)))
@@ -83,11 +94,17 @@ def board(session: Session, pipeline: str, *, owner: int | None, shop: str, now:
     return columns
 
 
-def sources(session: Session, *, shop: str, since: dt.datetime) -> list[SourceRow]:
+def sources(session: Session, *, shop: str, since: dt.datetime, now: dt.datetime) -> list[SourceRow]:
     """Where leads since then came from; the hundred largest. Costs count at the rate of the day the lead came."""
-    return [SourceRow(*row) for row in session.execute(text(_SOURCES), {"since": since, "shop": shop})]
+    return [SourceRow(*row) for row in session.execute(text(_SOURCES), {"since": since, "shop": shop, "now": now})]
 
 
+def handed_over(session: Session, *, since: dt.datetime, now: dt.datetime) -> HandedOver:
+    """Whoever entered the segment of marketing since then. A promise whose time has not come is neither kept nor broken."""
+    return HandedOver(*session.execute(text(_HANDED), {"since": since, "now": now}).one())
+
+
+_DUE = "(answer_by <= :now OR answered_at <= answer_by)"  # a promise that was kept or broken
 _CARDS = f"""
 SELECT s.id, d.* FROM unnest(CAST(:stages AS integer[])) AS s(id) CROSS JOIN LATERAL (
     SELECT d.id, d.title, d.amount, d.currency, p.name AS person, a.name AS company, d.owner_id, d.closes_on, d.stage_at,
@@ -106,8 +123,13 @@ GROUP BY 1, 2 ORDER BY 1, d_in.unit <> :shop, 4 DESC
 _SOURCES = f"""
 SELECT source, campaign, count(*), count(*) FILTER (WHERE status IN ('qualified', 'won')), count(*) FILTER (WHERE status = 'won'),
        sum(cost * l_in.rate), l_in.unit, sum(cost * l_in.rate) / nullif(count(*), 0),
-       CAST(count(*) FILTER (WHERE answered_at <= answer_by) AS float) / nullif(count(*) FILTER (WHERE answer_by IS NOT NULL), 0),
+       CAST(count(*) FILTER (WHERE answered_at <= answer_by) AS float) / nullif(count(*) FILTER (WHERE {_DUE}), 0),
        count(*) FILTER (WHERE mql_at IS NOT NULL)
 FROM leads l {rates.joined("l", "CAST(l.created_at AS date)")}
 WHERE created_at >= :since GROUP BY source, campaign, l_in.unit ORDER BY 3 DESC, 1, 2 LIMIT 100
 """  # noqa: S608  our own join
+_HANDED = f"""
+SELECT count(*), count(*) FILTER (WHERE sql_at IS NOT NULL OR status IN ('qualified', 'won')), count(*) FILTER (WHERE status = 'won'),
+       count(*) FILTER (WHERE {_DUE}), count(*) FILTER (WHERE answered_at <= answer_by)
+FROM leads WHERE mql_at >= :since
+"""  # noqa: S608  our own condition

@@ -63,7 +63,9 @@ def open_sales(app: Flask, session: Session, config: Config, *, user_id: int, em
     me.post("/settings/sales/sellers", user=user_id, per_day="40", most_open="200", languages=["he", "en"], territories="חיפה, London", **whole)
     lines = {"hot_pages": "/pricing\n/quote", "lost_reasons": "Price\nNo answer", "rule-0": "territory", "rule-1": "round_robin"}
     numbers = {"answer_minutes": "60", "escalate_minutes": "30", "half_life_days": "14", "typical": "300"}
-    me.post("/settings/sales", off_duty="give", order_wins="1", alert_mail="1", escalate_to=user_id, **whole, **lines, **numbers)
+    me.post("/segments/ready", "/segments")
+    agreed = dict(zip(("mql", "sql"), session.scalars(text("SELECT slug FROM segments ORDER BY slug LIMIT 2")), strict=True))
+    me.post("/settings/sales", off_duty="give", order_wins="1", alert_mail="1", escalate_to=user_id, **whole, **lines, **numbers, **agreed)
     me.post("/settings/sales/rates", currency="USD", rate="3.7", day=str(clock.now().date() - 90 * DAY))
     who = _people(session, config)
     _work(session, config)
@@ -77,6 +79,8 @@ def open_sales(app: Flask, session: Session, config: Config, *, user_id: int, em
     me.post(f"/deals/{won}/stage", stage="won")
     me.post(f"/deals/{lost}/stage", stage="lost", reason="Price")
     _work(session, config)
+    session.execute(text("UPDATE leads SET mql_at = created_at WHERE source <> ''"))
+    session.execute(text("UPDATE leads SET owner_id = NULL WHERE profile_id = ANY(:ids)"), {"ids": people[4:7]})
     session.execute(text("UPDATE leads SET answer_by = answer_by - interval '2 hours' WHERE profile_id = :id"), {"id": people[3]})
     session.commit()
     account = session.execute(text("SELECT id FROM accounts ORDER BY name DESC LIMIT 1")).scalar_one()

@@ -15,9 +15,11 @@ from crm.core import clock
 from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.messages.models import Message
+from crm.profiles.models import Profile
 from crm.sales import deals, rank, settings
 from crm.sales.deal_models import Deal
 from crm.sales.models import Alert, Lead, SavedFilter, Seller, Task
+from crm.segments.models import Segment
 from crm.web.pages.tasks import PAGE
 from crm.web.phrases import event_detail
 from tests.scores.makers import own_score
@@ -227,6 +229,35 @@ def test_a_deal_keeps_an_owner_who_takes_no_leads_any_more(shop, browser_as, ses
     assert browser.post(f"/deals/{deal.id}", title="Two", currency="ILS", owner=yossi).status_code == 302
     session.refresh(deal)
     assert (deal.title, deal.owner_id) == ("Two", yossi)
+
+
+def test_marketing_reads_what_sales_agreed_to_take_and_how_often_it_answered_in_time(shop, browser_as, session):
+    browser, now = browser_as("marketer"), clock.now()
+    assert browser.get("/leads/agreed").text == ""
+    settings.save(session, {"mql": "ready", "sql": "gone", "answer_minutes": 90}, now)
+    session.execute(insert(Segment).values(slug="ready", name="Ready to talk", rule={"all": []}, created_at=now, changed_at=now))
+    row = {"status_at": now, "created_at": now, "mql_at": now - dt.timedelta(days=3)}
+    fates = [  # promised until, answered after, status
+        (-2, -3, "won"),
+        (-2, -1, "qualified"),
+        (-2, None, "new"),
+        (2, None, "new"),
+        (2, -1, "working"),
+        (None, None, "new"),
+    ]
+    for due, answer, status in fates:
+        one = new_id()
+        session.execute(insert(Profile).values(id=one, bucket=1, first_seen=now, last_seen=now))
+        at = [now + dt.timedelta(hours=hours) if hours is not None else None for hours in (due, answer)]
+        session.execute(insert(Lead).values(profile_id=one, status=status, answer_by=at[0], answered_at=at[1], source="mql", **row))
+    session.commit()
+    shown = " ".join(re.sub(r"<[^>]+>", " ", browser.get("/leads/agreed").text).split())
+    for words in ("Ready to talk", "90 working minutes", "6 · 2 qualified, 1 won", "50% · 2 of 4 that were due"):
+        assert words in shown
+    assert browser.get("/leads/agreed?segment=ready").text and not browser.get("/leads/agreed?segment=other").text
+    assert "50%" in browser.get("/leads/sources").text
+    for page in ("/leads/sources", "/segments", "/segments/ready"):
+        assert 'hx-get="/leads/agreed' in browser.get(page).text
 
 
 def test_a_task_is_done_and_done_again_undone(shop, browser_as, session):

@@ -147,8 +147,22 @@ def make_form() -> str:
 @requires()
 def sources() -> str:
     """Where leads came from, what one cost, how far they came."""
-    since = clock.now() - LATELY
-    return render_template("lead-sources.html", rows=board.sources(db(), shop=settings().currency, since=since), since=since)
+    now = clock.now()
+    rows = board.sources(db(), shop=settings().currency, since=now - LATELY, now=now)
+    return render_template("lead-sources.html", rows=rows, since=now - LATELY)
+
+
+@bp.get("/leads/agreed")
+@requires()
+def agreed() -> str:
+    """What sales agreed to take from marketing and how well that is kept; for a page of marketing, about one segment where it names one."""
+    now, sales, about = clock.now(), rules.read(db()), request.args.get("segment")
+    segments = [one for one in (sales.mql, sales.sql) if one]
+    if not segments or (about and about not in segments):
+        return ""
+    names = {row.slug: row.name for row in db().execute(select(Segment.slug, Segment.name).where(Segment.slug.in_(segments)))}
+    found = board.handed_over(db(), since=now - LATELY, now=now)
+    return render_template("lead-agreed.html", rules=sales, names=names, found=found, since=now - LATELY, about=about)
 
 
 def _values() -> dict[str, Any]:
