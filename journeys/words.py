@@ -145,6 +145,8 @@ def slot(name: str, value: object) -> object:
 def _listed(name: str, value: Sequence[Any]) -> str:
     if name == "weekdays":
         return format_list([_(CHOICES[each]) for each in value], locale=region())
+    if name == "segments":  # one of them is enough
+        return format_list([str(each) for each in value], style="or", locale=region())
     return events_in_words(value) if name == "events" else format_list([event_title(str(each)) for each in value], locale=region())
 
 

@@ -13,6 +13,7 @@ from crm.web import segment_form
 from crm.web.words import event_title
 from journeys import words
 from journeys.node import Sentence as Told
+from journeys.nodes.wait import Wait
 from journeys.recurrence import recurrence
 
 
@@ -55,6 +56,13 @@ def test_values_of_a_sentence_are_words(app: Flask) -> None:
         assert "כן" in segment_form.words(Sentence("%(value)s", {"value": True}))
         assert "הזמנות" in segment_form.words(Sentence("%(name)s", {"name": "orders"}))
         assert "דוא״ל" in segment_form.rule_words({"kind": "consent", "topic": "offers", "channel": "email"})
+
+
+def test_one_of_several_segments_is_enough_for_a_wait(app: Flask) -> None:
+    for language, said in (("en", "vip or club"), ("he", "vip או club")):
+        with app.test_request_context(), force_locale(language):
+            wait = Wait()
+            assert said in words.say(wait.summary(wait.settings_type.model_validate({"for": "1d", "segments": ["vip", "club"]})))
 
 
 def test_a_score_s_band_has_its_words_in_the_timeline(app: Flask) -> None:
