@@ -48,7 +48,7 @@ class BackInStock(GoodsTrigger[BackInStockSettings]):
     def summary(self, settings: BackInStockSettings) -> Sentence:
         """How many at a time."""
         return Sentence(
-            _l("a product is back: %(people)s people for each piece, the next after %(time)s"), {"people": settings.per_unit, "time": settings.pause}
+            _l("a product is back: for each piece %(people)s of those who wait, the next after %(time)s"), {"people": settings.per_unit, "time": settings.pause}
         )
 
 
