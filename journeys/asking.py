@@ -121,7 +121,8 @@ def _places(session: Session, queue: tuple[int, str, Slot], passages: Sequence[P
 _HAD = text("""
     SELECT a.run_id, c.code
     FROM unnest(CAST(:runs AS uuid[]), CAST(:profiles AS uuid[]), CAST(:journeys AS int[]), CAST(:keys AS text[])) AS a(run_id, profile_id, journey_id, key)
-    JOIN coupons c ON c.pool = :pool AND c.profile_id = a.profile_id AND c.journey_id = a.journey_id AND c.key = a.key AND c.given_at IS NOT NULL
+    JOIN coupons c ON c.pool = :pool AND c.profile_id = a.profile_id AND c.given_at IS NOT NULL
+    AND (c.run_id = a.run_id OR c.journey_id = a.journey_id AND c.key = a.key)  -- a join of people leaves the run, and gives the key another name
 """)
 _GIVEN = text("SELECT run_id, pool, code FROM coupons WHERE run_id = ANY(:runs) ORDER BY given_at, id")
 _MANY = text("""

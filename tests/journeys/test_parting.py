@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from crm.messages import joining
 from crm.messages.facts import _recent
 from crm.profiles import rebuild
-from journeys import arms, past
+from journeys import arms, coupons, past, publish
 from journeys.engine import wake_due
 from tests.journeys.test_engine import CONFIG, go, minutes, runs, shop
+from tests.journeys.test_entry import WAIT, drawing
 from tests.makers import identify, product, track
 
 __all__ = ["shop"]
@@ -49,6 +50,19 @@ def test_a_run_goes_back_with_its_wakeup_and_steps(session: Session, now: dt.dat
     assert whose(session, "runs") == whose(session, "wakeups") == [b]
     wake_due(session, now + minutes(61), 100, CONFIG)
     assert whose(session, "messages") == whose(session, "run_steps") == [b]
+
+
+def test_a_run_keeps_its_code_through_a_join(session: Session, now: dt.datetime) -> None:
+    gift, again = ({"kind": "coupon", "settings": {"pool": "spring"}, "exits": {"next": after, "none": "end"}} for after in ("wait", "end"))
+    publish.publish(session, "gift", drawing({"gift": gift} | WAIT | {"again": again}), now=now)
+    coupons.add(session, "spring", ["A", "B"])
+    a, b = two(session, now)
+    go(session, now, track("Signed Up", at=now, anonymous_id="b"))
+    join(session, a, b, now)
+    wake_due(session, now + minutes(61), 100, CONFIG)
+    codes = session.execute(text("SELECT node, detail->>'code' FROM run_steps WHERE node IN ('gift', 'again') ORDER BY number")).all()
+    assert codes == [("gift", "A"), ("again", "A")]
+    assert whose(session, "coupons WHERE given_at IS NOT NULL") == [a]
 
 
 @pytest.mark.parametrize("folded", [False, True])
