@@ -51,6 +51,15 @@ def test_beside_the_shop_s_own_word_a_public_key_s_is_worth_no_point(session: Se
     assert said[3] > 0.4, "what was told before the shop began to tell keeps counting"
 
 
+def test_a_browser_that_dates_its_word_back_comes_before_nobody(session: Session, now: dt.datetime) -> None:
+    dana, eve = people(session, [{}, {}], at=now - dt.timedelta(days=9))
+    happened(session, [(dana, name, now - dt.timedelta(hours=2), {}) for name in trust.TOLD])
+    happened(session, [(eve, name, now - dt.timedelta(hours=3), {}) for name in trust.TOLD])
+    public(session, [eve])
+    session.execute(text("UPDATE events SET received_at = :at WHERE profile_id = :who"), {"at": now, "who": eve})
+    assert points(session, [dana, eve], now)[1] == 0
+
+
 def test_wins_buyers_and_kept_promises_are_the_shop_s_to_tell(session: Session, now: dt.datetime) -> None:
     ids = shop(session, people_count=60, now=now)
     fake, real = sorted(ids)[:30], sorted(ids)[30]
