@@ -33,10 +33,10 @@ def own_events(session: Session, kind: str) -> list[Feature]:
 def against(session: Session, kind: str, label: dict[str, Any], *, known: Sequence[Feature], numbers: Numbers, y: Floats, p: Floats) -> dict[str, Any] | None:
     """The champion beside a new version on the rows `numbers` of `score_raw`, of outcomes `y`, for which that one promises `p`.
 
-    None where there is none to compare with: no champion, another label, bytes or columns that cannot be read any more.
+    None where there is none to compare with: no champion, one that learned from all rows there were, another label, bytes or columns that cannot be read.
     """
     found, types = champion(session, kind), {one.name: one.type for one in known}
-    if found is None or found.label != label or any(types.get(one["name"]) != one["type"] for one in found.features):
+    if found is None or found.metrics.get("mode") != "time" or found.label != label or any(types.get(one["name"]) != one["type"] for one in found.features):
         return None
     try:
         model = apply.model_of(session, found.id)

@@ -53,6 +53,13 @@ def test_a_champion_that_cannot_be_read_is_compared_by_what_was_measured_of_it(s
     assert second.state == "champion"
 
 
+def test_a_champion_that_learned_from_all_rows_is_not_judged_on_them(session: Session, now: dt.datetime) -> None:
+    shop(session, people_count=300, now=now)
+    first = learned(session, now)
+    first.metrics = {**first.metrics, "mode": "folds"}
+    assert learned(session, now).metrics["against"] is None
+
+
 @pytest.mark.parametrize(("low", "state"), [(0.001, "challenger"), (-0.001, "champion")])
 def test_the_champion_stays_where_the_new_version_is_surely_worse_on_the_same_rows(session: Session, now: dt.datetime, low: float, state: str) -> None:
     version_of(session, 1, now, 0.30, ["days_7"])
