@@ -86,8 +86,8 @@ def _load(session: Session, batch: Sequence[Accepted]) -> Known:
         raise StaleError
     rows.load_ids(session, people, _weighed(batch, owned))
     known = Known(people, owned, guards.load(session, keys), large=large.among(session, _meeting(batch, owned)))
-    nearly_shared = {each for device in owned.values() if len(device.people) >= SHARED_FROM - 1 for each in device.people}
-    known.into = {old: new for old, new in (named | _led(session, nearly_shared - people.keys())).items() if old != new}
+    remembered = {each for device in owned.values() for each in device.people}
+    known.into = {old: new for old, new in (named | _led(session, remembered - people.keys())).items() if old != new}
     return known
 
 
@@ -292,7 +292,7 @@ def _remember(known: Known, placed: Placed, key: Key) -> None:
     if device.given != placed.given and known.final(device.owner) == placed.person.id:
         device.given = placed.given
         known.changed.add(key)
-    if placed.person.id not in device.people and placed.person.id not in {known.final(each) for each in device.people}:
+    if placed.person.id not in device.people:  # though joined with one who is: an undone join makes them two
         device.people.append(placed.person.id)
         known.changed.add(key)
 

@@ -81,6 +81,23 @@ def test_a_device_of_three_people_is_shared_and_joins_nobody(world):
     assert world.differences() == []
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_who_was_joined_before_a_batch_counts_once_in_it_too(world, together):
+    """Two identified on the device: one of them first by an address that was found to be theirs since."""
+    known = identify({"email": "a@example.com"}, at=world.ago(90), user_id="1")
+    first = identify({"email": "b@example.com"}, at=world.ago(80), anonymous_id="tablet")
+    world.process(known, first, identify({"email": "b@example.com"}, at=world.ago(70), user_id="1"))
+    world.process(identify({"email": "c@example.com"}, at=world.ago(60), user_id="2"))
+    then = [identify({}, at=world.ago(9 - n), user_id=str(n), anonymous_id="tablet") for n in (1, 2)]
+    if together:
+        pipeline.run(world.session, [accepted(call, world.now) for call in then], world.now, makers.config())
+    else:
+        world.process(*then)
+    assert not world.session.scalar(text("SELECT shared FROM identities WHERE value = 'tablet'"))
+    assert world.owner("anonymous_id", "tablet") == world.owner("user_id", "2")
+    assert world.differences() == []
+
+
 def test_people_who_became_one_count_once_on_a_device(world):
     world.process(*(identify({}, at=world.ago(90 - n), user_id=str(n), anonymous_id="tablet") for n in range(2)))
     world.merge(world.owner("user_id", "0"), world.owner("user_id", "1"))
