@@ -25,9 +25,12 @@ def told_by_shop(session: Session, outcomes: Iterable[str], *, now: dt.datetime)
 
 
 def counts(event: str, told: str = ":told") -> str:
-    """SQL: whether an event of the log counts; `event` is its alias, `told` a `Told` as JSON. Proven is what `spec.trust_of` says is."""
+    """SQL: whether an event of the log counts; `event` is its alias, `told` a `Told` as JSON. Proven is what `spec.trust_of` says is.
+
+    Before goes by our time: a browser may date its word back.
+    """
     since = f"CAST(CAST({told} AS jsonb)->>{event}.name AS timestamptz)"
-    return f"({event}.trusted OR starts_with(coalesce({event}.cause, ''), 'import:') OR coalesce({event}.received_at < {since}, true))"  # our time: a browser may date its word back
+    return f"({event}.trusted OR starts_with(coalesce({event}.cause, ''), 'import:') OR coalesce({event}.received_at < {since}, true))"
 
 
 _FIRST = """
