@@ -103,7 +103,9 @@ def source(name: str) -> Markup | str:
 
 
 def file(name: str) -> Markup:
-    """A file's name, its ending kept behind it in both directions."""
+    """A file's name, its ending kept behind it in both directions; one of Latin letters is one word, which nothing may part."""
+    if name.isascii():
+        return bdi(name)
     stem, dot, ending = name.rpartition(".")
     return bdi(stem) + ltr(f".{ending}") if stem and dot and len(ending) <= 5 else bdi(name)
 

@@ -78,6 +78,7 @@ def test_the_preview_shows_a_day_as_the_file_says_it(browser_as: Callable[[str],
     number = int(send(browser, "email,joined\ndana@example.com,01/08/2025\n").location.rpartition("/")[2])
     assert choose(browser, number, role_1="time").location.endswith("/preview")
     page = browser.get(f"/imports/{number}/preview").text
+    assert "<bdi>people.csv</bdi>" in page, "in two parts a page in Hebrew would show .csvpeople"
     assert "2025-08-01 00:00" in page and "2025-07-31" not in page
 
 
