@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from crm.core.config import Config
+from crm.core.crypto import Keys
 from crm.core.db import engine_for, sessions
+from crm.sales import intake
+from crm.sales.intake import Form
 from crm.web import users
 from crm.web.app import create_app
 from tests.web import axe
@@ -91,6 +94,26 @@ def test_every_page_fits_its_window_and_breaks_no_rule_of_access(site, chromium:
             found.append(f"alerts {width}: outside of the window")
         found += [f"alerts {width}: {said}" for said in axe.violations(page)]
         found += [f"{width}: {said}" for said in troubles]
+        page.context.close()
+    assert found == []
+
+
+@pytest.mark.parametrize("language", ["he", "en"])
+def test_a_form_of_ours_is_filled_in_refused_and_thanked_for(site, chromium: Browser, language: str) -> None:  # noqa: F811
+    url, _made = site
+    found = []
+    for width in (1440, 360):
+        page, _troubles = signed_in(chromium, url, language, width)
+        page.goto(f"{url}/forms/{intake.token(Keys('secret'), Form('site'))}", wait_until="networkidle")
+        for name, phone in (("form", ""), ("form-refused", "+972505550142"), ("form-thanks", None)):
+            picture(page, f"{name}-{language}-{width}")
+            if page.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
+                found.append(f"{name} {width}: wider than its window")
+            found += [f"{name} {width}: {said}" for said in axe.violations(page)]
+            if phone is not None:
+                page.locator("[name=phone]").fill(phone)
+                page.locator("main form button").click()
+        expect(page.locator("h1")).to_have_text({"he": "תודה", "en": "Thank you"}[language])
         page.context.close()
     assert found == []
 
