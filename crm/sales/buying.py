@@ -49,13 +49,21 @@ class Group:
 
 def group(session: Session, account_id: uuid.UUID, *, now: dt.datetime, score: str = "lead") -> Group | None:
     """The group of one company; None where there is none. The fifty who were seen last."""
-    name = session.scalar(text("SELECT name FROM accounts WHERE id = :id"), {"id": account_id})
-    if name is None:
-        return None
-    rows = session.execute(text(_MEMBERS), {"id": account_id, "score": score, "most": MOST}).all()
-    members = [Member(row.profile_id, row.name, row.role, row.last_seen, now - row.last_seen <= ENGAGED, row.probability, row.lead) for row in rows]
-    owners = list(session.scalars(text(_OWNERS), {"id": account_id}))
-    return made(account_id, name, members, owners)
+    return next(iter(_groups(session, [account_id], now=now, score=score)), None)
+
+
+def _groups(session: Session, account_ids: Sequence[uuid.UUID], *, now: dt.datetime, score: str) -> list[Group]:
+    """Those of these companies that there are, in their order."""
+    values = {"ids": list(account_ids), "score": score, "most": MOST}
+    names = {row.id: row.name for row in session.execute(text(_NAMES), values)}
+    members: dict[uuid.UUID, list[Member]] = {}
+    for row in session.execute(text(_MEMBERS), values) if names else ():
+        one = Member(row.profile_id, row.name, row.role, row.last_seen, now - row.last_seen <= ENGAGED, row.probability, row.lead)
+        members.setdefault(row.account_id, []).append(one)
+    owners: dict[uuid.UUID, list[int]] = {}
+    for row in session.execute(text(_OWNERS), values) if names else ():
+        owners.setdefault(row.account_id, []).append(row.user_id)
+    return [made(one, names[one], members.get(one, []), owners.get(one, [])) for one in account_ids if one in names]
 
 
 def made(account_id: uuid.UUID, name: str, members: Sequence[Member], owners: Sequence[int]) -> Group:
@@ -73,7 +81,7 @@ def made(account_id: uuid.UUID, name: str, members: Sequence[Member], owners: Se
 def of_profile(session: Session, profile_id: uuid.UUID, *, now: dt.datetime, score: str = "lead") -> list[Group]:
     """The groups a person belongs to."""
     ids = session.scalars(text("SELECT account_id FROM account_members WHERE profile_id = :id ORDER BY since LIMIT 5"), {"id": profile_id}).all()
-    return [found for one in ids if (found := group(session, one, now=now, score=score)) is not None]
+    return _groups(session, ids, now=now, score=score) if ids else []
 
 
 def set_owners(session: Session, account_id: uuid.UUID, user_ids: Sequence[int]) -> None:
@@ -84,14 +92,17 @@ def set_owners(session: Session, account_id: uuid.UUID, user_ids: Sequence[int])
     session.execute(text("UPDATE accounts SET owner_id = :user WHERE id = :id"), {"id": account_id, "user": user_ids[0] if user_ids else None})
 
 
+_NAMES = "SELECT id, name FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))"
 _MEMBERS = """
-SELECT m.profile_id, p.name, m.role, p.last_seen, s.probability, EXISTS (SELECT FROM leads l WHERE l.profile_id = m.profile_id AND l.open) AS lead
-FROM account_members m JOIN profiles p ON p.id = m.profile_id LEFT JOIN scores s ON s.profile_id = m.profile_id AND s.kind = :score
-WHERE m.account_id = :id AND p.merged_into IS NULL ORDER BY p.last_seen DESC LIMIT :most
+SELECT c.id AS account_id, x.* FROM unnest(CAST(:ids AS uuid[])) AS c(id) CROSS JOIN LATERAL (
+    SELECT m.profile_id, p.name, m.role, p.last_seen, s.probability, EXISTS (SELECT FROM leads l WHERE l.profile_id = m.profile_id AND l.open) AS lead
+    FROM account_members m JOIN profiles p ON p.id = m.profile_id LEFT JOIN scores s ON s.profile_id = m.profile_id AND s.kind = :score
+    WHERE m.account_id = c.id AND p.merged_into IS NULL ORDER BY p.last_seen DESC LIMIT :most
+) x ORDER BY c.id, x.last_seen DESC
 """
 _OWNERS = """
-SELECT user_id FROM (
-    SELECT owner_id AS user_id, 0 AS turn FROM accounts WHERE id = :id AND owner_id IS NOT NULL
-    UNION ALL SELECT user_id, 1 FROM account_owners WHERE account_id = :id
-) o GROUP BY user_id ORDER BY min(turn), user_id
+SELECT account_id, user_id FROM (
+    SELECT id AS account_id, owner_id AS user_id, 0 AS turn FROM accounts WHERE id = ANY(CAST(:ids AS uuid[])) AND owner_id IS NOT NULL
+    UNION ALL SELECT account_id, user_id, 1 FROM account_owners WHERE account_id = ANY(CAST(:ids AS uuid[]))
+) o GROUP BY account_id, user_id ORDER BY account_id, min(turn), user_id
 """

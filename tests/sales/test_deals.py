@@ -127,6 +127,21 @@ def test_a_company_without_an_approver_says_so_and_scores_lower(sales, session):
     assert buying.group(session, account, now=sales.now).owners == [3, 4]
 
 
+def test_somebody_at_many_companies_costs_no_more_questions_than_at_one(sales, session):
+    asked: list[str] = []
+    counts = []
+    for turn, company in enumerate(("acme", "bolt", "corp"), 1):
+        said = {"name": company, "role": "buyer"}
+        sales.happens(makers.Call(type="group", user_id="a", group_id=company, traits=said, timestamp=(sales.now - dt.timedelta(hours=9 - turn)).isoformat()))
+        who = session.scalars(text("SELECT DISTINCT profile_id FROM account_members")).one()
+        if turn == 1:
+            event.listen(session.connection(), "before_cursor_execute", lambda *args: asked.append(args[2]))
+        asked.clear()
+        found = buying.of_profile(session, who, now=sales.now)
+        counts.append(len(asked))
+    assert ([one.name for one in found], counts[0], counts[2]) == (["acme", "bolt", "corp"], 4, 4)
+
+
 def test_what_journeys_ask_of_many_is_done_in_as_many_questions_as_for_one(sales, session):
     people = [sales.lead(f"p{n}@example.com", at=sales.now).profile_id for n in range(6)]
 
