@@ -52,6 +52,7 @@ def install(app: Flask) -> None:
     """Give templates these functions."""
     functions: tuple[Callable[..., object], ...] = (
         *(asset, icon, num, money, pct, day, at, ago, span, ltr, bdi, spark, share, counted, clock_time, day_title, long_day, seen_now, url, language_links),
+        word,
         *(words.event_title, words.event_icon, words.reason, words.status_word),
         *phrases.ALL,
         navigation.is_built,
@@ -151,6 +152,11 @@ def long_day(moment: dt.datetime) -> str:
 def seen_now(moment: dt.datetime) -> bool:
     """Whether this was within the last five minutes."""
     return clock.now() - moment < dt.timedelta(minutes=5)
+
+
+def word(text: str) -> str:
+    """A word or sentence looked up by a page, in its language; unlike what `_` says of a fixed one, it is escaped where it is shown."""
+    return _(text) if text else ""
 
 
 def url(path: str, **args: object) -> str:

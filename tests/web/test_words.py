@@ -7,7 +7,8 @@ from pathlib import Path
 
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
-from flask import Flask
+from flask import Flask, render_template_string
+from jinja2 import nodes
 
 from crm.messages.gate import REASONS
 from crm.messages.templates import shipped_templates
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 WEB = ROOT / "crm/web"
 KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
+TEMPLATES = ("crm/web/templates", "journeys/templates", "templates")
+SAFE = {"_": 1, "gettext": 1, "ngettext": 2, "pgettext": 2, "npgettext": 3}  # how many arguments are the sentence itself
 SIDES = re.compile(r"(?<![\w-])(margin|padding|border|inset)-(left|right)\b|(?<![\w-])(left|right)\s*:|text-align:\s*(left|right)|float:\s*(left|right)")
 
 
@@ -56,6 +59,26 @@ def test_a_translation_has_the_slots_of_its_sentence() -> None:
 def test_every_reason_of_the_gate_is_a_sentence() -> None:
     assert set(REASONS) <= set(words.REASONS)
     assert all(text.endswith(".") for text in words.REASONS.values())
+
+
+def test_only_sentences_of_our_own_pass_a_template_unescaped(app: Flask) -> None:
+    """What `_` returns is taken for safe: it may be handed nothing but a sentence that stands in the template; `word` is for the rest."""
+    unescaped, seen = [], 0
+    for path in sorted(path for folder in TEMPLATES for path in (ROOT / folder).rglob("*") if path.suffix in {".html", ".mjml", ".txt", ".xml"}):
+        for call in app.jinja_env.parse(path.read_text()).find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name in SAFE:
+                seen += 1
+                fixed = [isinstance(each, nodes.Const) for each in call.args[: SAFE[call.node.name]]]
+                unescaped += [] if fixed and all(fixed) else [f"{path.relative_to(ROOT)}:{call.lineno}"]
+    assert seen > 1000
+    assert unescaped == []
+
+
+def test_a_word_that_is_looked_up_is_translated_and_escaped(app: Flask) -> None:
+    with app.test_request_context(headers={"Accept-Language": "he"}):
+        said = "{{ word(text) }} {{ _('came %(time)s', time=word(text)) }}"
+        assert render_template_string(said, text="<b>100%").count("&lt;b&gt;100%") == 2
+        assert render_template_string("{{ word('Admin') }}") == "ניהול"
 
 
 def test_what_kesher_itself_notes_about_a_person_has_a_name_in_both_languages() -> None:
