@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request
 from flask_babel import gettext as _
+from sqlalchemy import text
 from werkzeug.wrappers import Response
 
 from crm.core import clock
@@ -15,6 +16,7 @@ from crm.core.i18n import _l
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
+from crm.web.i18n import language
 from journeys import (
     coupons,
     design,
@@ -57,6 +59,7 @@ STATES = {  # status -> (words, tone, icon)
     "draft": (_l("Draft"), "line", ""),
     "stopped": (_l("Stopped"), "", ""),
 }
+_NAMES = text("SELECT slug, coalesce(name->>:language, name->>'en', slug) AS name FROM journeys")
 RUN_STATES = {"active": (_l("Going on"), "acc"), "done": (_l("Over"), ""), "failed": (_l("Failed"), "bad")}
 DONE = {
     "pause": _l("Paused. Every run is held where it is, and every message not yet on its way."),
@@ -65,6 +68,14 @@ DONE = {
     "retry": _l("Runs that go on: %(n)s, from where they stand."),
 }
 PAGE = 50
+
+
+def names() -> dict[str, str]:
+    """Every journey's name in the page's language, for pages that know a journey by its slug alone."""
+    return {row.slug: row.name for row in db().execute(_NAMES, {"language": language()})}
+
+
+bp.record_once(lambda state: state.app.extensions.update(kesher_journeys=names))
 
 
 @bp.get("/journeys")

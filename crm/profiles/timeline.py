@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any
 
 from sqlalchemy import text
@@ -33,6 +34,7 @@ _BEGINNINGS = {  # names of events, by how they begin
     "consents": ("Consent ",),
     "identity": ("identify", "alias", "group"),
 }
+_BAND = "score:%:trait"  # a score's band as a trait: where it changed (live), an event of its own tells the same
 _WINDOWS = (dt.timedelta(days=62), dt.timedelta(days=366), dt.timedelta(days=3653))  # how far back each look goes; the last goes to the beginning
 
 
@@ -58,6 +60,11 @@ class Entry:
     claimed_at: dt.datetime | None
 
     @property
+    def first_band(self) -> bool:
+        """Whether it is our own note of a score's band that no other event tells."""
+        return self.source == "kesher" and self.type == "identify" and fnmatch(self.message_id, _BAND.replace("%", "*"))
+
+    @property
     def cursor(self) -> str:
         return cursor(self.occurred_at, self.accepted)
 
@@ -74,19 +81,20 @@ def follow(session: Session, profile_id: uuid.UUID) -> uuid.UUID | None:
 
 
 def timeline(  # each narrows what is shown
-    session: Session, profile_id: uuid.UUID, *, before: str | None = None, limit: int = 50, kinds: Collection[str] = (), now: dt.datetime
+    session: Session, profile_id: uuid.UUID, *, before: str | None = None, limit: int = 50, kinds: Collection[str] = (), now: dt.datetime, echoes: bool = True
 ) -> list[Entry]:
     """The events of a person and of everybody joined into them, newest first, older than the cursor `before`.
 
-    `kinds` are some of `KINDS`; none named means all. Looks two months back, then a year, then ten, and stops as soon as `limit` are found.
+    `kinds` are some of `KINDS`; none named means all. Without `echoes`, what Kesher notes twice is there once.
+    Looks two months back, then a year, then ten, and stops as soon as `limit` are found.
     """
     person = session.execute(text(_FOLLOW), {"id": profile_id}).first()
     if person is None:
         return []
     owner, first = person
     top, accepted = _place(before, now)
-    values = {"id": owner, "top": top, "accepted": accepted, "limit": limit, "names": _patterns(kinds), "known": _patterns(_BEGINNINGS)}
-    condition = _condition(kinds)
+    values = {"id": owner, "top": top, "accepted": accepted, "limit": limit, "names": _patterns(kinds), "known": _patterns(_BEGINNINGS), "band": _BAND}
+    condition = _condition(kinds) + ("" if echoes else _ONCE)
     for window in _WINDOWS:
         bottom = _earlier(top, window)
         found = _look(session, condition, {**values, "bottom": bottom})
@@ -141,6 +149,7 @@ def _look(session: Session, condition: str, values: dict[str, Any]) -> list[Entr
     ]
 
 
+_ONCE = " AND NOT (type = 'identify' AND origin = 'live' AND source_id = 1 AND message_id LIKE :band)"
 _FOLLOW = """
 WITH RECURSIVE way AS (
     SELECT id, merged_into, first_seen, 0 AS steps FROM profiles WHERE id = :id

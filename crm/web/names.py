@@ -67,6 +67,8 @@ PROPERTIES = {  # of events, where Kesher knows what they mean
     "list": _l("List"),
     "score": _l("Score"),
     "band": _l("Band"),
+    "was": _l("Before"),
+    "probability": _l("Chance"),
     "outcome": _l("Outcome"),
     "note": _l("Note"),
     "status": _l("Status"),

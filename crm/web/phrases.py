@@ -14,7 +14,7 @@ from markupsafe import Markup
 from crm.core.clock import parse_time
 from crm.core.json import dumps
 from crm.events.source import detail_of
-from crm.web import names, sales_words, words
+from crm.web import names, sales_words, titles, words
 from crm.web.i18n import language, region
 from crm.web.isolates import LARGEST, bdi, ltr, money, num
 from crm.web.isolates import sentence as _
@@ -64,10 +64,21 @@ def trait_value(value: Any) -> Markup | str:
     return bdi(text if len(text) <= LONGEST else text[:LONGEST] + "…")
 
 
+def trait(name: str, value: Any) -> tuple[Markup | str, Markup | str]:
+    """A trait's title and value; the band of a score is told as what it is."""
+    return titles.band_trait(name, value) or (trait_title(name), trait_value(value))
+
+
 def property_value(name: str, value: Any) -> Markup | str:
     """A property of an event Kesher itself made: codes in words, the rest as it is."""
     if name == "reason" and isinstance(value, str):
         return bdi(words.reason(value))
+    if name in {"band", "was"} and (band := titles.band_title(value)):
+        return bdi(band)
+    if name == "kind" and isinstance(value, str) and (score := titles.score_title(value)):
+        return score
+    if name in {"journey", "template"} and isinstance(value, str):
+        return titles.journey_title(value) if name == "journey" else bdi(template_title(value))
     return channel_title(value) if name == "channel" and isinstance(value, str) and value in words.CHANNELS else trait_value(value)
 
 
@@ -111,7 +122,7 @@ def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
     """One line about an event: the product, the sum, the page."""
     if properties.get("machine") is True:
         return _("by a machine, so it does not count")
-    if name in {"Journey Ended", "Product Stock Changed", *sales_words.TOLD}:
+    if name in {"Journey Ended", "Product Stock Changed", titles.FIRST_BAND, "Score Band Changed", *sales_words.TOLD}:
         return _own_words(name, properties)
     currency = properties.get("currency") if isinstance(properties.get("currency"), str) else None
     if name.startswith("Order ") and (total := _amount(properties.get("total", properties.get("revenue")))) is not None:
@@ -121,13 +132,21 @@ def event_detail(name: str, properties: Mapping[str, Any]) -> Markup | str:
         return bdi(title[:LONGEST]) if price is None else _("%(product)s, %(price)s", product=bdi(title[:LONGEST]), price=money(price, currency))
     for key in ("query", "path", "url", "journey", "template", "product_id", "sku", "reason"):
         if isinstance(value := properties.get(key), str | int) and value:
-            return bdi(str(value)[:LONGEST]) if key == "query" else ltr(str(value)[:LONGEST])
+            return _named(key, str(value)[:LONGEST])
     return ""
+
+
+def _named(key: str, value: str) -> Markup:
+    if key == "journey":
+        return titles.journey_title(value)
+    return ltr(value) if key not in {"query", "template"} else bdi(template_title(value) if key == "template" else value)
 
 
 def _own_words(name: str, properties: Mapping[str, Any]) -> Markup | str:
     if name == "Journey Ended":
-        return _("%(journey)s: %(why)s", journey=ltr(properties.get("journey", "")), why=words.reason(str(properties.get("reason", ""))))
+        return _("%(journey)s: %(why)s", journey=titles.journey_title(str(properties.get("journey", ""))), why=words.reason(str(properties.get("reason", ""))))
+    if name in {titles.FIRST_BAND, "Score Band Changed"}:
+        return titles.band_change(properties)
     if name in sales_words.TOLD:
         said = sales_words.told(name, properties)
         return bdi(said[:LONGEST]) if said else ""
@@ -256,10 +275,12 @@ ALL: tuple[Callable[..., object], ...] = (
         identity_word,
         phone,
         trait_title,
+        trait,
         trait_value,
         property_value,
         property_title,
         template_title,
+        titles.journey_title,
         account_trait,
         computed_title,
         computed_value,

@@ -26,6 +26,7 @@ from crm.web.auth import me, requires
 from crm.web.db import db, settings
 from crm.web.navigation import is_built
 from crm.web.show import local
+from crm.web.titles import as_told
 
 bp = Blueprint("people", __name__)
 PAGE = 50
@@ -83,8 +84,8 @@ def _counted(profile_id: uuid.UUID) -> dict[str, Any]:
 def _timeline(profile_id: uuid.UUID) -> dict[str, Any]:
     kind = request.args.get("kind", "")
     kinds = (kind,) if kind in KINDS else ()
-    entries = timeline(db(), profile_id, before=request.args.get("before"), limit=EVENTS + 1, kinds=kinds, now=clock.now())
-    shown = entries[:EVENTS]
+    entries = timeline(db(), profile_id, before=request.args.get("before"), limit=EVENTS + 1, kinds=kinds, now=clock.now(), echoes=False)
+    shown = [as_told(entry) for entry in entries[:EVENTS]]
     days = [(day, list(rows)) for day, rows in groupby(shown, key=lambda entry: local(entry.occurred_at).date())]
     more = shown[-1].cursor if len(entries) > EVENTS else ""
     return {"profile_id": profile_id, "days": days, "more": more, "kind": kinds[0] if kinds else "", "kinds": KINDS, "onward": False}
