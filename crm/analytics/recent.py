@@ -85,7 +85,9 @@ SELECT i.*, s.name AS source FROM (
 ) i LEFT JOIN sources s ON s.id = i.source_id ORDER BY i.id DESC
 """  # noqa: S608  our own fragments
 _PEOPLE = """
-SELECT k.kind, k.value, p.id, p.name
+SELECT k.kind, k.value, p.id, coalesce(nullif(p.name, ''), (
+    SELECT min(value) FROM identities WHERE profile_id = p.id AND kind = 'user_id'
+), '') AS name
 FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value)
 LEFT JOIN identities i ON i.kind = k.kind AND i.value = k.value
 JOIN profiles p ON p.id = coalesce(i.profile_id, CASE WHEN k.kind = 'profile' THEN k.value::uuid END)

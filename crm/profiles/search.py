@@ -66,6 +66,7 @@ class ProfileRow:
     known: bool
     email: str | None
     phone: str | None
+    user_id: str | None
     traits: dict[str, Any]
     first_seen: dt.datetime
     last_seen: dt.datetime
@@ -177,10 +178,11 @@ WHERE search @@ CAST(:query AS tsquery)
 _AMONG = "SELECT p.id, p.last_seen FROM profiles p WHERE p.id = ANY(:few) {more}"
 _MATCHES = "SELECT p.id FROM profiles p WHERE p.search @@ CAST(:query AS tsquery) AND p.merged_into IS NULL AND {known} LIMIT :broad"
 _SHOW = """
-SELECT p.id, p.name, p.known, p.traits, p.first_seen, p.last_seen, i.email, i.phone
+SELECT p.id, p.name, p.known, p.traits, p.first_seen, p.last_seen, i.email, i.phone, i.user_id
 FROM ({page}) page JOIN profiles p ON p.id = page.id
 CROSS JOIN LATERAL (
-    SELECT min(value) FILTER (WHERE kind = 'email') AS email, min(value) FILTER (WHERE kind IN ('phone', 'wa_id')) AS phone
+    SELECT min(value) FILTER (WHERE kind = 'email') AS email, min(value) FILTER (WHERE kind IN ('phone', 'wa_id')) AS phone,
+        min(value) FILTER (WHERE kind = 'user_id') AS user_id
     FROM identities WHERE profile_id = p.id
 ) i
 ORDER BY p.last_seen DESC, p.id DESC
@@ -188,4 +190,4 @@ ORDER BY p.last_seen DESC, p.id DESC
 
 
 def _row(row: Row[Any]) -> ProfileRow:
-    return ProfileRow(row.id, row.name, row.known, row.email, row.phone, row.traits, row.first_seen, row.last_seen)
+    return ProfileRow(row.id, row.name, row.known, row.email, row.phone, row.user_id, row.traits, row.first_seen, row.last_seen)

@@ -13,10 +13,13 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from crm.core.ids import new_id
+from crm.core.json import dumps
 from crm.events import store
+from crm.events.models import InboxRow
 from crm.events.spec import Happened
 from crm.messages.models import Message
-from crm.profiles.models import Profile
+from crm.profiles.models import Identity, Profile
+from crm.profiles.search import refresh_search
 from crm.web.app import create_app
 from crm.web.models import AuditEntry
 from journeys.models import Journey
@@ -97,3 +100,18 @@ def test_a_new_journey_is_a_change_in_words(browser_as: Callable[[str], Browser]
     session.commit()
     said = words(browser_as("admin").get("/settings/changes", "he").text)
     assert "נוצר מסע" in said and "journey.create" not in said
+
+
+def test_somebody_known_by_a_user_id_alone_is_no_anonymous_visitor(browser_as: Callable[[str], Browser], session: Session, now: dt.datetime) -> None:
+    session.execute(insert(Profile).values(id=(mia := new_id()), bucket=7, known=True, name="", first_seen=now, last_seen=now))
+    session.execute(insert(Identity).values(kind="user_id", value="u-8812", profile_id=mia, verified=True, first_seen=now))
+    body = dumps({"type": "track", "event": "Page Viewed", "userId": "u-8812", "messageId": "m1"})
+    session.execute(insert(InboxRow).values(received_at=now, source_id=KESHER, trusted=True, origin="live", lane=1, body=body))
+    refresh_search(session, [mia])
+    session.commit()
+    browser = browser_as("marketer")
+    for path in (f"/people/{mia}", "/people", "/find?q=8812", "/home/feed"):
+        page = browser.get(path, "he").text
+        assert "גולש אנונימי" not in page and "בלי שם" not in page, path
+        assert re.search(f'href="/people/{mia}"[^>]*>(<svg.*?</svg>)?<bdi[^>]*>u-8812</bdi>|<h1><bdi>u-8812</bdi></h1>', page), path
+    assert "<title>u-8812" in browser.get(f"/people/{mia}", "he").text
