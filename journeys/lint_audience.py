@@ -1,4 +1,4 @@
-"""What a drawing would mean for the people who are there: words that cannot be filled in, and how much one person may get. Each with somebody by name."""
+"""What a drawing would mean for the people who are there: words that cannot be filled in, consent nobody gave, and how much one person may get."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.config import Config
 from crm.core.i18n import _l
+from crm.messages import facts, gate
 from crm.messages.deliver import latest
 from crm.messages.links import links_for
 from crm.messages.models import TemplateVersion
@@ -49,7 +50,7 @@ class Somebody:
 def review(session: Session, graph: Graph, config: Config, now: dt.datetime, *, slug: str = "") -> list[Problem]:
     """Warnings that need people to be seen; `slug` is the journey's own, where it has one."""
     people = sample(session, graph, now)
-    return [*words(session, graph, people, config), *crowding(session, graph, people, now, slug)]
+    return [*words(session, graph, people, config), *agreement(session, graph, people, config, now), *crowding(session, graph, people, now, slug)]
 
 
 def sample(session: Session, graph: Graph, now: dt.datetime) -> list[Somebody]:
@@ -91,6 +92,23 @@ def _failing(version: TemplateVersion, people: Sequence[Somebody], config: Confi
         except TemplateBrokenError as error:
             found.append((each, str(error).rpartition(": ")[2]))
     return found
+
+
+def agreement(session: Session, graph: Graph, people: Sequence[Somebody], config: Config, now: dt.datetime) -> Iterator[Problem]:
+    """Marketing that not one of them agreed to, as the gate reads it: every message would be dropped. Told once for each channel and topic."""
+    sending = {spot.name: spot.settings for spot in graph.nodes.values() if isinstance(spot.settings, SendSettings | NpsSettings)}
+    topics = {row.name: row for row in session.execute(_MARKETING, {"names": [each.template for each in sending.values()]})} if people else {}
+    asked: dict[tuple[str, str], str] = {}
+    for node, settings in sending.items():
+        if row := topics.get(settings.template):
+            asked.setdefault((settings.channel, row.topic), node)
+    for (channel, topic), node in asked.items():
+        drafts = [facts.Draft(each.id, each.id, channel, sending[node].template, topic, "marketing", None, {}, 0, 0) for each in people]
+        if any(gate.agreed(each) is None for each in facts.read(session, drafts, config, now).facts.values()):
+            continue
+        said = _l("of the people it would reach none has consented to “%(topic)s” by %(channel)s (looked at: %(people)s): nothing would go out")
+        values = {"topic": topics[sending[node].template].title or topic, "channel": channel, "people": len(people)}
+        yield Problem(node, said, values, "warning", _l("Ask for consent first, with a form on your site or an import that holds the proof."))
 
 
 def crowding(session: Session, graph: Graph, people: Sequence[Somebody], now: dt.datetime, slug: str) -> Iterator[Problem]:
@@ -159,6 +177,10 @@ _REACHED = text("""
             SELECT profile_id, name, properties, occurred_at FROM events WHERE occurred_at >= :since ORDER BY occurred_at DESC LIMIT :recent
         ) r WHERE name = ANY(:names) ORDER BY profile_id, occurred_at DESC
     ) e JOIN profiles p ON p.id = e.profile_id ORDER BY e.occurred_at DESC LIMIT :many
+""")
+_MARKETING = text("""
+    SELECT t.name, t.topic, o.title FROM templates t LEFT JOIN topics o ON o.name = t.topic
+    WHERE t.name = ANY(:names) AND t.purpose = 'marketing' AND coalesce(t.topic, '') <> ''
 """)
 _SHARED = text("""
     SELECT DISTINCT journey_id, profile_id FROM runs

@@ -259,8 +259,10 @@ def _told(name: str, value: object, nodes: Mapping[str, Any], here: str | None) 
         return str(_(value.text)) % value.values
     if name == "node" and isinstance(value, str):
         return f"“{step_of(nodes, value.strip(QUOTE))}”"
-    if name == "journey" and isinstance(value, Mapping):
+    if name in {"journey", "topic"} and isinstance(value, Mapping):
         return named(value, "")
+    if name == "channel":
+        return slot(name, value)
     if name == "way" and isinstance(value, str) and here:
         return f"“{way_of(nodes.get(here), value.strip(QUOTE))}”"
     return value

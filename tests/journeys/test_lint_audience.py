@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.consent.ledger import GRANTED, Change, record
 from crm.core import clock
+from crm.core.crypto import Keys
 from crm.core.db import engine_for
 from crm.core.json import dumps
 from journeys import endpoints, files, lint, lint_audience, publish
@@ -22,9 +24,9 @@ from workers import manage, pipeline
 CONFIG = config()
 
 
-def template(session: Session, name: str, words: str, sample: str = "{}") -> None:
-    insert = "INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:n, 'email', 'offers', 'marketing', 1)"
-    session.execute(text(insert), {"n": name})
+def template(session: Session, name: str, words: str, sample: str = "{}", purpose: str = "transactional") -> None:
+    insert = "INSERT INTO templates (name, channel, topic, purpose, version) VALUES (:n, 'email', 'offers', :p, 1)"
+    session.execute(text(insert), {"n": name, "p": purpose})
     content = {"en": {"subject": "Hello", "mjml": "", "html": f"<p>{words}</p>", "text": words}}
     made = "INSERT INTO template_versions (name, version, content, sample, digest) VALUES (:n, 1, CAST(:c AS jsonb), CAST(:s AS jsonb), :d)"
     session.execute(text(made), {"n": name, "c": dumps(content), "s": sample, "d": f"{name}{words}"})
@@ -85,6 +87,34 @@ def test_a_property_the_starting_event_lacks_is_found(session, now):
 def test_nobody_there_is_no_problem(session, now):
     template(session, "city", "{{ profile.traits.city }}")
     assert found(session, mails("city"), now) == []
+
+
+def agree(session: Session, now: dt.datetime, email: str, topic: str = "offers") -> None:
+    record(session, [Change("email", email, "email", topic, "marketing", GRANTED, "form", True)], Keys(CONFIG.secret_key), now)
+
+
+def test_marketing_nobody_agreed_to_is_told_once_with_how_many_were_looked_at_and_what_to_do(session, now, app):
+    for name in ("first", "second"):
+        template(session, name, "Hello", purpose="marketing")
+    go(session, now, *(track("Signed Up", at=now, user_id=f"p{n}", email=f"p{n}@example.com") for n in range(3)))
+    ((node, said, example),) = found(session, mails("first", "second"), now)
+    assert node == "to_first"
+    assert "looked at: 3" in said
+    assert "Ask for consent first" in example
+    agree(session, now, "p0@example.com", topic="news")
+    (again,) = lint_audience.review(session, parse(mails("first")), CONFIG, now)
+    with app.test_request_context(headers={"Accept-Language": "he"}):
+        shown = str(problem(again, mails("first"))["text"])
+    assert "מבצעים" in shown
+    assert "דוא״ל" in shown
+    agree(session, now, "p0@example.com")
+    assert found(session, mails("first", "second"), now) == []
+
+
+def test_what_needs_no_consent_is_not_asked_about(session, now):
+    template(session, "receipt", "Hello")
+    go(session, now, track("Signed Up", at=now, user_id="p", email="p@example.com"))
+    assert found(session, mails("receipt"), now) == []
 
 
 def test_two_journeys_that_send_one_person_too_much_are_named_with_the_person(session, now):
