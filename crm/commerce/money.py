@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+from crm.events.sums import number
+
 ZERO = Decimal(0)
-LIMIT = Decimal(10) ** 13
 _QUANTUM = Decimal("0.000001")
 
 
 def amount(value: Any) -> Decimal | None:
     """A number or a text of one as Decimal, rounded to six digits; None where it is none or beyond numeric(20,6)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        return None
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    return number.quantize(_QUANTUM).normalize() + ZERO if number.is_finite() and abs(number) < LIMIT else None
+    found = number(value)
+    return None if found is None else found.quantize(_QUANTUM).normalize() + ZERO
 
 
 def currency(value: Any, default: str) -> str:

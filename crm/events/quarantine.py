@@ -10,11 +10,11 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from crm.core.clock import parse_time
-from crm.events import inbox
+from crm.events import inbox, sums
 from crm.events.models import HISTORY, SYSTEM_SOURCE, QuarantinedCall
 from crm.events.source import HeldError
 from crm.events.sources import segment
-from crm.events.spec import Call
+from crm.events.spec import Call, event_name
 
 PRESENT = dt.timedelta(days=1)  # what is older replays as history: it starts nothing and sends nothing
 MAX_PAGE = 200
@@ -90,6 +90,7 @@ def _row(held: QuarantinedCall, now: dt.datetime) -> inbox.NewRow:
     call = segment.read(held.body)
     if held.source_id != SYSTEM_SOURCE:  # Kesher's own calls name a profile instead of an identity
         segment.check(call, call.type)
+    sums.check(event_name(call), call.properties)
     call.message_id = call.message_id if call.message_id.strip() else segment.made_id(b"%d" % held.source_id, held.body.encode())
     happened = min(_happened(call, held), held.received_at)
     call.timestamp, call.sent_at = happened.isoformat(), None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from crm.core.clock import parse_time
-from crm.events import goods
+from crm.events import goods, sums
 from crm.events.address import normalise
 from crm.events.inbox import Waiting
 from crm.events.models import LIVE
@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(Call).decode
 
 
 def read(row: Waiting) -> Accepted:
-    """Parse one row; HeldError says why not (`bad_json`, `no_name`, `no_identity`, `too_old`)."""
+    """Parse one row; HeldError says why not (`bad_json`, `no_name`, `no_identity`, `odd_value`, `too_old`)."""
     try:
         call = _decode(row.body)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -38,6 +38,7 @@ def read(row: Waiting) -> Accepted:
     identities = tuple(identities_of(call, trusted=row.trusted))
     if not identities and call.profile_id is None and not (row.trusted and goods.variant_of(name, call.properties)):
         raise HeldError("no_identity", "unusable")
+    sums.check(name, call.properties)
     occurred, claimed = occurred_at(call, row)
     if row.origin == LIVE and occurred < row.received_at - LIVE_LIMIT:
         raise HeldError("too_old", "ninety_days", at=occurred.isoformat())

@@ -154,9 +154,10 @@ def test_an_archive_of_segment_calls_is_taken_as_it_is(tmp_path):
         '{"type":"track","event":"Seen","userId":"a"}',
         '{"type":"track","event":"Seen","timestamp":"2026-01-01T00:00:00Z"}',
         '{"type":"track","event":3,"userId":"a"}',
+        '{"type":"track","event":"Order Completed","userId":"a","timestamp":"2026-01-01T00:00:00Z","properties":{"total":"a hundred"}}',
     ]
     outcomes, _ = read(tmp_path, "calls: segment", "\n".join(lines), "file.jsonl")
-    assert reasons(outcomes) == [(2, "not a call"), (3, "no identity"), (4, "not a call")]
+    assert reasons(outcomes) == [(2, "not a call"), (3, "no identity"), (4, "not a call"), (5, "bad value")]
     assert [one.call.message_id for one in outcomes if isinstance(one, Made)] == ["m1"]
 
 

@@ -23,6 +23,7 @@ from crm.core.db import is_passing
 from crm.events import inbox
 from crm.events.inbox import NewRow
 from crm.events.models import LIVE
+from crm.events.source import detail_of
 from crm.events.spec import Accepted, Call
 from crm.profiles.rebuild import differences
 from tests import makers
@@ -99,7 +100,19 @@ def test_a_name_without_end_says_what_to_do_with_it(sessions: sessionmaker[Sessi
     drain(sessions)
     ((reason, detail),) = asked(sessions, "SELECT reason, detail FROM quarantine")
     assert reason == "too_large"
-    assert "put what varies into `properties`" in detail
+    assert "put what varies into `properties`" in detail_of(detail)[0]
+
+
+def test_an_order_whose_total_is_no_number_waits_in_quarantine_and_counts_as_no_order_of_nothing(sessions: sessionmaker[Session], now: dt.datetime) -> None:
+    said = [("Order Completed", {"order_id": "o1", "total": "מאה"}), ("Order Completed", {"order_id": "o2", "total": "100"})]
+    said += [("Product Stock Changed", {"sku": "cup", "stock": "חמש"}), ("Product Stock Changed", {"sku": "cup", "stock": 5})]
+    put(sessions, [makers.track(name, properties, at=now, user_id="u") for name, properties in said], now)
+    drain(sessions)
+    assert asked(sessions, "SELECT order_id, revenue FROM orders") == [("o2", 100)]
+    assert asked(sessions, "SELECT stock FROM stock_history") == [(5,)]
+    held = asked(sessions, "SELECT reason, detail FROM quarantine ORDER BY id")
+    assert [reason for reason, _ in held] == ["odd_value"] * 2
+    assert ["מאה" in held[0].detail, "חמש" in held[1].detail] == [True, True]
 
 
 def test_one_poisonous_call_among_two_thousand_is_found_in_seconds(sessions: sessionmaker[Session], now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:

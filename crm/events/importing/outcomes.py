@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 
 from crm.core.clock import parse_time
+from crm.events import sums
 from crm.events.address import normalise
 from crm.events.importing.columns import Bad
 from crm.events.importing.plan import Plan, RulePlan, convert
 from crm.events.importing.readers import Line
 from crm.events.importing.values import EmptyValueError, Row
+from crm.events.source import HeldError
 from crm.events.spec import TYPES, Call, event_name
 
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)  # older times are mistakes of the file
@@ -225,8 +227,8 @@ class Reading:
         if rule.named_by is not None and not rows[0][rule.named_by]:
             return Refused(line.number, BAD_VALUE, "the event has no name", line.raw)
         try:
-            return Made(self._event(rule, rows, found, moment, message_id), count)
-        except EmptyValueError as error:
+            return _counted(Made(self._event(rule, rows, found, moment, message_id), count))
+        except (EmptyValueError, HeldError) as error:
             return Refused(line.number, BAD_VALUE, str(error), line.raw)
 
     def _time_refusal(self, moment: dt.datetime, lines: int) -> tuple[str, str] | None:
@@ -279,7 +281,16 @@ class Reading:
             yield Refused(line.number, *refusal, line.raw)
         else:
             call.message_id, call.sent_at, call.profile_id = call.message_id or f"{self.file}:{line.number}", None, None
-            yield Made(call, 1)
+            try:
+                yield _counted(Made(call, 1))
+            except HeldError as error:
+                yield Refused(line.number, BAD_VALUE, str(error), line.raw)
+
+
+def _counted(made: Made) -> Made:
+    """An event whose sums are numbers; HeldError names one that is none."""
+    sums.check(event_name(made.call), made.call.properties)
+    return made
 
 
 def usable(identities: Sequence[tuple[str, Any]], rows: Sequence[Row]) -> Identities:
