@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, jsonify, render_template, request
@@ -81,4 +82,15 @@ def _shape(status: int, sentence: str, number: str) -> Response:
     words = _(sentence)
     if request.headers.get("HX-Request"):
         return Response(render_template("toast.html", sentence=words, number=number, kind="bad"), headers={"HX-Retarget": "#toast", "HX-Reswap": "innerHTML"})
-    return Response(render_template("error.html", status=status, sentence=words, number=number))
+    return Response(render_template("error.html", status=status, sentence=words, number=number, back=_back()))
+
+
+def _back() -> str:
+    """The page of ours that led here; nothing where none did, where it is this one, and for Home, which is offered anyway."""
+    try:
+        came = urlsplit(request.referrer or "")
+    except ValueError:
+        return ""
+    path = auth.safe_next(came.path + (f"?{came.query}" if came.query else "")) if came.netloc == request.host else "/"
+    again = request.method == "GET" and path == request.full_path.rstrip("?")
+    return "" if again or path == "/" else path

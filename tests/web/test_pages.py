@@ -163,3 +163,16 @@ def test_unknown_people_and_messages_are_404_with_a_sentence(browser_as: Callabl
         answer = browser.get(path)
         assert answer.status_code == 404, path
         assert "Log line" in answer.text
+
+
+def test_a_page_that_did_not_work_leads_back_to_where_one_came_from_and_nowhere_else(browser_as: Callable[[str], Browser]) -> None:
+    browser, back = browser_as("viewer"), "Back to the page before"
+    here = "http://localhost"
+    for path, status in (("/people/none", 404), ("/settings/users", 403)):
+        answer = browser.get(path, Referer=f"{here}/people?q=dana&page=2")
+        assert answer.status_code == status
+        assert back in answer.text and 'href="/people?q=dana&amp;page=2"' in answer.text
+    for elsewhere in ("", "https://evil.example/people", "http://localhost.evil.example/", f"{here}//evil.example", f"{here}/nowhere", "http://[", f"{here}/"):
+        answer = browser.get("/nowhere", Referer=elsewhere)
+        assert answer.status_code == 404, elsewhere
+        assert back not in answer.text and "evil" not in answer.text, elsewhere
