@@ -84,7 +84,7 @@ def create(session: Session, *, recipe: str | None, name: Mapping[str, str], now
     if recipe is not None and recipe not in ready:
         raise InvalidError(_l("There is no such recipe. Choose one of the list, or begin empty."))
     graph = dict(ready[recipe]) if recipe else dict(EMPTY)
-    graph["name"] = dict(name) or graph["name"] or {"en": "New journey", "he": "מסע חדש"}
+    graph["name"] = _apart(session, dict(name) or graph["name"] or {"en": "New journey", "he": "מסע חדש"})
     journey = Journey(slug=_slug(session, recipe or name.get("en") or "journey"), name=graph["name"], status="draft", created_at=now)
     session.add(journey)
     session.flush()
@@ -109,6 +109,13 @@ def _mine(session: Session, journey: Journey, revision: int, now: dt.datetime) -
 
 def _saved(draft: Draft, now: dt.datetime, by: str | None) -> None:
     draft.revision, draft.saved_at, draft.saved_by = draft.revision + 1, now, by
+
+
+def _apart(session: Session, wanted: Mapping[str, str]) -> dict[str, str]:
+    """These names, with a number where a journey is called so already: two of one name cannot be told apart in a list."""
+    taken = {each for names in session.scalars(select(Journey.name)) for each in names.values()}
+    tries = (dict(wanted), *({language: f"{each} {n}" for language, each in wanted.items()} for n in range(2, 10_000)))
+    return next(names for names in tries if not taken & set(names.values()))
 
 
 def _slug(session: Session, wanted: str) -> str:

@@ -104,6 +104,7 @@ def journey(slug: str) -> str:
         failed=view.failed(db(), row.id),
         waits=presets.waits(graph) if graph else None,
         counts=counts,
+        unsent=view.unsent(db(), slug, row.since),
         page=view.runs(db(), RunFilters(journey=slug), limit=10),
         refused=view.refusals(db(), journey_id=row.id, since=row.since),
         contests=contests,

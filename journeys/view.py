@@ -105,6 +105,12 @@ def journeys(session: Session, *, now: dt.datetime, slug: str | None = None) -> 
     return [JourneyRow(**row._mapping, messages=sent[row.slug], since=since) for row in rows]
 
 
+def unsent(session: Session, slug: str, since: dt.datetime) -> list[tuple[str, str, int]]:
+    """(status, reason, how many) of a journey's messages that did not go out, the most first."""
+    rows = session.execute(_UNSENT, {"slug": slug, "since": since})
+    return [(row.status, row.reason, row.many) for row in rows]
+
+
 def active_runs(session: Session) -> tuple[int, int]:
     """How many runs go on now, and in how many journeys."""
     row = session.execute(text("SELECT count(*), count(DISTINCT journey_id) FROM runs WHERE status = 'active'")).one()
@@ -232,6 +238,11 @@ _JOURNEYS = text("""
 """)
 _MESSAGES = text("""
     SELECT journey, status, count(*) FROM messages WHERE journey = ANY(:slugs) AND created_at >= :since GROUP BY journey, status
+""")
+_UNSENT = text("""
+    SELECT status, reason, count(*) AS many FROM messages
+    WHERE journey = :slug AND created_at >= :since AND status IN ('dropped', 'held', 'failed') AND reason IS NOT NULL
+    GROUP BY status, reason ORDER BY many DESC, reason
 """)
 _PASSED = text("""
     SELECT s.node, s.exit, count(*)

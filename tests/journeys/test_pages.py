@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import html
+import re
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +60,35 @@ def test_the_graph_shows_who_stands_where_and_what_started_nothing(signed_in: Ca
     assert "here now" in page
     assert "the event came too late to start anything" in page
     assert "Order placed ended it" in page
+
+
+def test_what_was_not_sent_stands_on_the_page_with_its_reason_and_leads_to_those_messages(signed_in: Callable[..., FlaskClient], session: Session) -> None:
+    client = signed_in()
+    assert "Messages not sent" not in client.get("/journeys/abandoned_cart").text
+    rows = [("dropped", "no_consent"), ("dropped", "no_consent"), ("held", "quiet_hours"), ("sent", "sent")]
+    add = """INSERT INTO messages (id, profile_id, given_id, journey, channel, template, topic, purpose, status, reason)
+             SELECT gen_random_uuid(), id, id, 'abandoned_cart', 'email', 'abandoned_cart', 'offers', 'marketing', :status, :reason FROM profiles LIMIT 1"""
+    session.execute(text(add), [{"status": status, "reason": reason} for status, reason in rows])
+    session.flush()
+    page = client.get("/journeys/abandoned_cart").text
+    assert re.search(r"Messages not sent: \D*3\D* of \D*4", page), page
+    assert "The address never agreed to this topic on this channel." in page
+    link = next(html.unescape(each) for each in re.findall(r'href="([^"]*)"', page) if "no_consent" in each)
+    assert {"journey=abandoned_cart", "status=dropped", "reason=no_consent"} <= set(link.partition("?")[2].split("&"))
+    assert client.get(link).status_code == 200
+
+
+def test_a_recipe_that_runs_already_is_opened_and_a_second_one_has_a_name_of_its_own(signed_in: Callable[..., FlaskClient], session: Session) -> None:
+    client = signed_in("marketer", language="en")
+    page = client.get("/journeys/new").text
+    assert "There is a journey of this recipe already." in page
+    assert 'href="/journeys/abandoned_cart"' in page
+    assert 'id="n-abandoned_cart" name="name"' in page
+    assert 'id="n-welcome_series"' not in page, "nothing is there yet that it could be taken for"
+    for asked in ({}, {"name": "For the outlet"}, {"name": "Abandoned cart"}):
+        client.post("/journeys/begin", data={"recipe": "abandoned_cart", **asked})
+    names = [each["en"] for each in session.scalars(text("SELECT name FROM journeys")).all()]
+    assert sorted(names) == ["Abandoned cart", "Abandoned cart 2", "Abandoned cart 3", "For the outlet"]
 
 
 def test_pause_and_resume_are_for_marketing_and_written_down(signed_in: Callable[..., FlaskClient], session: Session) -> None:
