@@ -11,13 +11,14 @@ from crm.web.i18n import is_rtl, region
 
 WIDE, HIGH = 560, 240
 _SIDE, _TOP, _FOOT, _END = 46, 14, 38, 14
+_TITLED = 76  # room for a turned title beside the widest label, in the larger letters of a phone
 Point = tuple[float, float]
 
 
 def calibration(groups: Sequence[dict[str, float]], x_title: str, y_title: str, label: str) -> Markup:
     """Promised against actual, with intervals and the line of truth."""
     top = _nice(max([0.05, *(each["high"] for each in groups), *(each["promised"] for each in groups)]))
-    frame = _Frame(top, top, _pct, _pct)
+    frame = _Frame(top, top, _pct, _pct, side=_TITLED)
     bars = Markup("").join(
         Markup('<line class="p-a p-thin" x1="{x:.1f}" x2="{x:.1f}" y1="{a:.1f}" y2="{b:.1f}"/>').format(
             x=frame.x(each["promised"]), a=frame.y(min(top, each["low"])), b=frame.y(min(top, each["high"]))
@@ -30,7 +31,7 @@ def calibration(groups: Sequence[dict[str, float]], x_title: str, y_title: str, 
 
 def roc(curves: Sequence[tuple[Sequence[Sequence[float]], str]], x_title: str, y_title: str, label: str) -> Markup:
     """Winners found against losers called in vain; each curve with its class."""
-    frame = _Frame(1, 1, _pct, _pct)
+    frame = _Frame(1, 1, _pct, _pct, side=_TITLED)
     inner = Markup("").join(frame.line([(one[0], one[1]) for one in curve], cls) for curve, cls in curves)
     return frame.svg(inner + frame.line([(0, 0), (1, 1)], "p-c p-dash"), x_title, y_title, label)
 
@@ -55,11 +56,12 @@ def columns(values: Sequence[float], x_title: str, label: str) -> Markup:
 class _Frame:
     """Axes from zero to these tops, and where a value lies on them."""
 
-    def __init__(self, right: float, top: float, x_words: Callable[[float], str], y_words: Callable[[float], str]) -> None:
+    def __init__(self, right: float, top: float, x_words: Callable[[float], str], y_words: Callable[[float], str], *, side: int = _SIDE) -> None:
+        self.side = side
         self.right, self.top, self._x_words, self._y_words = right, top, x_words, y_words
 
     def x(self, value: float) -> float:
-        return _SIDE + value / self.right * (WIDE - _SIDE - _END)
+        return self.side + value / self.right * (WIDE - self.side - _END)
 
     def y(self, value: float) -> float:
         return HIGH - _FOOT - value / self.top * (HIGH - _FOOT - _TOP)
@@ -74,12 +76,12 @@ class _Frame:
         grid = Markup("")
         for share in (0, 0.25, 0.5, 0.75, 1):
             x, y = self.x(self.right * share), self.y(self.top * share)
-            grid += Markup('<line class="p-grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>').format(_SIDE, WIDE - _END, y=y)
-            grid += Markup('<text class="p-t" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(_SIDE - 6, y + 4, self._y_words(self.top * share))
+            grid += Markup('<line class="p-grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>').format(self.side, WIDE - _END, y=y)
+            grid += Markup('<text class="p-t" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(self.side - 6, y + 4, self._y_words(self.top * share))
             grid += Markup('<text class="p-t" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(x, HIGH - _FOOT + 15, self._x_words(self.right * share))
-        titles = Markup('<text class="p-t" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format((WIDE + _SIDE) / 2, HIGH - 5, _whole(x_title))
+        titles = Markup('<text class="p-t" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format((WIDE + self.side) / 2, HIGH - 5, _whole(x_title))
         if y_title:
-            turned = Markup('<text class="p-t" transform="translate(11 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>')
+            turned = Markup('<text class="p-t" transform="translate(16 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>')
             titles += turned.format((HIGH - _FOOT + _TOP) / 2, _whole(y_title))
         return Markup('<svg class="k-chart" viewBox="0 0 {} {}" direction="ltr" role="img" aria-label="{}">{}{}{}</svg>').format(
             WIDE, HIGH, label, grid, inner, titles

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from werkzeug.serving import make_server
 
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
-from crm.web import users
+from crm.web import plots, show, users
 from crm.web.app import create_app
 from tests.makers import accepted, config, identify, track
 from tests.web.conftest import PASSWORD
@@ -180,3 +181,25 @@ def test_home_is_live_and_the_menu_opens_on_a_phone(site: tuple[str, Shop], chro
     page.keyboard.press("Escape")
     expect(page.locator("#nav")).not_to_be_visible()
     assert troubles == []
+
+
+def test_a_phone_shows_what_a_message_is_about(site: tuple[str, Shop], chromium: Browser) -> None:
+    page, _troubles = signed_in(chromium, site[0], "he", 360)
+    page.goto(f"{site[0]}/messages")
+    assert page.locator("tbody tr").first.get_by_text("העגלה שלך מחכה").is_visible()
+    page.context.close()
+
+
+def test_on_a_phone_the_turned_title_of_a_plot_covers_no_label(app: Flask, chromium: Browser) -> None:
+    with app.test_request_context(headers={"Accept-Language": "he"}):
+        drawn = plots.roc([([(0, 0), (1, 1)], "p-a")], "לשווא", "נמצאו מבין הזוכים", "עקומה")
+    page = chromium.new_context(viewport={"width": 360, "height": 800}).new_page()
+    styles = (Path(show.__file__).parent / "static/kesher.css").read_text()
+    page.set_content(f'<html dir="rtl"><style>{styles}</style><body><div style="inline-size: 330px">{drawn}</div></body></html>')
+    title, *labels = page.evaluate("""() => { const box = t => { const b = t.getBoundingClientRect(); return [b.left, b.right] };
+        const all = [...document.querySelectorAll('.k-chart text')];
+        return [...all.filter(t => t.hasAttribute('transform')), ...all.filter(t => t.getAttribute('text-anchor') == 'end')].map(box) }""")
+    assert len(labels) == 5
+    assert title[0] >= page.locator(".k-chart").bounding_box()["x"]  # type: ignore[index]  # it is there
+    assert all(title[1] <= left for left, _right in labels)
+    page.context.close()
