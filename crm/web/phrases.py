@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from crm.core.clock import parse_time
 from crm.core.json import dumps
+from crm.events.address import normalise
 from crm.events.source import detail_of
 from crm.web import names, sales_words, titles, words
 from crm.web.i18n import language, region
@@ -65,7 +66,9 @@ def trait_value(value: Any) -> Markup | str:
 
 
 def trait(name: str, value: Any) -> tuple[Markup | str, Markup | str]:
-    """A trait's title and value; the band of a score is told as what it is."""
+    """A trait's title and value; the band of a score is told as what it is, and an address that can be none as such."""
+    if name in words.NO_ADDRESS and value not in (None, "") and normalise(name, value) is None:
+        return trait_title(name), Markup('{} <span class="k-warn">{}</span>').format(trait_value(value), _(words.NO_ADDRESS[name]))
     return titles.band_trait(name, value) or (trait_title(name), trait_value(value))
 
 

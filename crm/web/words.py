@@ -148,6 +148,7 @@ ROLE_MEANS = {
 }
 CHANNELS = {"email": _l("E-mail"), "sms": _l("SMS"), "whatsapp": _l("WhatsApp"), "webhook": _l("Webhook"), "push": _l("Web push")}
 CHANNEL_ICONS = {"email": "mail", "sms": "device-mobile-message", "whatsapp": "brand-whatsapp"}
+NO_ADDRESS = {"email": _l("not an e-mail address; nothing is sent to it"), "phone": _l("not a phone number; nothing is sent to it")}
 PURPOSES = {"marketing": _l("Marketing"), "transactional": _l("Service")}
 IDENTITIES = {
     "email": (_l("E-mail"), "mail"),

@@ -14,7 +14,7 @@ from crm.messages.gate import REASONS
 from crm.messages.templates import shipped_templates
 from crm.web import names, words
 from crm.web.app import create_app
-from crm.web.phrases import action_word, event_detail, property_title, property_value, template_title, trait_value
+from crm.web.phrases import action_word, event_detail, property_title, property_value, template_title, trait, trait_value
 from journeys.api import bp as journeys
 from journeys.backtest_api import bp as backtests
 
@@ -126,6 +126,15 @@ def test_an_event_says_what_it_was_about_whatever_it_carries(app: Flask) -> None
         for odd in ("abc", "NaN", "1e999", [], {}, None, True, -1, 10**40):
             event_detail("Order Completed", {"total": odd, "name": odd, "price": odd, "currency": odd, "path": odd, "order_id": odd})
             trait_value(odd)
+
+
+def test_an_address_that_can_be_none_says_so_beside_what_was_told(app: Flask) -> None:
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        for name, odd in (("phone", "12"), ("phone", "<b>"), ("phone", 5), ("email", "dana"), ("email", [])):
+            assert "nothing is sent to it" in trait(name, odd)[1], odd
+            assert "<b>" not in trait(name, odd)[1]
+        for name, value in (("phone", "050-555 0142"), ("email", "dana@example.com"), ("phone", None), ("phone", ""), ("city", "12")):
+            assert trait(name, value)[1] == trait_value(value)
 
 
 def test_codes_of_our_own_events_are_told_in_words(app: Flask) -> None:
