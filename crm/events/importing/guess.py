@@ -51,6 +51,12 @@ _LEAD_NAMES: dict[str, str] = {
     "campaign": "campaign|utm campaign|campaign name|קמפיין",
     "cost": "cost|lead cost|cost per lead|cpl|עלות|עלות ליד",
 }
+_LEAD_SIGNS: dict[str, str] = {  # columns that only a list of leads has, by what they tell
+    "origin": f"{_LEAD_NAMES['source']}|{_LEAD_NAMES['campaign']}",
+    "cost": _LEAD_NAMES["cost"],
+    "stage": "stage|lead stage|lead status|pipeline stage|שלב|שלב הליד|סטטוס ליד|סטטוס הליד",
+    "outcome": "converted|is converted|conversion|won|outcome|הומר|המרה|תוצאה",
+}
 _EVENT_NAMES: dict[str, str] = {
     "event": "event|event name|action|activity|אירוע|פעולה|שם אירוע",
     "time": "date|time|timestamp|occurred at|happened at|created at|תאריך|זמן|מועד",
@@ -80,7 +86,10 @@ def guess(columns: Sequence[str], sample: Sequence[Sequence[str]], *, kind: str 
 
 
 def guess_kind(columns: Sequence[str]) -> str:
-    """People, unless an order's number and its date or price are there; events where their name and time are; leads where columns call them so."""
+    """People, unless an order's number and its date or price are there; events where their name and time are.
+
+    Leads where two columns call them so, or tell of two things that only leads have.
+    """
     plain = [_plain(column) for column in columns]
     orders = {role for column in plain if (role := _by_name(column, _ORDER_NAMES))}
     if "order_id" in orders and orders & {"time", "revenue", "price"}:
@@ -88,7 +97,9 @@ def guess_kind(columns: Sequence[str]) -> str:
     events = {role for column in plain if (role := _by_name(column, _EVENT_NAMES))}
     if events == {"event", "time"}:
         return "events"
-    return "leads" if sum(bool(_LEAD.search(column)) for column in plain) >= 2 else "people"
+    signs = {sign for column in plain if (sign := _by_name(column, _LEAD_SIGNS) or (column if _LEAD.search(column) else ""))}
+    called = sum(bool(_LEAD.search(column)) for column in plain)
+    return "leads" if called >= 2 or len(signs) >= 2 else "people"
 
 
 def clean_name(column: str, place: int) -> str:

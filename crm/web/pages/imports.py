@@ -1,4 +1,4 @@
-"""Import: a file of people, orders or events, from its upload to its undoing."""
+"""Import: a file of people, leads, orders or events, from its upload to its undoing."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def _chosen(form: Mapping[str, str], width: int) -> dict[str, Any]:
     """The form as it is kept."""
     kind = form.get("kind", "")
     if kind not in wizard.KINDS:
-        raise InvalidError(_("Say first whether the lines are people, orders or events."))
+        raise InvalidError(_("Say first whether the lines are people, leads, orders or events."))
     choices = [
         {
             "role": role if (role := form.get(f"role-{place}", "skip")) in wizard.ROLES[kind] else "skip",
