@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import pkgutil
+from argparse import Namespace
+from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +16,7 @@ from crm.core.config import Config
 from crm.core.errors import KesherError
 from workers import check, manage
 from workers.bench import Measure
+from workers.commands import key
 from workers.commands.bench import table
 
 NAMES = [info.name for info in pkgutil.iter_modules(workers.commands.__path__)]
@@ -119,3 +122,17 @@ def test_a_quick_bench_says_that_it_was_quick():
     assert "--quick" in lines[0]
     assert "ratio 0.500" in lines[1]
     assert "floor" not in lines[2]
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_key_for_a_home_that_was_empty_says_so_beside_the_key(new, fresh_url, tmp_path, capsys, monkeypatch):
+    config = Config(home=tmp_path, database_url=fresh_url, redis_url="", smtp_url="", secret_key="x")
+    if not new:
+        (tmp_path / "postgres").mkdir()
+    monkeypatch.setattr(key, "opened", lambda _home: nullcontext(config))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert key.call(Namespace(home=tmp_path, source="shop", kind="server")) == 0
+    said = capsys.readouterr()
+    assert len(said.out.split()) == 1
+    assert (str(tmp_path) in said.err and "new one was made" in said.err) == new
+    assert said.err.count("\n") == new

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from sqlalchemy.orm import Session
 
 from crm.core.db import engine_for
 from crm.events import keys
 from workers.commands import Subparsers
-from workers.install import opened
+from workers.install import opened, there
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -23,8 +24,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Print the key, alone, so that a script can take it."""
+    new = not there(args.home)
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
         secret = keys.create(session, source_name=args.source, kind=args.kind)
         session.commit()
+    if new:
+        print(f"{config.home} held no installation; a new one was made there. A Kesher that runs elsewhere does not know this key.", file=sys.stderr)
     print(secret)
     return 0
