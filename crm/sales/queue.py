@@ -46,7 +46,7 @@ class Row:
     company: str | None
     status: str
     source: str
-    worth: Decimal | None
+    worth: Decimal | None  # None where only points stand behind it: they are no chance
     chance: float | None
     by_rules: bool
     band: str | None
@@ -156,7 +156,10 @@ def _cursor(row: Row, filters: Filters) -> str:
 
 
 _PAGE = """
-SELECT x.profile_id, p.name, c.name AS company, x.status, x.source, x.worth, s.probability, s.version_id IS NULL, x.band, x.owner_id,
+SELECT x.profile_id, p.name, c.name AS company, x.status, x.source,
+       CASE WHEN s.profile_id IS NULL OR s.version_id IS NOT NULL
+              OR EXISTS (SELECT FROM deals d WHERE d.profile_id = x.profile_id AND d.status = 'open' AND d.amount > 0) THEN x.worth END AS worth,
+       s.probability, s.version_id IS NULL, x.band, x.owner_id,
        x.next_at, x.answer_by, x.answered_at, x.created_at, x.rank
 FROM (SELECT l.* FROM leads l WHERE {conditions} ORDER BY {order} LIMIT :limit) x
 JOIN profiles p ON p.id = x.profile_id

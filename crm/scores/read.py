@@ -114,6 +114,8 @@ def make_label(session: Session, *, title: str, label: Label, user_id: int | Non
         raise InvalidError(_l("Days: from 1 to 365."))
     if label.column and session.get(LeadColumn, label.column) is None:
         raise InvalidError(_l("No file brought such a column."))
+    if label.column and not session.scalar(text(_HELD), {"column": label.column, "values": [value.lower() for value in label.values]}):
+        raise InvalidError(_l("Nobody has such a value in this column, so nobody would count as a success. Choose one of the values it has."))
     stem = re.sub(r"[^a-z0-9]+", "_", clean.lower()).strip("_")[:40] or "own"
     taken = set(session.scalars(select(ScoreKind.kind))) | set(shipped())
     kind = next(name for name in (stem, *(f"{stem}_{at}" for at in range(2, 1000))) if name not in taken)
@@ -141,3 +143,6 @@ def values_of(session: Session, column: str, most: int = 12) -> list[str]:
     """The most frequent values of a column."""
     found = "SELECT traits->>:c FROM (SELECT traits FROM profiles WHERE traits ? :c LIMIT 20000) p GROUP BY 1 ORDER BY count(*) DESC LIMIT :most"
     return [value for value in session.scalars(text(found), {"c": column, "most": most}) if value]
+
+
+_HELD = "SELECT EXISTS (SELECT FROM profiles WHERE merged_into IS NULL AND lower(traits->>:column) = ANY(:values))"

@@ -128,6 +128,9 @@ def test_a_company_makes_its_own_label(browser_as: Callable[[str], Browser], ses
     for goal, wrong in (("event", "Say what counts"), ("deal", "Say what counts"), ("column", "Say what counts")):
         assert wrong in browser.post("/scores/new", page="/scores/new", title="X", goal=goal, event="", stage="", column="Converted", values="").text
     assert "from 1 to 365" in browser.post("/scores/new", page="/scores/new", title="X", goal="event", event="Quote Requested", days="x").text
+    nobody = browser.post("/scores/new", page="/scores/new", title="X", goal="column", column="Converted", values="won", days="30").text
+    assert "Nobody has such a value in this column" in nobody
+    assert session.scalars(select(ScoreKind.kind).where(ScoreKind.label.is_not(None))).all() == []
     answer = browser.post("/scores/new", page="/scores/new", title="Converts <b>", goal="column", column="Converted", values="1, yes", days="30")
     assert answer.location == "/scores/converts_b"
     assert session.get_one(ScoreKind, "converts_b").label["values"] == ["1", "yes"]
@@ -169,3 +172,20 @@ def test_what_was_a_week_ago_is_told_of_the_same_nature_alone(browser_as: Callab
     session.commit()
     assert re.search(r"<small>\D*38\D* a week ago", page := browser.get(f"/leads/{dana}").text), page[-3000:]
     assert "38%" not in re.sub(r"<[^>]*>|\s|[\u2066-\u2069]", "", page)
+
+
+def test_points_are_no_chance_so_no_money_is_expected_of_them(browser_as: Callable[[str], Browser], session: Session) -> None:
+    now = clock.now()
+    (dana,) = people(session, [{}], at=now - dt.timedelta(days=30))
+    score = Score(profile_id=dana, kind="lead", probability=0.22, band="cool", reasons=[], at=now)
+    session.add(score)
+    insert = "INSERT INTO leads (profile_id, status, status_at, created_at, open, worth, rank) VALUES (:id, 'new', :now, :now, true, 66, 1)"
+    session.execute(text(insert), {"id": dana, "now": now})
+    session.commit()
+    browser = browser_as("sales")
+    for page in ("/leads?view=all", f"/leads/{dana}"):
+        assert not re.search(r"(?<!\d)66(?!\d)", re.sub(r"<[^>]*>", "", browser.get(page).text)), page
+    assert "points are no chance" in browser.get(f"/leads/{dana}").text
+    score.version_id = 5
+    session.commit()
+    assert re.search(r"(?<!\d)66(?!\d)", re.sub(r"<[^>]*>", "", browser.get("/leads?view=all").text)), "a chance makes money of it"
