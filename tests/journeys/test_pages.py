@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.web.tokens import create_token
-from journeys import drawing, install
+from journeys import drawing, install, presets, publish
 from journeys.files import recipes
 from journeys.graph import parse
 from journeys.kinds import NODES, TRIGGERS
@@ -76,6 +76,19 @@ def test_what_was_not_sent_stands_on_the_page_with_its_reason_and_leads_to_those
     link = next(html.unescape(each) for each in re.findall(r'href="([^"]*)"', page) if "no_consent" in each)
     assert {"journey=abandoned_cart", "status=dropped", "reason=no_consent"} <= set(link.partition("?")[2].split("&"))
     assert client.get(link).status_code == 200
+
+
+def test_a_wait_that_is_none_of_the_choices_is_shown_as_it_is(signed_in: Callable[..., FlaskClient], session: Session, now: dt.datetime) -> None:
+    shown = r'<select[^>]* name="for".*?</select>'
+    client = signed_in()
+    ours = re.search(shown, client.get("/journeys/abandoned_cart").text, re.DOTALL)
+    assert ours
+    assert 'value=""' not in ours[0]
+    drawn = presets.with_wait(parse(recipes()["abandoned_cart"]), "wait", "2s")
+    publish.publish(session, "abandoned_cart", drawn, now=now)
+    other = re.search(shown, client.get("/journeys/abandoned_cart").text, re.DOTALL)
+    assert other
+    assert re.search(r'<option value="" selected>2\s+sec', other[0]), other[0]
 
 
 def test_a_recipe_that_runs_already_is_opened_and_a_second_one_has_a_name_of_its_own(signed_in: Callable[..., FlaskClient], session: Session) -> None:
