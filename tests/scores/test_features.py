@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from psycopg.sql import SQL
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -43,6 +44,22 @@ def test_what_colleagues_did_is_no_leak(session: Session, now: dt.datetime) -> N
     version = train.train(session, find(session, "lead"), config=makers.config(), now=now)
     assert [one for one in version.metrics["refused"] if one["code"] == "late"] == []
     assert "members_30" in {one["name"] for one in version.features}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differ"),
+    [
+        (sum([0.1, 0.2, 0.3]), sum([0.3, 0.2, 0.1]), False),
+        (0, 1e-12, False),
+        (3, 4, True),
+        (0.5, 0.51, True),
+        ("a", "b", True),
+        (None, 0, True),
+        (None, None, False),
+    ],
+)
+def test_a_sum_added_up_in_another_order_is_the_same_sum(one: object, other: object, differ: bool) -> None:
+    assert features.differ(one, other) == differ
 
 
 def test_what_colleagues_did_ends_at_the_cut_off(session: Session, now: dt.datetime) -> None:
