@@ -70,11 +70,14 @@ def open_sales(app: Flask, session: Session, config: Config, *, user_id: int, em
     who = _people(session, config)
     _work(session, config)
     people = [who[name] for name, *_ in LEADS]
-    deals = [_deal(me, people[n], title=title, amount=amount, currency=unit, stage=stage, days=days) for n, title, amount, unit, stage, days in DEALS]
+    deals = [
+        _deal(me, people[n], title=title, amount=amount, currency=unit, stage=stage, days=days, owner=str(user_id))
+        for n, title, amount, unit, stage, days in DEALS
+    ]
     me.post(f"/leads/{people[1]}/call", outcome="reached", note="רוצה הצעה עד יום חמישי", when="tomorrow", then="mail")
     me.post(f"/leads/{people[4]}/next", kind="meeting", when="1h", title="Show the new catalogue, bring samples of every box we have")
     me.post(f"/leads/{people[5]}/status", status="qualified")
-    said = {"amount": "1500", "currency": "ILS", "stage": "terms"}
+    said = {"amount": "1500", "currency": "ILS", "stage": "terms", "owner": str(user_id)}
     won, lost = (_deal(me, people[n], title=title, days=2, **said) for n, title in ((5, "ארגזי יין"), (6, "Mugs")))
     me.post(f"/deals/{won}/stage", stage="won")
     me.post(f"/deals/{lost}/stage", stage="lost", reason="Price")
@@ -88,7 +91,7 @@ def open_sales(app: Flask, session: Session, config: Config, *, user_id: int, em
 
 
 def _deal(me: Seller, person: uuid.UUID, *, days: int, **said: str) -> uuid.UUID:
-    answer = me.post("/deals/new", person=person, closes_on=str(clock.now().date() + days * DAY), owner="1", **said)
+    answer = me.post("/deals/new", person=person, closes_on=str(clock.now().date() + days * DAY), **said)
     return uuid.UUID(answer.location.rsplit("/", 1)[-1])
 
 
