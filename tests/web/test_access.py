@@ -37,9 +37,10 @@ PAGES = (
     *("/", "/people", "/people?q=zzz", "/people/{lead}", "/people/{lead}/join", "/people/same", "/people/held", "/accounts"),
     *("/segments", "/segments/new", "/segments/{segment}", "/lists", "/lists/{list}", "/products", "/products/{variant}"),
     *("/journeys", "/journeys/new", "/journeys/abandoned_cart", "/journeys/abandoned_cart/runs", "/runs/{run}", "/journeys/asking/history"),
-    *("/journeys/abandoned_cart/backtest", "/journeys/abandoned_cart/backtest/1", "/journeys/abandoned_cart_3/edit", "/journeys/win_back/edit"),
+    *("/journeys/abandoned_cart/backtest", "/journeys/abandoned_cart/backtest/{backtest}", "/journeys/abandoned_cart_3/edit", "/journeys/win_back/edit"),
     *("/coupons", "/surveys", "/settings/webhooks", "/messages", "/messages?status=failed", "/messages/{message}", "/templates", "/templates/abandoned_cart"),
-    *("/scores", "/scores/lead", "/scores/engagement", "/scores/lead/card", "/scores/new", "/imports", "/imports/1", "/imports/1/columns", "/mailbox"),
+    *("/scores", "/scores/lead", "/scores/engagement", "/scores/lead/card", "/scores/new"),
+    *("/imports", "/imports/{import}", "/imports/{import}/columns", "/mailbox"),
     *("/sources", "/sources/{source}", "/quarantine", "/account", "/settings/users", "/settings/tokens", "/settings/changes", "/settings/privacy"),
     *("/settings/sending", "/settings/identity", "/settings/traits"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -64,7 +65,9 @@ def open_whole(app: Flask, session: Session, config: Config, *, user_id: int, em
     me = Seller(app.test_client(), email, password)
     made |= _settings(me) | _people(me, session, config, made["lead"])
     made |= _messages(session, config, made["lead"])
-    me.post("/imports", file=(io.BytesIO(PEOPLE.encode()), "people.csv"))
+    answer = me.post("/imports", file=(io.BytesIO(PEOPLE.encode()), "people.csv"))
+    made["import"] = re.search(r"/imports/(\d+)", answer.location)[1]
+    made["backtest"] = session.scalar(text("SELECT max(id) FROM backtests"))
     _held(session, config, made["source"])
     return made
 

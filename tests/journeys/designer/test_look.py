@@ -47,6 +47,9 @@ def test_how_often_a_schedule_comes_is_said_and_changed_without_a_calendars_gram
     for language, (year, day, undo) in told.items():
         page = site.page(who="noa" if language == "en" else "yossi", language=language)
         page.goto(f"{site.url}/journeys/new")
+        if language == "he":  # it runs already: a second one bears a name of its own
+            page.click("details:has(input[value='black_friday']) summary")
+            page.fill("#n-black_friday", "עוד אחד")
         page.click("form:has(input[value='black_friday']) button")
         step(page, "@start").click()
         expect(step(page, "@start")).to_contain_text(year)
