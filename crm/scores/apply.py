@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.sql import SQL, Composable, Literal
-from sqlalchemy import select, text
+from sqlalchemy import URL, select, text
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
@@ -103,11 +103,12 @@ def by_rules() -> Model:
 
 def model_of(session: Session, version_id: int) -> Model:
     """A stored version; read once by a process. UnreadableError where it gives no scores any more."""
-    if (kept := _loaded.get(version_id)) is None:
+    key = (session.get_bind().engine.url, version_id)  # numbers are given out anew in every database
+    if (kept := _loaded.get(key)) is None:
         version = session.get_one(ScoreVersion, version_id)
         parts = (version.id, version.features, version.model, version.algorithm, version.serving)
         try:
-            kept = _loaded[version_id] = _read(*parts)
+            kept = _loaded[key] = _read(*parts)
         except UNREADABLE as error:
             raise UnreadableError from error
     return kept
@@ -304,7 +305,7 @@ def _buyers(relation: Composable, told: Told) -> Composable:
     ).format(relation, SQL(trust.counts("o", "{}")).format(Literal(dumps(dict(told)))))
 
 
-_loaded: dict[int, Model] = {}
+_loaded: dict[tuple[URL, int], Model] = {}
 _NEXT = """
 SELECT min(CAST(id AS text))::uuid AS first, max(CAST(id AS text))::uuid AS last
 FROM (SELECT id FROM profiles WHERE id > :after AND merged_into IS NULL ORDER BY id LIMIT :limit) p

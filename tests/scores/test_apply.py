@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core.db import engine_for, sessions
 from crm.scores import apply, train
 from crm.scores.feature_list import BUILT_IN, Feature
 from crm.scores.score import find
@@ -48,6 +49,21 @@ def test_those_who_look_are_hot_and_the_reasons_say_so(session: Session, now: dt
     assert cold.raises
     assert cold.raises["points"] > 0
     assert hot.expected_value is None, "no order was folded: nobody knows what one is worth"
+
+
+def test_what_was_loaded_of_a_version_belongs_to_its_database(fresh_url: str, session: Session, now: dt.datetime) -> None:
+    shop(session, people_count=300, now=now)
+    here = train.train(session, find(session, "lead"), config=makers.config(), now=now)
+    kept = apply.model_of(session, here.id)
+    with sessions(engine_for(fresh_url))() as elsewhere:
+        there = ScoreVersion(
+            **{each.name: getattr(here, each.name) for each in ScoreVersion.__table__.columns if each.name != "model"}, model=b"of another age"
+        )
+        elsewhere.add(there)
+        elsewhere.flush()
+        with pytest.raises(apply.UnreadableError):
+            apply.model_of(elsewhere, here.id)
+    assert apply.model_of(session, here.id) is kept
 
 
 def test_a_score_can_be_computed_again_from_its_version(session: Session, now: dt.datetime) -> None:
