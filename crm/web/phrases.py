@@ -247,12 +247,6 @@ def role_means(role: str) -> str:
     return words.word(words.ROLE_MEANS, role)
 
 
-def action_word(action: str) -> str:
-    """An entry of the audit log in words; `api POST /consents` is one by the API."""
-    call = action.removeprefix("api ")
-    return words.word(words.ACTIONS, action) if call == action else str(_("%(what)s, by the API", what=words.word(names.API_CALLS, call)))
-
-
 def stage_word(stage: str) -> str:
     """Where a message was judged."""
     return words.word(words.STAGES, stage)
@@ -304,7 +298,6 @@ ALL: tuple[Callable[..., object], ...] = (
         status_count,
         role_word,
         role_means,
-        action_word,
         stage_word,
         answer_word,
         purpose_word,

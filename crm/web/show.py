@@ -23,7 +23,7 @@ from crm.analytics.pulse import Count
 from crm.core import clock
 from crm.core.i18n import LANGUAGES, _l, direction
 from crm.messages.sandbox import web_address
-from crm.web import navigation, phrases, words
+from crm.web import change_words, navigation, phrases, words
 from crm.web.db import settings
 from crm.web.i18n import is_rtl, language, region
 from crm.web.isolates import bdi, ltr, money, num, sentence
@@ -55,6 +55,7 @@ def install(app: Flask) -> None:
         word,
         *(words.event_title, words.event_icon, words.reason, words.status_word),
         *phrases.ALL,
+        *change_words.ALL,
         navigation.is_built,
         web_address,
     )

@@ -81,7 +81,7 @@ def set_active(session: Session, user: User, *, active: bool, now: dt.datetime) 
 
 
 def audit(session: Session, *, user_id: int | None, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
-    """Write down who changed what; `action` is a code of `words.ACTIONS`."""
+    """Write down who changed what; `action` is a code of `change_words.ACTIONS`."""
     session.add(AuditEntry(user_id=user_id, action=action, subject=subject, detail=detail or {}))
 
 

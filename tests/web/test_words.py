@@ -14,7 +14,8 @@ from crm.messages.gate import REASONS
 from crm.messages.templates import shipped_templates
 from crm.web import names, words
 from crm.web.app import create_app
-from crm.web.phrases import action_word, event_detail, property_title, property_value, template_title, trait, trait_value
+from crm.web.change_words import action_word
+from crm.web.phrases import event_detail, property_title, property_value, template_title, trait, trait_value
 from journeys.api import bp as journeys
 from journeys.backtest_api import bp as backtests
 
