@@ -6,10 +6,11 @@ import datetime as dt
 import uuid
 
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
+from crm.core.db import is_passing
 from crm.segments import store
 from crm.segments.evaluate import statement
 from crm.segments.refresh import NOTE_SIZE, place_of
@@ -37,8 +38,10 @@ def fill(session: Session, now: dt.datetime, config: Config, *, at_once: int = A
     try:
         with session.begin_nested():
             _write(session, segment, (low, high), now, config)
-    except (DataError, ProgrammingError) as error:
-        session.execute(text("UPDATE segments SET status = 'broken', problem = :why WHERE id = :id"), {"id": segment.id, "why": str(error.orig)[:500]})
+    except DBAPIError as error:
+        if is_passing(error):
+            raise
+        store.broke(session, segment.id, error.orig)
         return 1
     over = high == LAST
     after = {"id": segment.id, "fillings": segment.fillings, "filled": None if over else high, "status": "live" if over else "filling"}

@@ -13,13 +13,14 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from crm.commerce import computed
 from crm.core.commit import hint
 from crm.core.config import Config
 from crm.core.crypto import Keys
+from crm.core.db import is_passing
 from crm.events import inbox
 from crm.events.models import HISTORY, LIVE, SYSTEM_SOURCE
 from crm.events.spec import Happened
@@ -214,7 +215,9 @@ def _evaluate(  # noqa: PLR0917  every caller has all of them at hand
     try:
         with session.begin_nested():
             moves = _pass(session, segments, touched, now, place, careful=False)
-    except (DataError, ProgrammingError):
+    except DBAPIError as error:
+        if is_passing(error):
+            raise
         moves = _pass(session, segments, touched, now, place, careful=True)
     _mark_colleagues(session, segments, moves, why)
     _tell(session, moves, why, now)
@@ -248,10 +251,10 @@ def _look(session: Session, segments: Sequence[Loaded], ids: Sequence[uuid.UUID]
     try:
         with session.begin_nested() if careful else nullcontext():
             return [Move(who, number, slugs[number], entered) for who, number, entered in session.execute(statement, values).all()]
-    except (DataError, ProgrammingError) as error:
-        if not careful:
+    except DBAPIError as error:
+        if not careful or is_passing(error):
             raise
-        session.execute(text("UPDATE segments SET status = 'broken', problem = :why WHERE id = :id"), {"id": segments[0].id, "why": str(error.orig)[:500]})
+        store.broke(session, segments[0].id, error.orig)
         return []
 
 

@@ -20,6 +20,7 @@ from crm.segments.models import List, Segment
 from crm.segments.rule import Reads
 from crm.segments.tree import Tree
 
+DEEPEST = 20  # segments that name each other
 LOCK = 0x73656731  # shared by batches, alone for whoever changes a segment
 
 
@@ -95,16 +96,21 @@ def used_by(session: Session, slug: str) -> list[Segment]:
 
 
 def reads_of(segment: Segment) -> Reads:
-    """What can change its members besides time."""
-    return _reads(dumps(segment.rule))
+    """What can change its members besides time; nothing, where its rule cannot be read any more."""
+    return _named(dumps(segment.rule))
 
 
 def load(session: Session, *statuses: str) -> list[Loaded]:
-    """The segments in these statuses, nested ones before those that name them."""
+    """The segments in these statuses, nested ones before those that name them; one whose rule cannot be read any more is broken, and stands alone."""
     rows = session.execute(
         text("SELECT id, slug, status, rule::text, filled, fillings FROM segments WHERE status = ANY(:statuses) ORDER BY id"), {"statuses": list(statuses)}
     ).all()
-    found = {row.slug: (row, _tree(row.rule), _reads(row.rule)) for row in rows}
+    found = {}
+    for row in rows:
+        try:
+            found[row.slug] = (row, _tree(row.rule), _reads(row.rule))
+        except InvalidError as error:
+            broke(session, row.id, error)
     depths: dict[str, int] = {}
 
     def depth(slug: str) -> int:
@@ -116,27 +122,39 @@ def load(session: Session, *statuses: str) -> list[Loaded]:
     return sorted(made, key=lambda one: (one.depth, one.id))
 
 
+def broke(session: Session, segment_id: int, why: object) -> None:
+    """A segment whose rule raises is looked at no more until somebody mends it."""
+    session.execute(text("UPDATE segments SET status = 'broken', problem = :why WHERE id = :id"), {"id": segment_id, "why": str(why)[:500]})
+
+
 def _refuse_cycles(session: Session, slug: str, rule: Mapping[str, Any]) -> None:
     rules = {row.slug: dumps(row.rule) for row in session.execute(select(Segment.slug, Segment.rule))} | {slug: dumps(rule)}
-    names = {one: _reads(said).segments for one, said in rules.items()}
+    names = {one: _named(said).segments for one, said in rules.items()} | {slug: _reads(dumps(rule)).segments}
     if unknown := sorted(names[slug] - rules.keys()):
         raise InvalidError(f"rule: there is no segment {unknown[0]!r}.")
+    depths: dict[str, int] = {}
 
-    def walk(at: str, way: tuple[str, ...]) -> None:
+    def depth(at: str, way: tuple[str, ...]) -> int:
         if at in way:
             raise InvalidError(f"rule: segments go round in a circle: {' → '.join((*way[way.index(at) :], at))}.")
-        for inner in names.get(at, ()):
-            walk(inner, (*way, at))
+        if at not in depths:
+            depths[at] = max((1 + depth(inner, (*way, at)) for inner in names.get(at, ())), default=0)
+        return depths[at]
 
-    walk(slug, ())
+    if max(depth(one, ()) for one in (slug, *names)) > DEEPEST:
+        raise InvalidError(f"rule: with this, segments would name each other more than {DEEPEST} deep; put what they say into one rule.")
 
 
 def _fill_anew(session: Session, segment: Segment) -> None:
     """Its members are found from the beginning, and so are those of the segments that name it, and in turn."""
-    segment.status, segment.filled, segment.fillings = "filling", None, segment.fillings + 1
-    for one in used_by(session, segment.slug):
-        if one.status != "broken":
-            _fill_anew(session, one)
+    everyone = session.scalars(select(Segment)).all()
+    todo, done = [segment], set()
+    while todo:
+        one = todo.pop()
+        if one.slug not in done:
+            done.add(one.slug)
+            one.status, one.filled, one.fillings = "filling", None, one.fillings + 1
+            todo += [user for user in everyone if user.status != "broken" and one.slug in reads_of(user).segments]
 
 
 def _refuse_unknown_lists(session: Session, rule: Mapping[str, Any]) -> None:
@@ -154,6 +172,13 @@ def _tree(rule: str) -> Tree:
 @lru_cache(maxsize=2000)
 def _reads(rule: str) -> Reads:
     return trees.reads(_tree(rule))
+
+
+def _named(rule: str) -> Reads:
+    try:
+        return _reads(rule)
+    except InvalidError:
+        return Reads()
 
 
 def ids(segments: Iterable[Loaded]) -> list[int]:

@@ -74,8 +74,11 @@ def _slot(name: str, value: Any) -> Markup | str:
 
 
 def rule_words(rule: Rule) -> Markup | str:
-    """One rule of a tree, given as JSON."""
-    tree = trees.parse(rule)
+    """One rule of a tree, given as JSON; why not, where it cannot be read any more."""
+    try:
+        tree = trees.parse(rule)
+    except InvalidError as error:
+        return str(error)
     return words(trees.sentence(tree)) if isinstance(tree, trees.Leaf) else ""
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
-from crm.segments import events, fill, refresh, store
+from crm.segments import fill, refresh, store
 from crm.segments.rule import Clause
 from tests import makers
 from workers import pipeline
@@ -163,17 +163,50 @@ def test_a_bad_rule_is_refused_with_the_place(session: Session, now: dt.datetime
     assert says in str(refused.value)
 
 
-def test_a_rule_that_raises_breaks_alone(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("raises", ["1 / (p.bucket * 0) > 0", "length(repeat('x', 1100000000 + p.bucket)) > 0"])
+def test_a_rule_that_raises_breaks_alone(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch, raises: str) -> None:
     make(session, now, "buyers", BUYERS)
     make(session, now, "bad", {"kind": "did", "event": "Order Completed", "op": "at_most", "value": 7})
-    monkeypatch.setattr(store._tree(session.scalar(text("SELECT rule::text FROM segments WHERE slug = 'bad'"))).rule, "sql", _raising)
+    rule = store._tree(session.scalar(text("SELECT rule::text FROM segments WHERE slug = 'bad'"))).rule
+    right = rule.sql
+    monkeypatch.setattr(rule, "sql", lambda settings, query: Clause(raises) if settings.op == "at_most" else right(settings, query))
     happen(session, now, order(now, "o1", user_id="dana"))
-    rows = session.execute(text("SELECT slug, status FROM segments ORDER BY slug"))
-    assert [tuple(row) for row in rows] == [("bad", "broken"), ("buyers", "live")]
+    assert statuses(session) == {"bad": "broken", "buyers": "live"}
     assert members(session, "buyers") == 1
 
 
-def _raising(settings: Any, query: Any) -> Any:
-    if settings.op == "at_most":
-        return Clause("1 / (p.bucket * 0) > 0")
-    return events.sql(settings.wanted, query)
+def test_a_stored_rule_that_cannot_be_read_any_more_breaks_alone_and_can_be_mended(session: Session, now: dt.datetime) -> None:
+    make(session, now, "buyers", BUYERS)
+    make(session, now, "old", {"kind": "did", "event": "Product Viewed"})
+    session.execute(text("""UPDATE segments SET rule = '{"kind": "gone"}' WHERE slug = 'old'"""))
+    happen(session, now, order(now, "o1", user_id="dana"))
+    assert statuses(session) == {"buyers": "live", "old": "broken"}
+    assert members(session, "buyers") == 1
+    assert "there is no rule 'gone'" in str(session.scalar(text("SELECT problem FROM segments WHERE slug = 'old'")))
+    make(session, now, "buyers", {"not": BUYERS})
+    session.expire_all()
+    make(session, now, "old", BUYERS)
+    assert statuses(session) == {"buyers": "live", "old": "live"}
+
+
+def statuses(session: Session) -> dict[str, str]:
+    return {slug: status for slug, status in session.execute(text("SELECT slug, status FROM segments ORDER BY slug"))}  # noqa: C416  rows are no pairs to mypy
+
+
+def test_segments_that_name_each_other_in_layers_are_each_found_anew_once(session: Session, now: dt.datetime) -> None:
+    layers: list[list[dict[str, str]]] = [[]]
+    for layer in range(8):
+        for side in "ab":
+            store.save(session, slug=f"s{layer}{side}", name="s", rule={"any": layers[-1] or [{"kind": "bucket", "percent": 5}]}, now=now)
+        layers.append([{"kind": "in_segment", "segment": f"s{layer}{side}"} for side in "ab"])
+    store.save(session, slug="s0a", name="s", rule={"kind": "bucket", "percent": 7}, now=now)
+    assert dict(session.execute(text("SELECT fillings, count(*) FROM segments GROUP BY 1")).all()) == {0: 1, 1: 15}  # type: ignore[arg-type]  rows are pairs
+
+
+def test_segments_do_not_name_each_other_without_end(session: Session, now: dt.datetime) -> None:
+    rule: dict[str, Any] = {"kind": "bucket", "percent": 5}
+    for n in range(21):
+        store.save(session, slug=f"s{n}", name="s", rule=rule, now=now)
+        rule = {"kind": "in_segment", "segment": f"s{n}"}
+    with pytest.raises(InvalidError, match="more than 20 deep"):
+        store.save(session, slug="s21", name="s", rule=rule, now=now)
