@@ -8,7 +8,7 @@ import hmac
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -52,7 +52,6 @@ class Claimed:
     path: str
     body: Mapping[str, Any]
     attempts: int
-    until: dt.datetime
     hops: int
     created_at: dt.datetime
     url: str | None
@@ -174,16 +173,24 @@ def _json(reply: calling.Reply) -> Any:
 def _later(
     each: Claimed, config: Config, now: dt.datetime, said: str, *, wait: dt.timedelta | None = None, status: int | None = None, rest: bool = False
 ) -> Outcome:
-    """Again after a pause that doubles, or as long as we were asked to wait; failed where that is after the run has gone on."""
+    """Again after a pause that doubles, or as long as we were asked to wait."""
     pause = min(FIRST_RETRY * 2 ** (each.attempts - 1), LAST_RETRY)
     due = now + max(scaled(pause, config.time_scale), wait or dt.timedelta(0))
-    if each.attempts >= ATTEMPTS or due >= each.until:
-        return Outcome(each, "failed", f"{said}; tried {each.attempts} times", status, rest=rest, due_at=due)
-    return Outcome(each, "later", said, status, due_at=due, rest=rest)
+    outcome = Outcome(each, "later", said, status, due_at=due, rest=rest)
+    return _given_up(outcome) if each.attempts >= ATTEMPTS else outcome
+
+
+def _given_up(outcome: Outcome) -> Outcome:
+    return replace(outcome, fate="failed", said=f"{outcome.said}; tried {outcome.call.attempts} times")
 
 
 def settle(session: Session, outcomes: Sequence[Outcome], now: dt.datetime) -> None:
-    """Write what became of calls, and tell the log; one whose lease somebody else has settled meanwhile is told nothing."""
+    """Write what became of calls, and tell the log; one whose lease somebody else has settled meanwhile is told nothing.
+
+    Failed is what would be tried again after its run has gone on; until when that waits may have changed while the call was under way.
+    """
+    ends = {row.id: row.until for row in session.execute(_UNTIL, {"ids": [o.call.id for o in outcomes]})}
+    outcomes = [_given_up(o) if o.fate == "later" and o.due_at and o.due_at >= ends.get(o.call.id, o.due_at) else o for o in outcomes]
     rows = [
         {"id": o.call.id, "attempts": o.call.attempts, "fate": "waiting" if o.fate == "later" else o.fate}
         | {"said": o.said, "status": o.status, "answer": o.answer, "due": o.due_at}
@@ -253,9 +260,10 @@ _CLAIM = text("""
         ORDER BY w.due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
     )
     UPDATE webhook_calls w SET lease_until = :lease, attempts = w.attempts + 1 FROM due WHERE due.id = w.id
-    RETURNING w.id, w.profile_id, due.journey, w.run_id, w.node, w.round, w.endpoint, w.path, w.body, w.attempts, w.until, w.hops, w.created_at,
+    RETURNING w.id, w.profile_id, due.journey, w.run_id, w.node, w.round, w.endpoint, w.path, w.body, w.attempts, w.hops, w.created_at,
               due.url, coalesce(due.headers, '{}'), coalesce(due.private, false), coalesce(due.generation, 1)
 """)
+_UNTIL = text("SELECT id, until FROM webhook_calls WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
 _SETTLE = text("""
     UPDATE webhook_calls w
     SET status = n.fate, said = n.said, answer_status = n.status, answer = n.answer, due_at = coalesce(n.due, w.due_at), lease_until = NULL,

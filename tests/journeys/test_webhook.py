@@ -217,6 +217,20 @@ def test_a_call_that_was_taken_back_is_made_when_its_run_goes_on(session, make, 
     session.execute(text("UPDATE webhook_calls SET attempts = 11"))
     key = session.scalar(text("SELECT id FROM webhook_calls"))
     assert call(make, now) == 0
+def test_a_call_under_way_when_the_waits_are_made_longer_has_the_longer_time_too(session, make, server, now, monkeypatch):
+    reached = [now + minutes(50)]
+
+    def paused_meanwhile(*_args: Any, **_how: Any) -> calling.Reply:
+        publish.pause(session, "calling", now=now + minutes(51))
+        publish.resume(session, "calling", now=now + minutes(300), how="shift")
+        reached[0] = now + minutes(301)
+        raise calling.NoAnswerError("no answer within 10 seconds")
+
+    monkeypatch.setattr(calling, "post", paused_meanwhile)
+    assert webhooks.call_due(make, CONFIG, lambda: reached[0]) == 1
+    assert calls(session) == [("waiting", 1)]
+
+
     assert calls(session) == [("withdrawn", 11)]
     publish.retry(session, "calling", now=now + minutes(1))
     wake_due(session, now + minutes(1), 10, CONFIG)
