@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crm.commerce import cart as commerce
@@ -15,7 +15,7 @@ from crm.events.spec import Happened
 from journeys import entry, looking
 from journeys.facts import CartLife, cart_of
 from journeys.graph import Graph
-from journeys.node import CartFact, Coupon, Effect, Look, Question, Recommend, SendMessage, Slot
+from journeys.node import CartFact, Coupon, Effect, Look, Question, Recommend, SendMessage, SetTraits, Slot
 from journeys.offers import TRIED
 from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
 from journeys.zones import zone_of
@@ -64,6 +64,11 @@ class Trial:
         """Every node passed, in order of time."""
         return sorted((step for run in self.runs for step in run.passed), key=lambda step: (step.at, step.number))
 
+    def known(self, who: Somebody) -> Somebody:
+        """Who it is tried on, with the traits runs have learned so far."""
+        learned = [effect.traits for _, effect in self.said if isinstance(effect, SetTraits)]
+        return replace(who, traits={name: value for traits in (who.traits, *learned) for name, value in traits.items()}) if learned else who
+
 
 def simulate(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY) -> list[Sent]:
     """What would be sent to a profile to whom `events` (time, name, properties) happen, from `start` until every run is over or waits for ever."""
@@ -90,11 +95,12 @@ def _let_pass(trial: Trial, past: Sequence[Happened], until: dt.datetime | None,
     while due := [run for run in trial.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
         run = min(due, key=lambda each: each.due_at or each.entered_at)
         at = run.due_at or run.entered_at
-        _walk(run, past, who, at)
+        _walk(run, past, trial.known(who), at)
         _collect(trial, run, past, at)
 
 
 def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happened, who: Somebody) -> None:
+    who = trial.known(who)
     for run in trial.runs:
         react(run, seen(event), _facts(run, past, who), Moment(event.occurred_at), live=True)
         _answer(run, past, who, event.occurred_at)

@@ -251,6 +251,29 @@ def begun(session: Session) -> dict[str, int]:
     return {row.slug: row.n for row in session.execute(text("SELECT j.slug, count(*) AS n FROM runs r JOIN journeys j ON j.id = r.journey_id GROUP BY 1"))}
 
 
+def test_a_try_out_knows_what_it_has_learned_on_the_way() -> None:
+    level = {"level": {"kind": "set_trait", "settings": {"trait": "level", "value": "gold"}}}
+    which = {"kind": "switch", "settings": {"of": "trait", "name": "level", "cases": [{"exit": "gold", "value": "gold"}]}}
+    graph = parse(drawing(level | WAIT | {"which": which | {"exits": {"gold": "end", "otherwise": "end"}}}))
+    trial = tell(graph, NOON, [(NOON, "Signed Up", {})], Somebody(traits={"level": "none"}))
+    assert [(step.node, step.exit) for step in trial.steps if step.node == "which"] == [("which", "gold")]
+
+
+def test_who_waits_for_a_place_waits_for_one_of_the_new_rate_where_that_is_published(session: Session, now: dt.datetime) -> None:
+    def few(limit: int) -> dict[str, Any]:
+        return drawing({"limit": {"kind": "rate_limit", "settings": {"limit": limit, "per": "1h"}}})
+
+    publish.publish(session, "slow", few(1), now=now)
+    go(session, now, *(signed(now, f"u{n}") for n in range(9)))
+    publish.publish_moving(session, "slow", few(2), choice=publish.Choice("same"), now=now)
+    done = []
+    for hours in (0, 1, 2, 3):
+        while wake_due(session, now + hours * hour, 10, CONFIG):
+            pass
+        done.append([status for status, _ in runs(session)].count("done"))
+    assert done == [2, 4, 6, 8]
+
+
 def test_who_is_woken_by_an_event_in_a_try_out_gets_an_answer_too() -> None:
     wait = {"kind": "wait", "settings": {"for": "2h", "until": ["Product Viewed"]}, "exits": {"timed_out": "end", "happened": "code"}}
     code = {"kind": "coupon", "settings": {"pool": "spring"}, "exits": {"next": "end", "none": "end"}}
