@@ -92,7 +92,9 @@ def _standing(session: Session, journey_id: int) -> Sequence[tuple[Mapping[str, 
 _STANDING = text("""
     SELECT v.number, v.graph, r.node, r.people
     FROM journey_versions v
-    LEFT JOIN (SELECT version, node, count(*) AS people FROM runs WHERE journey_id = :id AND status = 'active' GROUP BY version, node) r ON r.version = v.number
+    LEFT JOIN (
+        SELECT version, node, count(*) AS people FROM runs WHERE journey_id = :id AND status IN ('active', 'failed') GROUP BY version, node
+    ) r ON r.version = v.number
     WHERE v.journey_id = :id AND (r.node IS NOT NULL OR v.number = (SELECT version FROM journeys WHERE id = :id))
     ORDER BY v.number
 """)

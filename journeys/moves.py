@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm.messages import outbox
 from crm.profiles.move import on_move, on_part
-from journeys import board, experiments, facts, runs
+from journeys import board, experiments, facts, runs, selling
 from journeys.facts import Known, cart_of
 from journeys.passage import Facts, Moment, react
 from journeys.past import EVERY
@@ -47,7 +47,24 @@ def move_runs(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], no
     _write(session, changes, now)
     merged = [each.run_id for each in changes if each.merged]
     outbox.withdraw(session, merged, "merged", now)
+    selling.withdraw(session, merged, now)
     runs.tell(session, merged, now)
+    end_by_log(session, [row.id for row in rows if row.status == "active"], now)
+
+
+def end_by_log(session: Session, run_ids: Sequence[uuid.UUID], now: dt.datetime) -> None:
+    """End those of these runs whose end stands in the log since they began: it came while it was another's, or while they were over."""
+    if not run_ids:
+        return
+    among = set(run_ids)
+    passages = [each for each in runs.active_of(session, board.read(session), _owners(session, among)) if each.id in among]
+    later = facts.since_start(session, passages)
+    for passage in passages:
+        for event, _ in later.get(passage.profile_id, ()):
+            if passage.active and event.name in passage.graph.exit_on:
+                react(passage, event, Facts(), Moment(now), live=False)
+    if ended := [each for each in passages if each.changed]:
+        runs.save(session, ended, [], now)
 
 
 def part_runs(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collection[uuid.UUID], now: dt.datetime) -> None:
@@ -63,6 +80,7 @@ def part_runs(session: Session, rest: uuid.UUID, alone: uuid.UUID, side: Collect
     _write(session, changes, now)
     merged = [each.run_id for each in changes if each.merged]
     outbox.withdraw(session, merged, "merged", now)
+    selling.withdraw(session, merged, now)
     runs.tell(session, merged, now)
     _revive(session, [each.run_id for each in changes if not each.double], now)
     for beside in _BESIDE:
@@ -96,13 +114,7 @@ def _revive(session: Session, run_ids: Sequence[uuid.UUID], now: dt.datetime) ->
     revived = set(session.scalars(_REVIVE, {"runs": list(run_ids), "since": now - FRESH}))
     if not revived:
         return
-    passages = [each for each in runs.active_of(session, board.read(session), _owners(session, revived)) if each.id in revived]
-    later = facts.since_start(session, passages)
-    for passage in passages:
-        for event, _ in later.get(passage.profile_id, ()):
-            if passage.active and event.name in passage.graph.exit_on:
-                react(passage, event, Facts(), Moment(now), live=False)
-    runs.save(session, passages, [], now)
+    end_by_log(session, list(revived), now)
     session.execute(_WAIT, {"runs": list(revived)})
 
 

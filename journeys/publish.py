@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
 from crm.messages import outbox
-from journeys import audiences, board, waves, webhooks
+from journeys import audiences, board, moves, selling, waves, webhooks
 from journeys.changes import node_change
 from journeys.graph import parse
 from journeys.models import Journey, RunRow, Version
@@ -66,6 +66,7 @@ class Published:
 
 
 CHOICES = ("old", "same", "chosen", "exit")
+STANDING = ("active", "failed")  # a failed one too: it goes on from there
 RESUMES = ("catch_up", "shift", "drop")
 
 
@@ -79,33 +80,37 @@ def publish_moving(session: Session, slug: str, graph: object, *, choice: Choice
     if choice.move == "chosen" and (missing := sorted(set(choice.to.values()) - set(nodes))):
         raise InvalidError(f"people cannot go to {', '.join(missing)}: there is no such node in the new version")
     versions = {each.number: each.graph["nodes"] for each in session.scalars(select(Version).where(Version.journey_id == journey.id))}
-    moves: list[tuple[uuid.UUID, str, bool]] = []
+    onto: list[tuple[uuid.UUID, str, bool]] = []
+    freed = set[str]()
     over: list[uuid.UUID] = []
-    wanted = select(RunRow.id, RunRow.version, RunRow.node).where(RunRow.journey_id == journey.id, RunRow.status == "active", RunRow.version != number)
+    wanted = select(RunRow.id, RunRow.version, RunRow.node).where(RunRow.journey_id == journey.id, RunRow.status.in_(STANDING), RunRow.version != number)
     for run_id, version, node in session.execute(wanted):
         change = node_change(versions[version].get(node), nodes.get(node))
         target = choice.to.get(node) if choice.move == "chosen" and change else node
         if change and choice.move == "exit":
             over.append(run_id)
         elif target is not None and target in nodes:
-            moves.append((run_id, target, bool(change)))
-    _move(session, journey, number, moves, now)
+            onto.append((run_id, target, bool(change)))
+            freed |= {node} if change else set()
+    _move(session, journey, number, onto, now)
+    session.execute(_FREE, {"id": journey.id, "nodes": sorted(freed), "now": now})
     _end(session, over, "new_version", now)
-    return Published(number, len(moves), len(over))
+    return Published(number, len(onto), len(over))
 
 
-def _move(session: Session, journey: Journey, number: int, moves: Sequence[tuple[uuid.UUID, str, bool]], now: dt.datetime) -> None:
-    """Onto the new version; who stands on something that changed decides anew at once."""
-    columns = {"ids": [each[0] for each in moves], "nodes": [each[1] for each in moves], "anew": [each[2] for each in moves]}
+def _move(session: Session, journey: Journey, number: int, onto: Sequence[tuple[uuid.UUID, str, bool]], now: dt.datetime) -> None:
+    """Onto the new version; who stands on something that changed decides anew at once, as if just come: a place somebody waited for is given back."""
+    columns = {"ids": [each[0] for each in onto], "nodes": [each[1] for each in onto], "anew": [each[2] for each in onto]}
     session.execute(_MOVE, {**columns, "number": number, "now": now})
     if journey.status == "live":
-        _wake(session, [each[0] for each in moves if each[2]])
+        _wake(session, [each[0] for each in onto if each[2]])
 
 
 def _end(session: Session, runs: Sequence[uuid.UUID], reason: str, now: dt.datetime) -> None:
     session.execute(update(RunRow).where(RunRow.id.in_(runs)).values(status="done", ended_at=now, end_reason=reason, due_at=None))
     session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(runs)})
     outbox.withdraw(session, runs, reason, now)
+    selling.withdraw(session, runs, now)
     tell(session, runs, now)
 
 
@@ -148,7 +153,7 @@ def stop(session: Session, slug: str, *, now: dt.datetime) -> int:
     _alone(session)
     journey = _journey(session, slug)
     journey.status, journey.problem, journey.paused_at = "stopped", None, None
-    ended = list(session.scalars(select(RunRow.id).where(RunRow.journey_id == journey.id, RunRow.status == "active")))
+    ended = list(session.scalars(select(RunRow.id).where(RunRow.journey_id == journey.id, RunRow.status.in_(STANDING))))
     _end(session, ended, "stopped", now)
     outbox.withdraw(session, outbox.waiting_runs(session, slug), "stopped", now)
     audiences.close(session, journey.id, "stopped", now)
@@ -157,7 +162,7 @@ def stop(session: Session, slug: str, *, now: dt.datetime) -> int:
 
 
 def retry(session: Session, slug: str, *, now: dt.datetime) -> int:
-    """Let every failed run of a journey go on from where it stands; returns how many."""
+    """Let every failed run of a journey go on from where it stands; returns how many. What would have ended one meanwhile ends it now."""
     _alone(session)
     journey = _journey(session, slug)
     again = list(session.scalars(_RETRY, {"id": journey.id, "now": now}))
@@ -170,6 +175,7 @@ def retry(session: Session, slug: str, *, now: dt.datetime) -> int:
 def _wake(session: Session, runs: Sequence[uuid.UUID]) -> None:
     session.execute(_WAKE, {"runs": list(runs)})
 
+    moves.end_by_log(session, again, now)
 
 def _graph(session: Session, journey_id: int, number: int) -> dict[str, Any]:
     return session.scalars(select(Version.graph).where(Version.journey_id == journey_id, Version.number == number)).one()
@@ -219,7 +225,8 @@ _MOVE = text("""
         round = CASE WHEN r.node = n.node THEN r.round
                 ELSE (SELECT count(*) FROM run_steps s WHERE s.profile_id = r.profile_id AND s.run_id = r.id AND s.node = n.node) END,
         entered_at = CASE WHEN r.node = n.node THEN r.entered_at ELSE :now END,
-        due_at = CASE WHEN n.anew THEN CAST(:now AS timestamptz) ELSE r.due_at END
+        due_at = CASE WHEN r.status <> 'active' THEN NULL WHEN NOT n.anew THEN r.due_at WHEN r.node = n.node THEN least(r.entered_at, :now) ELSE :now END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:nodes AS text[]), CAST(:anew AS bool[])) AS n(id, node, anew)
     WHERE r.id = n.id
 """)
+_FREE = text("DELETE FROM journey_slots WHERE journey_id = :id AND node = ANY(CAST(:nodes AS text[])) AND begins_at > :now")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from crm.sales.tasks import NewTask
 from journeys.node import ChangeDeal, GiveOwner, MakeTask
 from journeys.passage import Passage
 
-WITHDRAWN = ("exit:", "goal:", "merged", "stopped")  # endings after which nobody need do what the run asked for
+WITHDRAWN = ("exit:", "goal:")  # endings by an event after which nobody need do what the run asked for
 
 
 def apply(session: Session, passages: Sequence[Passage], now: dt.datetime) -> dict[int, str]:
@@ -106,10 +106,20 @@ def _withdraw(session: Session, passages: Sequence[Passage], now: dt.datetime) -
     """An order ends the run: the call it asked for need not be made."""
     over = [p for p in passages if p.end_reason and p.end_reason.startswith(WITHDRAWN)]
     if over:
-        profiles: set[uuid.UUID] = {p.profile_id for p in over}
-        gone = session.execute(text(_OVER), {"profiles": list(profiles), "runs": [str(p.id) for p in over], "now": now}).all()
-        if gone:
-            tasks.recount(session, {row.profile_id for row in gone}, now)
+        _take_back(session, {p.profile_id for p in over}, [p.id for p in over], now)
+
+
+def withdraw(session: Session, run_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """What these runs asked people for need not be done any more: they were ended by a person or a join."""
+    if run_ids:
+        profiles = session.scalars(text("SELECT DISTINCT profile_id FROM runs WHERE id = ANY(CAST(:runs AS uuid[]))"), {"runs": list(run_ids)}).all()
+        _take_back(session, profiles, run_ids, now)
+
+
+def _take_back(session: Session, profiles: Collection[uuid.UUID], run_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
+    gone = session.execute(text(_OVER), {"profiles": list(profiles), "runs": [str(each) for each in run_ids], "now": now}).all()
+    if gone:
+        tasks.recount(session, {row.profile_id for row in gone}, now)
 
 
 _HOPS = """

@@ -216,6 +216,23 @@ def test_stopping_ends_every_run(session: Session, now: dt.datetime) -> None:
     assert (len(runs(session)), waiting(session)) == (2, 0)
 
 
+def test_a_stopped_journey_begins_again_with_whoever_comes_then(session: Session, now: dt.datetime) -> None:
+    go(session, now, added(now))
+    publish.stop(session, "abandoned_cart", now=now)
+    publish.resume(session, "abandoned_cart", now=now + minutes(1))
+    go(session, now + minutes(2), added(now + minutes(2), "bella"))
+    assert runs(session) == [("done", "stopped"), ("active", None)]
+
+
+def test_what_was_done_elsewhere_ends_the_run_once_both_are_one(session: Session, now: dt.datetime) -> None:
+    go(session, now - minutes(3), added(now - minutes(3)))
+    order = track("Order Completed", {"order_id": "1", "total": 10, "currency": "ILS"}, at=now - minutes(2), anonymous_id="phone")
+    go(session, now - minutes(2), order)
+    assert runs(session) == [("active", None)]
+    go(session, now, identify({"name": "Anna"}, at=now, anonymous_id="phone", user_id="anna"))
+    assert (runs(session), waiting(session)) == ([("done", "exit:Order Completed")], 0)
+
+
 def test_a_run_stays_on_its_version(session: Session, now: dt.datetime) -> None:
     go(session, now, added(now))
     publish.publish(session, "abandoned_cart", HELLO | {"name": {"en": "Other"}}, now=now)

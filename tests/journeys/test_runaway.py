@@ -41,6 +41,34 @@ def test_a_run_away_is_parked_with_its_reason(session, now):
     assert session.scalar(text("SELECT status FROM runs")) == "active"
 
 
+def test_a_run_away_goes_on_by_the_longer_waits_that_were_published(session, now):
+    publish.publish(session, "round", round_and_round("1s"), now=now)
+    assert spin(session, now, 1, 60).status == "failed"
+    done = publish.publish_moving(session, "round", round_and_round("30s"), choice=publish.Choice("same"), now=now + dt.timedelta(minutes=5))
+    assert done.moved == 1
+    publish.retry(session, "round", now=now + dt.timedelta(minutes=5))
+    for number in range(60):
+        wake_due(session, now + dt.timedelta(minutes=5, seconds=30 * number), 10, CONFIG)
+    assert session.execute(text("SELECT version, status FROM runs")).one() == (2, "active")
+
+
+def test_what_ended_a_run_while_it_had_failed_ends_it_when_it_goes_on(session, now):
+    publish.publish(session, "round", round_and_round("1s"), now=now)
+    later = now + dt.timedelta(minutes=2)
+    spin(session, now, 1, 60)
+    pipeline.run(session, [accepted(track("Gone", at=later, user_id="dana"), later)], later, CONFIG)
+    publish.retry(session, "round", now=now + dt.timedelta(minutes=5))
+    assert session.execute(text("SELECT status, end_reason FROM runs")).one() == ("done", "exit:Gone")
+    assert session.scalar(text("SELECT count(*) FROM wakeups")) == 0
+
+
+def test_stopping_ends_a_run_that_failed_too(session, now):
+    publish.publish(session, "round", round_and_round("1s"), now=now)
+    spin(session, now, 1, 60)
+    assert publish.stop(session, "round", now=now) == 1
+    assert publish.retry(session, "round", now=now) == 0
+
+
 def test_a_slow_loop_goes_on(session, now):
     publish.publish(session, "round", round_and_round("30s"), now=now)
     assert spin(session, now, 30, 60).status == "active"

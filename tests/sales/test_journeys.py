@@ -80,6 +80,13 @@ def test_a_run_that_ends_takes_its_task_back(sales, session):
     assert session.scalars(select(Task.outcome)).one() == "withdrawn"
 
 
+def test_a_journey_that_is_stopped_takes_the_tasks_of_its_runs_back(sales, session):
+    journey(session, sales.now, ("task", {"title": "Call them", "ways": ["done", "late"]}))
+    sales.happens(track("Asked", at=sales.now, user_id="dana@example.com", email="dana@example.com"))
+    publish.stop(session, "nurture", now=sales.now)
+    assert session.scalars(select(Task.outcome)).one() == "withdrawn"
+
+
 def test_a_task_for_a_role_stands_with_nobody_until_somebody_takes_it(sales, session):
     journey(session, sales.now, ("task", {"title": "Ask why", "role": "agent", "due_in": "15m", "wait": False}))
     sales.happens(track("Asked", at=sales.now, user_id="noa"))
