@@ -70,6 +70,11 @@ def _said(row: Row[Any], profile: uuid.UUID) -> NewRow:
     return system_event(AUDIENCE, profile, said, cause=None, hops=0, message_id=number)
 
 
+def go_on(session: Session, journey_id: int, since: dt.datetime | None, now: dt.datetime) -> None:
+    """Give what was held with its journey a day to come in, also where no clock ran meanwhile that kept it from growing old."""
+    session.execute(_GO_ON, {"journey": journey_id, "since": since, "until": now + FRESH})
+
+
 def close(session: Session, journey_id: int, reason: str, now: dt.datetime) -> None:
     """Bring in nobody more of what was asked for so far."""
     session.execute(_CLOSE, {"journey": journey_id, "reason": reason, "now": now})
@@ -92,6 +97,10 @@ _HELD = text("""
     UPDATE journey_audiences a SET until = :until FROM journeys j
     WHERE a.done_at IS NULL AND a.until < :soon AND j.id = a.journey_id
       AND (j.status IN ('paused', 'broken') OR EXISTS (SELECT FROM segments s WHERE s.slug = a.segment AND s.status <> 'live'))
+""")
+_GO_ON = text("""
+    UPDATE journey_audiences SET until = :until WHERE journey_id = :journey AND done_at IS NULL
+    AND (CAST(:since AS timestamptz) IS NULL OR until >= CAST(:since AS timestamptz))
 """)
 _OVER = text("UPDATE journey_audiences SET done_at = :now, end_reason = 'late' WHERE done_at IS NULL AND until < :now")
 _CLOSE = text("UPDATE journey_audiences SET done_at = :now, end_reason = :reason WHERE journey_id = :journey AND done_at IS NULL")

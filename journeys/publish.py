@@ -127,29 +127,37 @@ def pause(session: Session, slug: str, *, now: dt.datetime) -> None:
 
 
 def resume(session: Session, slug: str, *, now: dt.datetime, how: str = "catch_up") -> None:
-    """Let a paused or broken journey go on. `catch_up`: what came due meanwhile moves at once; `shift`: every wait lasts longer by
-    the pause; `drop`: runs that came due meanwhile end, and nobody more of an audience or a wave comes in."""
+    """Let a paused or broken journey go on, or a stopped one begin again with nobody in it.
+
+    `catch_up`: what came due meanwhile moves at once; `shift`: every wait lasts longer by the pause; `drop`: runs that came due
+    meanwhile end, and nobody more of an audience or a wave comes in.
+
+    Since when a journey is broken is not written down: no wait can be made longer by that. What is due then came due meanwhile, for until then it moved.
+    """
     _alone(session)
     journey = _journey(session, slug)
-    if journey.status not in {"paused", "broken"}:
-        raise InvalidError(f"only a paused or broken journey can be resumed; this one is {journey.status}")
+    if journey.status not in {"paused", "broken", "stopped"}:
+        raise InvalidError(f"only a paused, broken or stopped journey can be resumed; this one is {journey.status}")
     if how not in RESUMES:
         raise InvalidError(f"a journey is resumed by one of {', '.join(RESUMES)}")
-    asked = {"id": journey.id, "since": journey.paused_at or now, "now": now}
+    if how == "shift" and journey.paused_at is None:
+        raise InvalidError("it was not paused: no wait can be made longer by the pause")
+    asked = {"id": journey.id, "since": journey.paused_at, "now": now}
     if how == "shift":
         session.execute(_SHIFT, asked)
         webhooks.shift(session, journey.id)
     elif how == "drop":
         _end(session, list(session.scalars(_MISSED, asked)), "dropped", now)
         audiences.close(session, journey.id, "dropped", now)
-        waves.drop(session, journey.id)
+        waves.close(session, journey.id, "dropped")
+    audiences.go_on(session, journey.id, journey.paused_at, now)
     journey.paused_at = None
     outbox.release(session, slug, now)
     _revive(session, journey)
 
 
 def stop(session: Session, slug: str, *, now: dt.datetime) -> int:
-    """End the journey and all its runs, and take back what was not yet sent; returns how many runs ended."""
+    """End the journey and all its runs, failed ones too, and take back what was not yet sent; returns how many runs ended."""
     _alone(session)
     journey = _journey(session, slug)
     journey.status, journey.problem, journey.paused_at = "stopped", None, None
@@ -157,6 +165,7 @@ def stop(session: Session, slug: str, *, now: dt.datetime) -> int:
     _end(session, ended, "stopped", now)
     outbox.withdraw(session, outbox.waiting_runs(session, slug), "stopped", now)
     audiences.close(session, journey.id, "stopped", now)
+    waves.close(session, journey.id, "stopped")
     session.flush()
     return len(ended)
 
@@ -166,6 +175,7 @@ def retry(session: Session, slug: str, *, now: dt.datetime) -> int:
     _alone(session)
     journey = _journey(session, slug)
     again = list(session.scalars(_RETRY, {"id": journey.id, "now": now}))
+    moves.end_by_log(session, again, now)
     tell(session, again, now)
     if journey.status == "live":
         _wake(session, again)
@@ -175,7 +185,6 @@ def retry(session: Session, slug: str, *, now: dt.datetime) -> int:
 def _wake(session: Session, runs: Sequence[uuid.UUID]) -> None:
     session.execute(_WAKE, {"runs": list(runs)})
 
-    moves.end_by_log(session, again, now)
 
 def _graph(session: Session, journey_id: int, number: int) -> dict[str, Any]:
     return session.scalars(select(Version.graph).where(Version.journey_id == journey_id, Version.number == number)).one()
@@ -214,7 +223,10 @@ _SHIFT = text("""
                     entered_at = entered_at + (CAST(:now AS timestamptz) - greatest(entered_at, started_at, CAST(:since AS timestamptz)))
     WHERE journey_id = :id AND status = 'active' AND due_at IS NOT NULL
 """)
-_MISSED = text("SELECT id FROM runs WHERE journey_id = :id AND status = 'active' AND due_at BETWEEN :since AND :now")
+_MISSED = text("""
+    SELECT id FROM runs WHERE journey_id = :id AND status = 'active' AND due_at <= :now
+    AND (CAST(:since AS timestamptz) IS NULL OR due_at >= CAST(:since AS timestamptz))
+""")
 _RETRY = text("""
     UPDATE runs SET status = 'active', steps = 0, error = NULL, ended_at = NULL, end_reason = NULL, due_at = :now
     WHERE journey_id = :id AND status = 'failed' RETURNING id

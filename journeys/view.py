@@ -29,6 +29,7 @@ class JourneyRow:
     status: str
     problem: str | None
     version: int | None
+    paused_at: dt.datetime | None
     published_at: dt.datetime | None
     published_by: str | None
     active_runs: int
@@ -223,7 +224,7 @@ def _run(row: Any, steps: Sequence[StepRow]) -> RunView:
 
 
 _JOURNEYS = text("""
-    SELECT j.id, j.slug, j.name, j.status, j.problem, j.version, v.published_at, v.published_by,
+    SELECT j.id, j.slug, j.name, j.status, j.problem, j.paused_at, j.version, v.published_at, v.published_by,
            r.active_runs, r.started, r.finished
     FROM journeys j
     LEFT JOIN journey_versions v ON v.journey_id = j.id AND v.number = j.version

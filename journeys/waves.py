@@ -90,9 +90,10 @@ def sweep(session: Session, now: dt.datetime, config: Config) -> int:
     return len(rows)
 
 
-def drop(session: Session, journey_id: int) -> None:
+def close(session: Session, journey_id: int, reason: str) -> None:
     """End the occasions of a journey."""
-    session.execute(text("UPDATE waves SET next_at = NULL, ended = 'dropped' WHERE journey_id = :journey AND next_at IS NOT NULL"), {"journey": journey_id})
+    said = {"journey": journey_id, "reason": reason}
+    session.execute(text("UPDATE waves SET next_at = NULL, ended = :reason WHERE journey_id = :journey AND next_at IS NOT NULL"), said)
 
 
 def size(each: Due, variant: Variant | None) -> Size:

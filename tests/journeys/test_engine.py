@@ -248,7 +248,7 @@ def test_installing_again_changes_nothing(session: Session, now: dt.datetime) ->
 
 
 def test_only_what_can_be_done_is_done(session: Session, now: dt.datetime) -> None:
-    with pytest.raises(InvalidError, match="only a paused or broken journey"):
+    with pytest.raises(InvalidError, match="only a paused, broken or stopped journey"):
         publish.resume(session, "abandoned_cart", now=now)
     publish.pause(session, "abandoned_cart", now=now)
     with pytest.raises(InvalidError, match="only a live journey"):

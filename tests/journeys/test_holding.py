@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core import clock
+from crm.core.errors import InvalidError
 from journeys import install, publish
 from journeys.engine import wake_due
 from journeys.runs import break_journeys
@@ -58,6 +59,28 @@ def test_what_came_due_meanwhile_does_what_was_chosen(session: Session, now: dt.
         assert wake_due(session, now + 5 * hour + half - dt.timedelta(seconds=1), 10, CONFIG) == 0
         assert wake_due(session, now + 5 * hour + half, 10, CONFIG) == 1
         assert runs(session) == [("done", "finished")]
+
+
+@pytest.mark.parametrize(("how", "after"), [("catch_up", ("done", "finished")), ("drop", ("done", "dropped"))])
+def test_what_came_due_while_it_was_broken_does_what_was_chosen(session: Session, now: dt.datetime, how: str, after: tuple[Any, ...]) -> None:
+    publish.publish(session, "waits", drawing(WAIT), now=now)
+    go(session, now, signed(now))
+    break_journeys(session, {session.scalar(text("SELECT id FROM journeys")): "a step raised"})
+    go(session, now + day - hour / 2, signed(now + day - hour / 2, "bella"))
+    wake_due(session, now + 5 * hour, 10, CONFIG)
+    assert runs(session) == [("active", None)]
+    publish.resume(session, "waits", now=now + day, how=how)
+    wake_due(session, now + day, 10, CONFIG)
+    assert runs(session) == [after]
+
+
+def test_no_wait_is_made_longer_by_a_pause_there_was_not(session: Session, now: dt.datetime, signed_in: Callable[..., FlaskClient]) -> None:
+    publish.publish(session, "waits", drawing(WAIT), now=now)
+    break_journeys(session, {session.scalar(text("SELECT id FROM journeys")): "a step raised"})
+    page = signed_in().get("/journeys/waits").get_data(as_text=True)
+    assert [how for how in publish.RESUMES if f'value="{how}"' in page] == ["catch_up", "drop"]
+    with pytest.raises(InvalidError):
+        publish.resume(session, "waits", now=now, how="shift")
 
 
 def test_stopping_takes_back_messages_of_runs_that_are_over(session: Session, now: dt.datetime) -> None:

@@ -16,6 +16,7 @@ from crm.core.db import engine_for, sessions
 from crm.core.json import dumps
 from crm.segments import lists
 from journeys import audiences, dates, publish, why
+from journeys.runs import break_journeys
 from journeys.triggers import date, schedule
 from journeys.triggers.date import DateSettings
 from journeys.triggers.schedule import ScheduleSettings
@@ -157,6 +158,22 @@ def test_what_was_held_for_days_is_not_left_out(session, vips, now, held):
         publish.resume(session, "weekly", now=now + dt.timedelta(days=3))
     assert audiences.advance(session, now + dt.timedelta(days=3)) == 3
     assert session.scalar(text("SELECT end_reason FROM journey_audiences")) == "finished"
+
+
+@pytest.mark.parametrize("held", ["paused", "broken"])
+def test_what_was_held_while_no_clock_ran_is_not_left_out(session, vips, now, held):
+    publish.publish(session, "weekly", journey(), now=now)
+    journey_id = session.scalar(text("SELECT id FROM journeys WHERE slug = 'weekly'"))
+    audiences.include(session, journey_id, "x", "vip", now)
+    audiences.include(session, journey_id, "old", "vip", now - dt.timedelta(days=2))
+    if held == "paused":
+        publish.pause(session, "weekly", now=now)
+    else:
+        break_journeys(session, {journey_id: "a step raised"})
+    publish.resume(session, "weekly", now=now + dt.timedelta(days=3))
+    assert audiences.advance(session, now + dt.timedelta(days=3)) == 3
+    old = session.scalar(text("SELECT end_reason FROM journey_audiences WHERE occasion = 'old'"))
+    assert held == "broken" or old == "late"
 
 
 @pytest.mark.parametrize("reason", ["dropped", "stopped"])
