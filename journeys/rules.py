@@ -83,9 +83,9 @@ class Comparison(Settings):
 
 
 class Condition(Comparison):
-    """About one event, or the run as it stands."""
+    """About the event itself: who it happened to, and what a run knows, is asked by branches."""
 
-    of: Literal["event", "trait", "language", "cart", "run"] = Field(default="event", title=_l("Of"))
+    of: Literal["event"] = Field(default="event", title=_l("Of"))
 
 
 class Filter(PropertyFilter):

@@ -39,6 +39,13 @@ def test_a_good_drawing_has_no_problems() -> None:
     assert all(check(drawing) == [] for drawing in recipes().values())
 
 
+@pytest.mark.parametrize("place", ["trigger.settings.where", "exit_on"])
+def test_what_only_a_run_knows_is_no_condition_of_an_event(place: str) -> None:
+    where = [{"of": "trait", "name": "city", "value": "Haifa"}]
+    wrong = check(changed(place, where if "where" in place else [{"event": "Order Completed", "where": where}]))
+    assert any(".of: " in each for each in wrong)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
