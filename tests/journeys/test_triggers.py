@@ -138,13 +138,12 @@ def test_one_journey_starts_another_and_a_third_follows_its_end(session: Session
     assert session.scalar(text("SELECT hops FROM runs r JOIN journeys j ON j.id = r.journey_id WHERE slug = 'third'")) == 2
 
 
-@pytest.mark.parametrize(("way", "started"), [("entered", 1), ("left", 0)])
-def test_who_comes_into_a_segment_starts_a_run(session: Session, now: dt.datetime, way: str, started: int) -> None:
+@pytest.mark.parametrize(("way", "said", "started"), [("entered", "Entered", 1), ("left", "Entered", 0), ("left", "Left", 1), ("entered", "Left", 0)])
+def test_who_comes_into_a_segment_or_leaves_it_starts_a_run(session: Session, now: dt.datetime, way: str, said: str, started: int) -> None:
     publish.publish(session, "vips", drawing(WAIT) | {"trigger": {"kind": "segment", "settings": {"segment": "vip", "way": way}}}, now=now)
     go(session, now, identify(at=now, user_id="dana"))
     who = session.scalar(text("SELECT id FROM profiles"))
-    said = [inbox.system_event("Segment Entered", who, {"segment": slug}, cause=None, hops=1) for slug in ("vip", "other")]
-    inbox.append(session, said, now)
+    inbox.append(session, [inbox.system_event(f"Segment {said}", who, {"segment": slug}, cause=None, hops=1) for slug in ("vip", "other")], now)
     come_back(session, now)
     assert runs(session) == started
 
