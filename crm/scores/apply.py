@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -31,7 +31,7 @@ from crm.scores.feature_list import POINTS
 from crm.scores.features import Extracted, People
 from crm.scores.measure import Floats
 from crm.scores.score import Asked
-from crm.scores.score_models import BANDS, LeadColumn, ScoreKind, ScoreVersion
+from crm.scores.score_models import BANDS, ScoreKind, ScoreVersion
 from crm.scores.trust import Told
 
 CHANGED = "Score Band Changed"
@@ -67,6 +67,7 @@ class Model:
     cuts: tuple[float, ...] = serving.RULES
     raises: tuple[tuple[int, float, float], ...] = ()  # place, what the best tenth's adds, the value they have
     told: Told = field(default_factory=dict)  # whose orders and leads counted in training
+    kinds: Mapping[str, str] = field(default_factory=dict)  # types of imported columns, as they were in training
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,13 @@ def model_of(session: Session, version_id: int) -> Model:
 def _read(version_id: int, named: Sequence[dict[str, Any]], data: bytes, algorithm: str, said: dict[str, Any]) -> Model:
     """Its parts put together, and tried on a person of whom nothing is known."""
     columns = tuple(Column(one["name"], one["type"], tuple(one["categories"])) for one in named)
-    features.named([column.name for column in columns], {})
+    kinds = said["kinds"] if any(column.name.startswith("trait:") for column in columns) else {}
+    features.named([column.name for column in columns], kinds)
     fitted = estimate.unpack(data, algorithm, columns, said["prepared"])
     fitted.added(np.full((1, len(columns)), np.nan, np.float32))
     raises = tuple((int(place), added, value) for place, (added, value) in said["raises"].items())
     slope, shift = said["calibration"]
-    return Model(version_id, columns, fitted, slope, shift, tuple(said["bands"]), raises, said.get("told", {}))
+    return Model(version_id, columns, fitted, slope, shift, tuple(said["bands"]), raises, said.get("told", {}), kinds)
 
 
 def everybody(session: Session, *, after: uuid.UUID, limit: int, now: dt.datetime) -> People | None:
@@ -179,8 +181,7 @@ def apply(  # what a score is made of
 
 def give(session: Session, score: Asked, model: Model, people: People, *, config: Config) -> Given:
     """The scores of these people, from the model as it is stored; nothing is written."""
-    kinds = {name: kind for name, kind in session.execute(select(LeadColumn.name, LeadColumn.type))}  # noqa: C416  dict() of rows would take names for keys
-    wanted = features.named([column.name for column in model.columns], kinds)
+    wanted = features.named([column.name for column in model.columns], model.kinds)
     relation = replace(people, relation=_buyers(people.relation, model.told)) if score.buyers_only else people
     source = SQL("({})").format(features.raw(relation, wanted, config.timezone, told=model.told))
     got = features.extract(session, features.coded(model.columns, source), len(model.columns))

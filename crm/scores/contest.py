@@ -35,12 +35,14 @@ def against(session: Session, kind: str, label: dict[str, Any], *, known: Sequen
 
     None where there is none to compare with: no champion, one that learned from all rows there were, another label, bytes or columns that cannot be read.
     """
-    found, types = champion(session, kind), {one.name: one.type for one in known}
-    if found is None or found.metrics.get("mode") != "time" or found.label != label or any(types.get(one["name"]) != one["type"] for one in found.features):
+    found = champion(session, kind)
+    if found is None or found.metrics.get("mode") != "time" or found.label != label:
         return None
     try:
         model = apply.model_of(session, found.id)
     except apply.UnreadableError:
+        return None
+    if any(one not in known for one in features.named([column.name for column in model.columns], model.kinds)):
         return None
     theirs = _promised(session, model, numbers)
     worse = (p - y) ** 2 - (theirs - y) ** 2

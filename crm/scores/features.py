@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,13 +82,13 @@ def frequent_events(session: Session, *, now: dt.datetime, without: Sequence[str
     return [name for name, _count in rows if name not in known and not name.startswith(("Deal ", "Order "))][:OWN_EVENTS]
 
 
-def named(names: Sequence[str], kinds: dict[str, str]) -> list[Feature]:
-    """Features by the names a version keeps; `kinds` are the types of imported columns."""
+def named(names: Sequence[str], kinds: Mapping[str, str]) -> list[Feature]:
+    """Features by the names a version keeps; `kinds` are the types its imported columns had when it learned from them."""
     built_in = {one.name: one for one in BUILT_IN}
     found = []
     for name in names:
         prefix, _colon, rest = name.partition(":")
-        found.append(own_event(rest) if prefix == "did" else imported(rest, kinds.get(rest, "words")) if prefix == "trait" else built_in[name])
+        found.append(own_event(rest) if prefix == "did" else imported(rest, kinds[rest]) if prefix == "trait" else built_in[name])
     return found
 
 

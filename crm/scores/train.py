@@ -56,6 +56,7 @@ class Learning:
     lively: Bools  # who had done something the week before, at the newest looks
     numbers: NDArray[np.int64]
     known: tuple[Feature, ...]  # what `score_raw` holds
+    kinds: dict[str, str]  # types of its imported columns
     told: Told  # whose orders, leads and outcomes counted
     said: Bools  # outcomes by somebody who works here
 
@@ -218,7 +219,8 @@ def _learning(  # noqa: PLR0917  each is one choice of the training
     y, cutoff = laid.y[got.numbers], laid.cutoff[got.numbers]
     lively = np.isin(got.numbers, rows.lively(session, laid.looks))
     matrix = np.ascontiguousarray(got.matrix[:, kept])
-    return Learning(chosen, matrix, y, got.points.astype(float), cutoff, laid.looks, lively, got.numbers, known, told, laid.said[got.numbers]), refused
+    said = laid.said[got.numbers]
+    return Learning(chosen, matrix, y, got.points.astype(float), cutoff, laid.looks, lively, got.numbers, known, kinds, told, said), refused
 
 
 def _in_order(got: Extracted) -> Extracted:
@@ -267,7 +269,7 @@ def _keep(  # noqa: PLR0917  what a version is made of
         features=[{"name": one.name, "type": one.type, "categories": list(one.categories)} for one in learning.columns],
         model=estimate.pack(judged.fitted),
         serving=serving_of(learning.columns, learning.matrix, judged.fitted, (judged.slope, judged.shift), judged.p, lively=learning.lively)
-        | {"told": dict(learning.told)},
+        | {"told": dict(learning.told), "kinds": learning.kinds},
         metrics=metrics, flags=flags, rows=len(learning.y), wins=int(learning.y.sum()), trained_at=now,
     )  # fmt: skip
     session.add(version)

@@ -13,12 +13,13 @@ from crm.core.db import engine_for, sessions
 from crm.scores import apply, train
 from crm.scores.feature_list import BUILT_IN, Feature
 from crm.scores.score import find
-from crm.scores.score_models import BANDS, Score, ScorePast, ScoreVersion
+from crm.scores.score_models import BANDS, LeadColumn, Score, ScorePast, ScoreVersion
 from tests import makers
-from tests.scores.makers import column, happened, people, shop
+from tests.scores.makers import column, happened, own_score, people, shop
 
 FIRST = uuid.UUID(int=0)
 SAID = "SELECT body::jsonb->>'event', body::jsonb->'traits', body::jsonb->'properties' FROM event_inbox WHERE origin = 'live' ORDER BY id"
+CHANCES = "SELECT profile_id, probability FROM scores WHERE kind = 'wins' ORDER BY profile_id"
 TOLD = """UPDATE profiles SET traits = traits || jsonb_build_object(CAST(:n AS text), CAST(:v AS text)),
 traits_at = traits_at || jsonb_build_object(CAST(:n AS text), CAST(:s AS jsonb))"""
 
@@ -76,6 +77,25 @@ def test_a_score_can_be_computed_again_from_its_version(session: Session, now: d
     again = apply.give(session, find(session, "lead"), apply.model_of(session, version.id), apply.these([ids[7]], now=kept.at), config=makers.config())
     assert again.p.tolist() == [kept.probability]
     assert again.reasons == [kept.reasons]
+
+
+@pytest.mark.parametrize("kind", ["words", "date", None])
+def test_a_version_reads_its_columns_as_they_were_when_it_learned_from_them(session: Session, now: dt.datetime, kind: str | None) -> None:
+    people(session, [{"won": int(n * 7 % 10 < n % 7), "visits": n % 7} for n in range(300)], at=now)
+    column(session, "visits", "number", now=now)
+    own_score(session, "wins", column_="won", values=["1"], now=now)
+    assert train.train(session, find(session, "wins"), config=makers.config(), now=now).state == "champion"
+    round_(session, "wins", now)
+    before = session.execute(text(CHANCES)).all()
+    assert len({chance for _who, chance in before}) > 2
+    if kind is None:
+        session.execute(text("DELETE FROM lead_columns"))
+    else:
+        session.get_one(LeadColumn, "visits").type = kind  # a later file said something else of it
+    session.flush()
+    apply._loaded.clear()
+    assert round_(session, "wins", now + dt.timedelta(minutes=1)) == 300
+    assert session.execute(text(CHANCES)).all() == before
 
 
 def test_an_event_moves_the_band_once_and_says_so(session: Session, now: dt.datetime) -> None:
