@@ -60,10 +60,7 @@ def imported(name: str, kind: str) -> Feature:
     words = f"r.known->>{quote(name)}"
     number = rf"CASE WHEN {words} ~ '^\s*-?[0-9]{{1,15}}([.][0-9]+)?\s*$' THEN CAST({words} AS float8) END"
     truth = f"CASE lower({words}) WHEN 'true' THEN 1 WHEN 'yes' THEN 1 WHEN '1' THEN 1 WHEN 'false' THEN 0 WHEN 'no' THEN 0 WHEN '0' THEN 0 END"
-    day = (
-        f"CASE WHEN {words} ~ '^[12][0-9]{{3}}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])' "
-        f"THEN date_part('epoch', r.cutoff - CAST(left({words}, 10) AS timestamptz)) / 86400 END"
-    )
+    day = f"CASE WHEN {words} ~ '{_DAY}' THEN date_part('epoch', r.cutoff - CAST(left({words}, 10) AS timestamptz)) / 86400 END"
     said = f"CASE WHEN jsonb_typeof({at}) IN ('string', 'number', 'boolean') THEN left(nullif(btrim({words}), ''), {LONGEST}) END"
     sql = {"number": number, "bool": truth, "date": day}.get(kind, said)
     unit = {"number": "number", "bool": "yesno", "date": "days"}.get(kind, "category")
@@ -193,6 +190,10 @@ def _range(people: People) -> Composable:
     return SQL("AND e.profile_id >= {} AND e.profile_id <= {}").format(Literal(people.between[0]), Literal(people.between[1]))
 
 
+_DAY = (  # a day that there is, or PostgreSQL would refuse the whole statement
+    "^([12][0-9]{3}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+    "|([12][0-9](0[48]|[2468][048]|[13579][26])|2000)-02-29)"
+)
 _KNOWN = (
     "Page Viewed", "Screen Viewed", "Product Viewed", "Product Clicked", "Product List Viewed", "Products Searched", "Product Added", "Product Removed",
     "Cart Viewed", "Checkout Started", "Checkout Step Viewed", "Payment Info Entered", "Order Completed", "Message Received", "Conversation Started",

@@ -82,6 +82,16 @@ def test_visits_are_six_hours_apart(session: Session, now: dt.datetime) -> None:
     assert driver(session).execute(SQL("SELECT visits_30 FROM ({}) x").format(statement)).fetchone() == (4,)
 
 
+def test_every_day_of_the_calendar_is_a_date_and_no_other_is(session: Session, now: dt.datetime) -> None:
+    days = ["2025-12-31", "2025-06-30", "2024-01-29", "2024-02-29", "2000-02-29", "2025-02-29", "2025-02-30", "2025-04-31", "1900-02-29", "31/12/2025"]
+    ids = people(session, [{"came": day} for day in days], at=now - dt.timedelta(days=1))
+    statement = features.raw(apply.these(ids, now=now), [features.imported("came", "date")], "Asia/Jerusalem", told={})
+    found = dict(driver(session).execute(SQL('SELECT profile_id, "trait:came" FROM ({}) x').format(statement)).fetchall())
+    ages = [found[one] for one in ids]
+    assert ages[5:] == [None] * 5
+    assert [round(age) for age in ages[:5]] == pytest.approx([(now.date() - dt.date.fromisoformat(day)).days for day in days[:5]], abs=1)
+
+
 def test_acts_are_counted_once_however_few_people_the_server_believes_there_are(session: Session, now: dt.datetime) -> None:
     ids = people(session, [{} for _ in range(40)], at=now - dt.timedelta(days=99))
     happened(session, [(one, "Page Viewed", now - dt.timedelta(hours=5), {}) for one in ids])
