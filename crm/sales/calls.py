@@ -25,7 +25,7 @@ WITHIN = dt.timedelta(hours=1)
 def began(session: Session, profile_id: uuid.UUID, *, by: int, now: dt.datetime) -> Call:
     """A call, with how the lead stands before it counts; the caller holds the person's lock."""
     lead = session.get(Lead, profile_id, populate_existing=True)
-    names = ("status", "answered_at", "touched_at", "touched_by")
+    names = ("status", "touched_at", "touched_by")
     before = {name: _plain(getattr(lead, name)) for name in names} if lead else {}
     made = Call(id=new_id(), profile_id=profile_id, by=by, at=now, before=before)
     session.add(made)
@@ -78,7 +78,7 @@ def _tasks(session: Session, call: Call, now: dt.datetime) -> list[str]:
 
 
 def _lead(session: Session, call: Call, now: dt.datetime) -> None:
-    values: dict[str, Any] = {name: call.before.get(name) for name in ("answered_at", "touched_at", "touched_by")}
+    values: dict[str, Any] = {name: call.before.get(name) for name in ("touched_at", "touched_by")}
     lead = session.execute(text(_BACK), {**values, "id": call.profile_id, "at": call.at, "now": now}).first()
     was = call.before.get("status", "new")
     if lead and lead.since and was == "new":  # somebody answered since
@@ -93,7 +93,12 @@ def _plain(value: Any) -> Any:
 
 _BACK = """
 UPDATE leads SET check_at = :now,
-    answered_at = CASE WHEN answered_at <> :at THEN answered_at WHEN touched_at > :at THEN touched_at ELSE CAST(:answered_at AS timestamptz) END,
+    answered_at = CASE WHEN answered_at = :at THEN least(
+        (SELECT min(c.at) FROM calls c WHERE c.profile_id = :id AND c.at > :at AND c.undone_at IS NULL),
+        (SELECT min(t.done_at) FROM tasks t WHERE t.profile_id = :id AND t.done_at > :at AND t.done_by IS NOT NULL),
+        (SELECT min(m.created_at) FROM messages m WHERE m.profile_id = :id AND m.created_at > :at AND m.journey IS NULL AND m.data->>'by' IS NOT NULL),
+        CASE WHEN touched_at > :at THEN touched_at END
+    ) ELSE answered_at END,
     touched_by = CASE WHEN touched_at = :at THEN CAST(:touched_by AS integer) ELSE touched_by END,
     touched_at = CASE WHEN touched_at = :at THEN CAST(:touched_at AS timestamptz) ELSE touched_at END
 WHERE profile_id = :id RETURNING status, status_at, touched_at > :at AS since

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.ids import new_id
 from crm.events.spec import Happened
-from crm.sales import acts, calls, leads, queue
+from crm.messages.templates import install, shipped_templates
+from crm.sales import acts, calls, leads, queue, tasks
 from crm.sales.lead_state import Definitions, state
 from crm.sales.models import Lead, Task
 from tests.makers import track
@@ -91,6 +92,25 @@ def test_somebody_else_s_answer_meanwhile_keeps_the_lead_answered(sales, dana, o
         assert (lead.status, lead.answered_at, lead.touched_by) == ("working", later, 2)
         sales.works(later + MINUTE)
         leads.refold(sales.session, {dana}, later + 2 * MINUTE)
+
+
+@pytest.mark.parametrize("first", ["call", "task", "mail"])
+def test_the_first_answer_that_remains_is_the_answer(sales, dana, first):
+    install(sales.session, shipped_templates(), sales.now)
+    call = called(sales, dana)
+    then, last = sales.now + 5 * MINUTE, sales.now + 9 * MINUTE
+    if first == "call":
+        acts.log_call(sales.session, dana, outcome="reached", then=None, by=2, now=then)
+    elif first == "mail":
+        acts.write(sales.session, dana, template="abandoned_cart", by=2, now=then)
+    else:
+        [task] = tasks.create(sales.session, [tasks.NewTask(dana, "other", "Send samples", last)], then)
+        acts.finish(sales.session, task, by=2, now=then)
+    acts.set_status(sales.session, dana, "qualified", by=2, now=last)
+    calls.take_back(sales.session, call.id, by=1, now=last + MINUTE)
+    sales.works(last + MINUTE)
+    lead = sales.of("dana@example.com")
+    assert (lead.answered_at, lead.touched_at) == (then, last)
 
 
 def test_a_call_with_somebody_who_became_a_lead_only_then_is_taken_back(sales):
