@@ -45,7 +45,7 @@ class Limit(Settings):
     """At most so many runs begin, ever or within any span of this length; who comes beyond them does not enter."""
 
     runs: int = Field(ge=1, le=100_000, title=_l("Runs that may begin, at most"))
-    within: Duration | None = Field(default=None, title=_l("Within"), description=_l("For example 1h or 7d; empty: ever."))
+    within: Duration | None = Field(default=None, title=_l("Within"), description=_l("Empty: ever."))
 
     @field_validator("within")
     @classmethod

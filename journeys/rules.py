@@ -26,7 +26,7 @@ Scalar = str | bool | int | float | None
 COUNTED, INSIDE = ("at_least", "more_than", "at_most", "less_than", "is", "is_not"), ("is", "is_not")
 LONGEST = dt.timedelta(days=366)
 TIMES = {**events.TIMES, "is": events.TIMES["exactly"], "is_not": _l("any number of times but %(n)s")}
-SINCE = _l("For example 30d; empty: since this run began.")
+SINCE = _l("Empty: since this run began.")
 # How a field is drawn by what `of` says; null: it is not needed there.
 NAMES: JsonDict = {
     "trait": {"x-suggest": "trait"},

@@ -20,7 +20,7 @@ class NpsSettings(Settings):
     survey: str = Field(default="nps", pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$", title=_l("Name of the survey"))
     channel: str = Field(default="email", min_length=1, max_length=40, title=_l("Channel"), json_schema_extra={"x-suggest": "channel"})
     template: str = Field(min_length=1, max_length=100, title=_l("Template"), json_schema_extra={"x-suggest": "template"})
-    within: Duration = Field(default=dt.timedelta(days=7), title=_l("Wait for an answer"), description=_l("For example 30m, 1h or 2d."))
+    within: Duration = Field(default=dt.timedelta(days=7), title=_l("Wait for an answer"))
     not_again: Duration = Field(
         default=dt.timedelta(days=90), title=_l("Not asked again within"), description=_l("Counted per address, over all journeys and surveys.")
     )

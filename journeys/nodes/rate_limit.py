@@ -16,7 +16,7 @@ class RateLimitSettings(Settings):
     """`limit` people in each stretch of `per`."""
 
     limit: int = Field(ge=1, le=1_000_000, title=_l("People"))
-    per: Duration = Field(title=_l("In each"), description=_l("For example 1h or 1d."))
+    per: Duration = Field(title=_l("In each"))
 
     @field_validator("per")
     @classmethod

@@ -27,7 +27,7 @@ class Contest(Settings):
     """What decides, once: the first `people` of each way, each watched for `within`."""
 
     by: Literal["goal", "opened", "clicked", "ordered"] = Field(default="goal", title=_l("What counts"))
-    within: Duration = Field(default=dt.timedelta(days=3), title=_l("Each is watched for"), description=_l("For example 1d or 7d."))
+    within: Duration = Field(default=dt.timedelta(days=3), title=_l("Each is watched for"))
     people: int = Field(default=1000, ge=100, le=1_000_000, title=_l("People on each way"), description=_l("Decided once, when so many were watched."))
 
     @field_validator("within")

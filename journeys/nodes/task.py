@@ -20,7 +20,7 @@ class TaskSettings(Settings):
 
     title: str = Field(min_length=1, max_length=200, title=_l("What is to be done"))
     what: Literal["call", "mail", "meeting", "approve", "other"] = Field(default="call", title=_l("Kind of task"))
-    due_in: Duration = Field(default=dt.timedelta(hours=1), title=_l("Due in"), description=_l("For example 15m, 4h or 2d."))
+    due_in: Duration = Field(default=dt.timedelta(hours=1), title=_l("Due in"))
     role: Literal["", "sales", "agent", "marketer", "admin"] = Field(default="", title=_l("For anybody of this role"))
     owner: str = Field(default="", max_length=320, title=_l("Or for this person"), description=_l("The e-mail address of a user who takes leads."))
     late_after: Duration = Field(default=dt.timedelta(minutes=30), title=_l("Goes up when late by"))

@@ -26,7 +26,7 @@ _SEGMENTS = {  # with events beside them, counting from the cart -> words
 class WaitSettings(Settings):
     """`counting_from: cart` starts the clock anew at each activity of the run's cart."""
 
-    duration: Duration = Field(alias="for", title=_l("At most"), description=_l("For example 30m, 1h or 2d."))
+    duration: Duration = Field(alias="for", title=_l("At most"), description=_l("So long, unless something below comes first."))
     until: list[str] = Field(
         default=[], max_length=10, title=_l("First of these wins"), description=_l("Events that end the wait early."), json_schema_extra={"x-suggest": "event"}
     )

@@ -25,9 +25,7 @@ class WebhookSettings(Settings):
     path: str = Field(default="", max_length=200, pattern=r"^[A-Za-z0-9_~-][A-Za-z0-9/_~-]*$|^$", title=_l("Path"), description=_l("Added to its address."))
     traits: list[str] = Field(default=[], max_length=20, title=_l("Traits it is told"), json_schema_extra={"x-suggest": "trait"})
     values: dict[str, str | bool | int | float] = Field(default={}, max_length=20, title=_l("Values it is told"))
-    within: Duration = Field(
-        default=dt.timedelta(hours=1), title=_l("Wait for an answer"), description=_l("For example 5m or 1h; it is called again until then.")
-    )
+    within: Duration = Field(default=dt.timedelta(hours=1), title=_l("Wait for an answer"), description=_l("It is called again until then."))
 
     @field_validator("within")
     @classmethod

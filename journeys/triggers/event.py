@@ -25,7 +25,7 @@ class EventSettings(Settings):
     where: list[Condition] = Field(default=[], max_length=20, title=_l("Where all of these hold"))
     key: Literal["profile", "cart", "event", "property"] = Field(default="event", title=_l("One run for each"))
     key_property: str = Field(default="", max_length=200, title=_l("Property that tells runs apart"), description=_l("For example order_id."))
-    fresh_for: Duration | None = Field(default=None, title=_l("Starts nothing when older than"), description=_l("24h unless set; carts 6h."))
+    fresh_for: Duration | None = Field(default=None, title=_l("Starts nothing when older than"), description=_l("Unless set: 24 hours; carts 6 hours."))
 
     @model_validator(mode="after")
     def _complete(self) -> EventSettings:
