@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm.core.db import Base, Id, Json, Time
+from crm.core.db import Base, Given, Id, Json, Time
 
 ROLES = ("member", "buyer", "approver", "payer", "viewer", "owner")
 
@@ -41,3 +41,19 @@ class AccountMember(Base):
     since: Mapped[Time]
     said_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))  # of the event that gave the role; a later one wins
     said_accepted: Mapped[int] = mapped_column(BigInteger)
+
+
+class AccountRole(Base):
+    """A part in an account that somebody gave by hand, once for each they were before joins: an undone join gives it back."""
+
+    __tablename__ = "account_roles"
+    __table_args__ = (
+        Index("uq_account_roles_first", "account_id", text("coalesce(given_id, profile_id)"), unique=True),
+        Index("ix_account_roles_profile_id", "profile_id"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    account_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), ForeignKey("accounts.id", ondelete="CASCADE"))
+    profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": True})
+    given_id: Mapped[Given]
+    role: Mapped[str] = mapped_column(Text)
+    at: Mapped[Time]

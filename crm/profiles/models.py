@@ -87,6 +87,7 @@ class LargeJoin(Base):
     accepted: Mapped[int | None] = mapped_column(BigInteger)
     detail: Mapped[Json] = mapped_column(info={"personal": "profile"})  # as the link will say it
     asked_at: Mapped[Time] = mapped_column(index=True)
+    problem: Mapped[str | None] = mapped_column(Text, info={"personal": "profile"})  # it raised this: nobody tries again before somebody asks for it
 
 
 class BlockedIdentity(Base):

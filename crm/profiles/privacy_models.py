@@ -34,6 +34,7 @@ class Erasure(Base):
     asked_at: Mapped[Time] = mapped_column(server_default=func.now())
     due_at: Mapped[Time] = mapped_column(server_default=func.now())
     finished_at: Mapped[Time | None]
+    problem: Mapped[str | None] = mapped_column(Text, info={"personal": "erasure"})  # what its last step raised; it is tried again
 
 
 class Tombstone(Base):
