@@ -10,7 +10,6 @@ import sys
 import textwrap
 import uuid
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,107 +19,21 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.consent import ledger, suppression
-from crm.consent.ledger import GRANTED, Change
 from crm.core.config import Config
 from crm.core.crypto import Keys
-from crm.core.db import engine_for, sessions
 from crm.events import inbox
 from crm.events.inbox import NewRow
-from crm.events.models import HISTORY, LIVE, QuarantinedCall
-from crm.events.spec import Call
+from crm.events.models import HISTORY, LIVE
 from crm.profiles import erasure, privacy, tombstones
 from crm.profiles.find import find, named
-from crm.profiles.privacy_models import ASKED, DONE, WAITING, Erasure
+from crm.profiles.privacy_models import ASKED, DONE, WAITING
 from crm.profiles.search import search
-from crm.segments import fill, refresh, store
 from tests import makers
 from tests.makers import identify, product, track
+from tests.profiles.life import DANA, KEYS, a_life, accept, leave, order
 from workers import leaving, pipeline
-from workers.models import Mail
 
-DANA = "dana@example.com"
-KEYS = Keys("test-secret")
 KILLED_AT = 20  # commits: some chunks of the events are gone, the next one is not committed
-
-
-@pytest.fixture
-def engine_here(fresh_url: str) -> Iterator[Engine]:
-    made = engine_for(fresh_url)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def make(engine_here: Engine) -> sessionmaker[Session]:
-    return sessions(engine_here)
-
-
-@pytest.fixture
-def config(tmp_path: Path, fresh_url: str) -> Config:
-    return makers.config(home=tmp_path, database_url=fresh_url)
-
-
-def accept(make: sessionmaker[Session], config: Config, calls: list[Call], now: dt.datetime, *, origin: str = LIVE, source: str = "shop") -> int:
-    """Calls through the inbox and the pipeline, as they come; the id of their source."""
-    with make() as session:
-        source_id = makers.source(session, source)
-        inbox.append(session, [NewRow(source_id, True, origin, call) for call in calls], now)
-        session.commit()
-    while pipeline.drain(make, config, lambda: now):
-        pass
-    return source_id
-
-
-def order(number: str, at: dt.datetime, **who: Any) -> Call:
-    return track("Order Completed", {"order_id": number, "total": "50", "products": [product("cup")]}, at=at, message_id=f"order-{number}", **who)
-
-
-def a_life(make: sessionmaker[Session], config: Config, now: dt.datetime) -> uuid.UUID:
-    """Dana with a bit of everything, and Omri, who has nothing to do with her."""
-    before = now - dt.timedelta(days=2)
-    calls = [
-        track("Product Viewed", product("cup"), at=before, anonymous_id="browser-dana"),
-        identify({"email": DANA, "phone": "050-555 0142", "name": "Dana Levi"}, at=before, user_id="10482", anonymous_id="browser-dana"),
-        track("Product Added", product("cup"), at=now - dt.timedelta(hours=3), user_id="10482"),
-        order("77", before, user_id="10482"),
-        identify({"email": "omri@example.com", "name": "Omri"}, at=before, user_id="2"),
-        order("78", before, user_id="2"),
-    ]
-    source_id = accept(make, config, calls, now)
-    doubled = track("Page Viewed", {}, at=before, user_id="10482", message_id="twice")
-    accept(make, config, [doubled, replace_id(doubled)], now)
-    with make() as session:
-        session.add(Mail(received_at=now, sender="shop@example.com", recipient=DANA, subject="Dana, your cart", raw=b"Dear Dana"))
-        session.add(QuarantinedCall(received_at=now, source_id=source_id, trusted=True, origin=LIVE, sent_at=None, reason="bad_json", detail="?",
-                                    body='{"type": "identify", "traits": {"phone": "050 5550142"'))  # fmt: skip
-        ledger.record(session, [Change("email", DANA, "email", "offers", "marketing", GRANTED, "form", True, "w1", {"ip": "203.0.113.9"})], KEYS, now)
-        dana = find(session, "email", DANA)
-        assert dana is not None
-        session.commit()
-    folder = config.home / "imports"
-    folder.mkdir()
-    (folder / "orders.rejected.csv").write_text(
-        f'line,reason,detail,row\n1,bad,x,"a,{DANA.upper()}\nb"\n2,bad,x,"omri@example.com"\n3,bad,x,+972-50-555-0142\n'
-    )
-    return dana
-
-
-def replace_id(call: Call) -> Call:
-    """The same call once more, as a retry sends it."""
-    return Call(type=call.type, event=call.event, user_id=call.user_id, message_id=call.message_id, timestamp=call.timestamp, properties={"retry": True})
-
-
-def leave(make: sessionmaker[Session], config: Config, who: uuid.UUID, now: dt.datetime) -> Erasure:
-    with make() as session:
-        job = erasure.request(session, who, by="test", now=now)
-        session.commit()
-    assert job is not None
-    while leaving.work(make, config, lambda: now):
-        pass
-    with make() as session:
-        done = session.get(Erasure, job.id)
-        assert done is not None
-        return done
 
 
 def everything_about(make: sessionmaker[Session], who: privacy.Subject) -> dict[str, Any]:
@@ -350,59 +263,3 @@ def test_the_keys_of_tombstones_are_their_own() -> None:
 def test_a_shared_device_is_not_the_person(now: dt.datetime) -> None:
     call = makers.accepted(track("Page Viewed", {}, at=now, anonymous_id="tablet", user_id="2"), now)
     assert tombstones._said(replace(call)) == [("user_id", "2")]
-
-
-def test_who_was_forgotten_is_no_longer_counted_in_segments(make: sessionmaker[Session], config: Config, now: dt.datetime) -> None:
-    dana = a_life(make, config, now)
-    with make() as session:
-        for slug, city in (("many", "exists"), ("none", "missing")):
-            store.save(session, slug=slug, name=slug, rule={"kind": "trait", "name": "email", "op": city}, now=now)
-        while fill.fill(session, now, config):
-            pass
-        before = dict(session.execute(text("SELECT slug, size FROM segments")).all())
-        session.commit()
-    leave(make, config, dana, now)
-    with make() as session:
-        refresh.measure_sizes(session, now)
-        counted = text("SELECT slug, size, (SELECT count(*) FROM memberships m WHERE m.segment_id = s.id) FROM segments s")
-        after = {slug: (size, members) for slug, size, members in session.execute(counted)}
-    assert sum(before.values()) - 1 == sum(size for size, _ in after.values())
-    assert all(size == members for size, members in after.values())
-
-
-def test_the_people_of_their_company_are_looked_at_at_once(make: sessionmaker[Session], config: Config, now: dt.datetime) -> None:
-    def in_acme(user_id: str) -> Call:
-        return Call(type="group", group_id="acme", user_id=user_id, traits={"name": "Acme"}, timestamp=now.isoformat())
-
-    def sizes() -> list[int]:
-        counted = "SELECT count(m.profile_id) FROM segments s LEFT JOIN memberships m ON m.segment_id = s.id GROUP BY s.slug ORDER BY s.slug"
-        with make() as session:
-            while refresh.lapse_due(session, now, 100, config):
-                pass
-            session.commit()
-            return list(session.scalars(text(counted)))
-
-    dana = a_life(make, config, now)
-    accept(make, config, [in_acme("10482"), in_acme("3")], now)
-    rules: dict[str, dict[str, Any]] = {
-        "a-cups": {"kind": "did", "event": "Product Added"},
-        "b-any": {"kind": "colleagues", "segment": "a-cups", "match": "any"},
-        "c-none": {"kind": "colleagues", "segment": "a-cups", "match": "none"},
-    }
-    with make() as session:
-        for slug, rule in rules.items():
-            store.save(session, slug=slug, name=slug, rule=rule, now=now)
-        while fill.fill(session, now, config):
-            pass
-        session.commit()
-    assert sizes() == [1, 2, 1]
-    with make() as session:
-        erasure.request(session, dana, by="Noa", now=now)
-        session.commit()
-    assert leaving.work(make, config, lambda: now) == 1
-    assert sizes() == [0, 0, 2]
-    while pipeline.drain(make, config, lambda: now):
-        pass
-    with make() as session:
-        said = "SELECT DISTINCT origin FROM events WHERE name LIKE 'Segment %'"
-        assert list(session.scalars(text(said))) == [HISTORY], "somebody's leaving starts nothing"
