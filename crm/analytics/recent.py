@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from crm.events import goods
 from crm.events.inbox import Waiting
-from crm.events.models import InboxRow
+from crm.events.models import LIVE, SYSTEM_SOURCE, InboxRow
 from crm.events.read import read
 from crm.events.source import HeldError
 from crm.events.spec import Accepted, event_name
+from crm.profiles.timeline import notes_band
 
 LOOK = 5000  # how many of the latest calls are looked through for one source
 
@@ -35,6 +36,7 @@ class Recent:
     profile_id: uuid.UUID | None
     profile: str
     variant: str | None = None  # what a call about goods tells of
+    first_band: bool = False  # our own note of a score's band that no other event tells; the properties are its trait
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,18 @@ class _Call:
     row: Any
     accepted: Accepted
 
+    @property
+    def band(self) -> bool:
+        return self.row.source_id == SYSTEM_SOURCE and notes_band(self.accepted.call.type, self.accepted.call.message_id)
+
 
 def recent_calls(session: Session, *, now: dt.datetime, source_id: int | None = None, limit: int = 8) -> list[Recent]:
-    """The latest readable calls of the last day, newest first; of one source where it is named (among the latest 5,000)."""
-    rows = session.execute(text(_LATEST), {"since": now - dt.timedelta(days=1), "source": source_id, "look": LOOK, "limit": limit})
-    calls = [call for row in rows if (call := _readable(row))]
+    """The latest readable calls of the last day, newest first; of one source where it is named (among the latest 5,000).
+
+    What Kesher notes twice is there once.
+    """
+    rows = session.execute(text(_LATEST), {"since": now - dt.timedelta(days=1), "source": source_id, "look": LOOK, "limit": 2 * limit})
+    calls = [call for row in rows if (call := _readable(row)) and not (call.band and row.origin == LIVE)][:limit]
     people = _people(session, calls)
     return [_shown(call, people) for call in calls]
 
@@ -62,9 +71,10 @@ def _readable(row: Any) -> _Call | None:
 def _shown(call: _Call, people: dict[tuple[str, str], tuple[uuid.UUID, str]]) -> Recent:
     row, accepted = call.row, call.accepted
     profile_id, profile = next((people[key] for key in _keys(accepted) if key in people), (None, ""))
-    properties, name = accepted.call.properties or {}, event_name(accepted.call)
+    properties, name = (accepted.call.traits if call.band else accepted.call.properties) or {}, event_name(accepted.call)
     variant = goods.variant_of(name, properties) if row.trusted else None
-    return Recent(row.received_at, row.source_id, row.source or "", name, row.origin, properties, row.processed_at is not None, profile_id, profile, variant)
+    told = (row.received_at, row.source_id, row.source or "", name, row.origin, properties, row.processed_at is not None)
+    return Recent(*told, profile_id, profile, variant, call.band)
 
 
 def _keys(accepted: Accepted) -> list[tuple[str, str]]:

@@ -62,11 +62,16 @@ class Entry:
     @property
     def first_band(self) -> bool:
         """Whether it is our own note of a score's band that no other event tells."""
-        return self.source == "kesher" and self.type == "identify" and fnmatch(self.message_id, _BAND.replace("%", "*"))
+        return self.source == "kesher" and notes_band(self.type, self.message_id)
 
     @property
     def cursor(self) -> str:
         return cursor(self.occurred_at, self.accepted)
+
+
+def notes_band(kind: str, message_id: str) -> bool:
+    """Whether a call of Kesher's own notes the band of a score as a trait."""
+    return kind == "identify" and fnmatch(message_id, _BAND.replace("%", "*"))
 
 
 def kind_of(name: str) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import current_app, g
 from markupsafe import Markup, escape
 
+from crm.analytics.recent import Recent
 from crm.profiles.timeline import Entry
 from crm.scores import score
 from crm.scores.words import BANDS
 from crm.web.db import db
 from crm.web.isolates import bdi, ltr, sentence
 
+Told = TypeVar("Told", Entry, Recent)
 FIRST_BAND = "Score Band Given"  # how a page calls our own note of it
 
 
@@ -56,7 +58,7 @@ def band_change(properties: Mapping[str, Any]) -> Markup | str:
     return sentence("%(score)s: %(band)s, was %(was)s", score=title, band=band, was=was)
 
 
-def as_told(entry: Entry) -> Entry:
+def as_told(entry: Told) -> Told:
     """Our own note of somebody's first band as what it is: nobody imported it, and no detail was learned."""
     if not entry.first_band:
         return entry

@@ -70,6 +70,23 @@ def test_bands_of_a_score_are_told_once_as_what_they_are(browser_as: Callable[[s
     assert "hair_band" in page  # a company's own trait
 
 
+def test_home_tells_of_a_score_once_and_by_its_name(browser_as: Callable[[str], Browser], session: Session, person: uuid.UUID, now: dt.datetime) -> None:
+    about = {"type": "identify", "profileId": str(person)}
+    changed = {"kind": "lead", "band": "hot", "was": "warm"}
+    calls = [
+        ("history", about | {"messageId": f"score:lead:{person}:1:trait", "traits": {"lead_band": "warm"}}),
+        ("live", about | {"messageId": f"score:lead:{person}:2:trait", "traits": {"lead_band": "hot"}}),
+        ("live", about | {"messageId": f"score:lead:{person}:2", "type": "track", "event": "Score Band Changed", "properties": changed}),
+    ]
+    for origin, body in calls:
+        session.execute(insert(InboxRow).values(received_at=now, source_id=KESHER, trusted=True, origin=origin, lane=1, body=dumps(body)))
+    session.commit()
+    said = words(browser_as("marketer").get("/home/feed", "he").text)
+    assert "פרטים חדשים" not in said and "מייבוא" not in said
+    assert said.count("קנייה בתוך 30 ימים:") == 2
+    assert "קנייה בתוך 30 ימים: פושר" in said and "לפני כן פושר" in said
+
+
 def test_a_journey_goes_by_its_name_where_its_pages_are(
     make_app: Callable[..., object], people: object, session: Session, person: uuid.UUID, now: dt.datetime
 ) -> None:

@@ -9,13 +9,14 @@ from flask import Blueprint, render_template
 from sqlalchemy import select
 
 from crm.analytics.pulse import pulse
-from crm.analytics.recent import recent_calls
+from crm.analytics.recent import Recent, recent_calls
 from crm.core import clock
 from crm.messages.models import Template
 from crm.web.auth import requires
 from crm.web.db import db
 from crm.web.navigation import is_built
 from crm.web.show import local, share
+from crm.web.titles import as_told
 
 bp = Blueprint("home", __name__)
 SHOWN = ("sent", "held", "dropped", "queued", "sending", "failed", "unknown")
@@ -39,12 +40,16 @@ def live() -> str:
 @requires()
 def feed() -> str:
     """What has just happened."""
-    return render_template("home-feed.html", recent=recent_calls(db(), now=clock.now()))
+    return render_template("home-feed.html", recent=_recent(clock.now()))
 
 
 def midnight(now: dt.datetime) -> dt.datetime:
     """Today's beginning on the installation's clock."""
     return local(now).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _recent(now: dt.datetime) -> list[Recent]:
+    return [as_told(call) for call in recent_calls(db(), now=now)]
 
 
 def _numbers() -> dict[str, Any]:
@@ -58,6 +63,6 @@ def _numbers() -> dict[str, Any]:
         "parts": [part for part in parts if part[1]],
         "minute": beat.events_per_minute[-2],
         "broken": db().scalars(select(Template.name).where(Template.problem.is_not(None)).order_by(Template.name)).all(),
-        "recent": recent_calls(db(), now=now),
+        "recent": _recent(now),
         "runs_path": "/journeys/pulse" if is_built("/journeys/pulse") else "",
     }
