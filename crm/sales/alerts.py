@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from crm.core.commit import hint
@@ -130,7 +130,7 @@ def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200)
             row.seller_id,
             "email",
             TEMPLATE,
-            data={"kind": row.kind, "lead": row.lead, "detail": row.detail, "reference": f"alert:{row.id}", "url": f"{base_url}/leads/{row.profile_id}"},
+            data={"kind": row.kind, "lead": row.lead, "detail": row.detail, "reference": f"alert:{row.id}", "url": base_url + _page(row)},
             cause=f"alert:{row.id}",
             to=row.email,
         )
@@ -139,6 +139,11 @@ def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200)
     outbox.queue(session, requests, now)
     session.execute(text("UPDATE alerts SET mail = false WHERE id = ANY(CAST(:ids AS bigint[]))"), {"ids": [row.id for row in ready]})
     return len(ready)
+
+
+def _page(alert: Row[Any]) -> str:
+    """Where its mail leads: to the lead, or of several to all of mine."""
+    return "/leads" if alert.detail.get("more") else f"/leads/{alert.profile_id}"
 
 
 def _introduce(email: str, name: str, now: dt.datetime) -> NewRow:

@@ -8,10 +8,16 @@ import pytest
 from sqlalchemy import select, text
 
 from crm.core.errors import InvalidError, NotFoundError
+from crm.messages.deliver import latest
+from crm.messages.models import Message
+from crm.messages.preview import shown
+from crm.messages.render import Person
+from crm.messages.templates import install, shipped_templates
 from crm.sales import acts, sharing
 from crm.sales.models import Alert, Lead, Task
 from crm.sales.queue import Filters
 from tests.makers import track
+from tests.sales.conftest import CONFIG
 
 NOBODY = Filters("nobody")
 MINUTE = dt.timedelta(minutes=1)
@@ -68,6 +74,19 @@ def test_taken_back_is_what_nobody_worked_on_since(crowd, session):
     crowd.works(crowd.now + 2 * MINUTE)
     assert set(session.scalars(select(Lead.profile_id).where(Lead.owner_id.is_not(None)))) == {worked, handed}
     assert sharing.take_back(session, crowd.now, {1, 2}, by=3, now=crowd.now + 3 * MINUTE) == 0
+
+
+@pytest.mark.parametrize(("language", "subject", "button"), [("en", "6 new leads for you", "Open your leads"), ("he", "6 לידים חדשים בשבילך", "ללידים שלי")])
+def test_the_mail_about_several_leads_says_how_many_and_leads_to_all_of_them(crowd, session, language, subject, button):
+    install(session, shipped_templates(), crowd.now)
+    shared(crowd, [1])
+    crowd.works()
+    crowd.works()
+    version = latest(session, {"sales_alert"})["sales_alert"]
+    version.sample = {"data": (data := session.scalars(select(Message.data)).one())}
+    mail = shown(version, CONFIG, Person("", "Yossi", {}), None, language)
+    assert (mail.problem, subject in mail.subject, button in mail.text) == (None, True, True)
+    assert data["url"] == f"{CONFIG.base_url}/leads"
 
 
 def test_whoever_takes_a_lead_first_has_it(crowd, session):
