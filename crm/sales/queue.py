@@ -46,7 +46,7 @@ class Row:
     company: str | None
     status: str
     source: str
-    worth: Decimal | None  # None where only points stand behind it: they are no chance
+    worth: Decimal | None  # in the shop's currency; None where only points stand behind it: they are no chance
     chance: float | None
     by_rules: bool
     band: str | None
@@ -69,9 +69,11 @@ class Day:
     sells: bool
 
 
-def page(session: Session, filters: Filters, *, after: str | None = None, limit: int = 30, score: str = "lead") -> Page[Row]:
-    """The leads of these filters from `after` on; one question by index, one for what is shown of them."""
-    values: dict[str, Any] = {"owner": filters.owner, "limit": limit + 1, "score": score}
+def page(  # each narrows or names what is shown
+    session: Session, filters: Filters, *, shop: str, now: dt.datetime, after: str | None = None, limit: int = 30, score: str = "lead"
+) -> Page[Row]:
+    """The leads of these filters from `after` on; one question by index, one for what is shown of them. `shop` is the currency of what they are worth."""
+    values: dict[str, Any] = {"owner": filters.owner, "limit": limit + 1, "score": score, "shop": shop, "day": now.date()}
     conditions = ["l.open", *_narrowed(filters, values)]
     if filters.sort == "due":
         conditions += ["l.next_at IS NOT NULL", *_after_due(after, values)]
@@ -155,19 +157,20 @@ def _cursor(row: Row, filters: Filters) -> str:
     return f"{row.rank!r}_{row.profile_id}"
 
 
-_PAGE = """
+_RATED = "(d.currency = :shop OR EXISTS (SELECT FROM rates r WHERE r.currency = d.currency AND r.day <= :day))"
+_PAGE = f"""
 SELECT x.profile_id, p.name, c.name AS company, x.status, x.source,
        CASE WHEN s.profile_id IS NULL OR s.version_id IS NOT NULL
-              OR EXISTS (SELECT FROM deals d WHERE d.profile_id = x.profile_id AND d.status = 'open' AND d.amount > 0) THEN x.worth END AS worth,
+              OR EXISTS (SELECT FROM deals d WHERE d.profile_id = x.profile_id AND d.status = 'open' AND d.amount > 0 AND {_RATED}) THEN x.worth END AS worth,
        s.probability, s.version_id IS NULL, x.band, x.owner_id,
        x.next_at, x.answer_by, x.answered_at, x.created_at, x.rank
-FROM (SELECT l.* FROM leads l WHERE {conditions} ORDER BY {order} LIMIT :limit) x
+FROM (SELECT l.* FROM leads l WHERE {{conditions}} ORDER BY {{order}} LIMIT :limit) x
 JOIN profiles p ON p.id = x.profile_id
 LEFT JOIN scores s ON s.profile_id = x.profile_id AND s.kind = :score
 LEFT JOIN LATERAL (SELECT a.name FROM account_members m JOIN accounts a ON a.id = m.account_id WHERE m.profile_id = x.profile_id ORDER BY a.name LIMIT 1) c
     ON true
-ORDER BY {outer}
-"""
+ORDER BY {{outer}}
+"""  # noqa: S608  our own condition
 _OWNERLESS = "SELECT l.profile_id FROM leads l WHERE {conditions} ORDER BY l.rank DESC, l.profile_id LIMIT :limit"
 _DAY = """
 SELECT (SELECT count(*) FROM leads WHERE touched_by = :user AND touched_at >= :since) AS done,

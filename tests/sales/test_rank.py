@@ -102,15 +102,16 @@ def test_pages_by_key_give_every_lead_once_and_in_order(sales, session):
     for sort in ("best", "due"):
         seen, after = [], None
         while True:
-            page = queue.page(session, Filters(owner=1, sort=sort), after=after, limit=7)
+            page = queue.page(session, Filters(owner=1, sort=sort), shop="ILS", now=sales.now, after=after, limit=7)
             seen += page.rows
             if page.next is None:
                 break
             after = page.next
         assert len({row.profile_id for row in seen}) == len(seen) == 25
         assert sort == "due" or [row.rank for row in seen] == sorted((row.rank for row in seen), reverse=True)
-    assert len(queue.page(session, Filters(view="all", source="fair"), limit=50).rows) == 12
-    assert queue.page(session, Filters(view="nobody"), limit=50).rows == []
+    rest = {"shop": "ILS", "now": sales.now, "limit": 50}
+    assert len(queue.page(session, Filters(view="all", source="fair"), **rest).rows) == 12
+    assert queue.page(session, Filters(view="nobody"), **rest).rows == []
 
 
 def test_a_score_that_comes_first_leaves_the_lead_waiting_for_its_owner(sales, session):

@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from crm.commerce import rates
 from crm.core.errors import InvalidError
-from crm.sales import board, deals, forecast, rank, settings
+from crm.sales import board, deals, forecast, queue, rank, settings
 from crm.sales.models import Lead
+from crm.sales.queue import Filters
 
 DAY = dt.timedelta(days=1)
 
@@ -94,6 +95,22 @@ def test_a_lead_is_worth_what_its_deals_and_score_say_in_the_shops_currency(sale
     opened(sales, dana, 100, "USD")
     opened(sales, dana, 50, "ILS")
     assert worth() == 225
+
+
+def test_points_are_no_money_in_the_list_where_the_only_deal_has_no_rate(sales, session, dana):
+    points = "INSERT INTO scores (profile_id, kind, probability, band, reasons, at) VALUES (:id, 'lead', .5, 'warm', '[]', :now)"
+    session.execute(text(points), {"id": dana, "now": sales.now})
+    opened(sales, dana, 100, "EUR")
+
+    def shown():
+        rank.refresh(session, profile_ids=[dana], shop="ILS", now=sales.now)
+        return [row.worth for row in queue.page(session, Filters("all"), shop="ILS", now=sales.now).rows]
+
+    assert shown() == [None]
+    rates.put(session, "EUR", "4", day=sales.now.date() + DAY, shop="ILS")
+    assert shown() == [None]
+    rates.put(session, "EUR", "4", day=sales.now.date(), shop="ILS")
+    assert shown() == [200]
 
 
 def test_what_leads_cost_is_added_up_at_the_rate_of_their_day(sales, session):

@@ -123,7 +123,7 @@ def _paths(client: Client, maker: Maker, owner: int) -> list[str]:
     with maker() as session:
         far, deep = None, None
         for _ in range(20):
-            page = queue.page(session, Filters(owner=owner), after=far)
+            page = queue.page(session, Filters(owner=owner), shop="ILS", now=clock.now(), after=far)
             far, deep = page.next or far, page.rows[-1].profile_id
     follows = f"/leads?after={far}"
     return ["/leads", "/leads?view=all", "/leads?view=nobody", "/leads?sort=due", "/leads?view=all&band=hot", "/leads?source=fair", follows, f"/leads/{deep}"]
@@ -141,5 +141,5 @@ def _open(client: Client, path: str) -> float:
 def _ask(maker: Maker, owner: int) -> float:
     with maker() as session:
         started = time.perf_counter()
-        queue.page(session, Filters(owner=owner))
+        queue.page(session, Filters(owner=owner), shop="ILS", now=clock.now())
         return (time.perf_counter() - started) * 1000

@@ -19,6 +19,7 @@ from crm.sales import settings as rules
 from crm.sales.intake import NewLead
 from crm.sales.queue import Filters, Row
 from crm.web.api.operation import Items, Paged, Wanted, blueprint, items, operation
+from crm.web.db import settings
 
 bp = blueprint("leads")
 WRITERS = ("admin", "marketer", "sales")
@@ -86,7 +87,8 @@ def tell(session: Session, *, body: LeadWanted, now: dt.datetime) -> Accepted:
 def leads(session: Session, *, query: LeadsWanted, now: dt.datetime) -> Items[LeadView]:
     owner = _user(session, query.owner) if query.owner else None
     asked = Filters("mine" if query.owner else query.view, owner, query.status, query.source, query.band)
-    found = queue.page(session, asked, after=query.cursor, limit=query.limit, score=rules.read(session).score)
+    score = rules.read(session).score
+    found = queue.page(session, asked, shop=settings().currency, now=now, after=query.cursor, limit=query.limit, score=score)
     return items(Page([_view(row) for row in found.rows], found.next))
 
 

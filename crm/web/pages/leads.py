@@ -246,7 +246,7 @@ def _page(profile_id: uuid.UUID | None) -> str:
 
 def _list() -> dict[str, Any]:
     asked, sales = _asked(), rules_()
-    page = queue.page(db(), asked, after=request.args.get("after"), limit=PAGE, score=sales.score)
+    page = queue.page(db(), asked, shop=settings().currency, now=clock.now(), after=request.args.get("after"), limit=PAGE, score=sales.score)
     return {
         "page": page,
         "asked": asked,
