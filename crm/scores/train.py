@@ -30,6 +30,7 @@ from crm.scores.serving import serving_of
 from crm.scores.trust import Told
 
 FOLDS = 5
+LEAST_EACH = 2  # with and without the outcome, of every part that is learned from or judged on
 LEAST_SLICE = 100  # rows of a source or language before it is judged apart
 Bools = NDArray[np.bool_]
 Report = Callable[[str], None]
@@ -112,7 +113,9 @@ def log_loss(y: Floats, p: Floats) -> float:
 
 def _by_time(learning: Learning) -> Judged:
     """The newest look judges, the one before it chooses and calibrates; the model that is judged is the one that serves."""
-    fit, check, test = _parts(learning)
+    parts = fit, check, test = _parts(learning)
+    if any(min(learning.y[part].sum(), (1 - learning.y[part]).sum()) < LEAST_EACH for part in parts):
+        raise InvalidError(_l("In one of the windows of time to learn from or to be judged on nobody has this outcome, or everybody: wait for a longer past."))
     y, found = learning.y, []
     for algorithm in estimate.ALGORITHMS:
         fitted = estimate.fit(algorithm, learning.columns, learning.matrix[fit], y[fit])

@@ -170,3 +170,9 @@ def test_every_word_of_a_start_exists_in_hebrew(kind: str, plain: dict[str, Any]
     assert sentence.text % sentence.values
     fields = {str(word) for field in trigger.settings_type.model_fields.values() for word in (field.title, field.description) if word}
     assert {trigger.title, sentence.text} | fields <= known
+
+
+@pytest.mark.parametrize("form", [each.settings_type for each in (*NODES.values(), *TRIGGERS.values())] + list(palette.WHOLE.values()))
+def test_no_hint_writes_a_time_as_files_do_for_it_is_chosen_as_a_number_and_its_unit(form: Any) -> None:
+    hints = re.findall(r'"description": "([^"]*)"', json.dumps(palette.form(form, str)))
+    assert [hint for hint in hints if re.search(r"\b\d+[smhdw]\b", hint)] == []

@@ -14,7 +14,7 @@ from crm.scores import estimate, leakage, measure, train
 from crm.scores.estimate import Column
 from crm.scores.score import find
 from tests import makers
-from tests.scores.makers import column, own_score, people
+from tests.scores.makers import column, happened, own_score, people
 
 
 def test_every_bad_column_is_named_with_its_reason_and_the_good_one_is_used(session: Session, now: dt.datetime) -> None:
@@ -72,6 +72,15 @@ def test_an_outcome_with_one_class_is_a_sentence(session: Session, now: dt.datet
     own_score(session, "wins", column_="won", values=["1"], now=now)
     with pytest.raises(InvalidError, match=says):
         train.train(session, find(session, "wins"), config=makers.config(), now=now)
+
+
+@pytest.mark.parametrize("days", [25, 85])
+def test_an_outcome_that_only_one_window_of_time_knows_is_a_sentence(session: Session, now: dt.datetime, days: int) -> None:
+    ids = people(session, [{} for _ in range(300)], at=now - dt.timedelta(days=200))
+    happened(session, [(one, "Page Viewed", now - dt.timedelta(days=day + place % 20), {}) for place, one in enumerate(ids) for day in (5, 45, 95, 105)])
+    happened(session, [(one, "Order Completed", now - dt.timedelta(days=days - place % 20), {"revenue": 9}) for place, one in enumerate(ids[:90])])
+    with pytest.raises(InvalidError, match="wait for a longer past"):
+        train.train(session, find(session, "lead"), config=makers.config(), now=now)
 
 
 def test_the_measures_agree_with_those_of_others() -> None:
