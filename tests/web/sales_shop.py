@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from crm.core import clock
@@ -17,8 +17,12 @@ from crm.core.config import Config
 from crm.events import inbox
 from crm.events.read import read
 from crm.events.spec import Call
-from crm.sales import work
+from crm.sales import rank, work
+from crm.sales.models import Lead
+from crm.sales.models import Seller as SellerRow
+from crm.web.models import User
 from tests.makers import accepted, identify, product, track
+from tests.web.shop import Shop, open_shop
 from workers import pipeline
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -54,6 +58,18 @@ class Seller:
         answer = self.client.post(path, data={"csrf_token": token[1] if token else "", **form}, headers={"Accept-Language": "en"})
         assert answer.status_code < 400, (path, answer.status_code, answer.text[-600:])
         return answer
+
+
+def open_lead(session: Session, seller: User) -> Shop:
+    """A shop in which this user sells, with one lead, who is to be answered in eighteen minutes."""
+    now = clock.now()
+    made = open_shop(session, now)
+    session.execute(insert(SellerRow).values(user_id=seller.id, name=seller.name, email=seller.email))
+    values = {"status_at": now, "created_at": now, "owner_id": seller.id, "source": "fair", "answer_by": now + dt.timedelta(minutes=18)}
+    session.execute(insert(Lead).values(profile_id=made.dana, **values))
+    rank.refresh(session, profile_ids=[made.dana], shop="ILS", now=now)
+    session.commit()
+    return made
 
 
 def open_sales(app: Flask, session: Session, config: Config, *, user_id: int, email: str, password: str) -> dict[str, uuid.UUID]:

@@ -6,24 +6,23 @@ import datetime as dt
 import re
 import uuid
 from html import unescape
-from json import loads
 
 import pytest
 from sqlalchemy import event, insert, select, text
 
+from crm.commerce.computed_models import ComputedTrait
 from crm.core import clock
-from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.messages.models import Message
 from crm.profiles.models import Profile
-from crm.sales import deals, rank, settings
+from crm.sales import deals, settings
 from crm.sales.deal_models import Deal
 from crm.sales.models import Alert, Lead, SavedFilter, Seller, Task
 from crm.segments.models import Segment
 from crm.web.pages.tasks import PAGE
 from crm.web.phrases import event_detail
 from tests.scores.makers import own_score
-from tests.web.shop import open_shop
+from tests.web.sales_shop import open_lead
 
 PAGES = (
     "/leads",
@@ -41,15 +40,7 @@ PAGES = (
 
 @pytest.fixture
 def shop(session, people):
-    now = clock.now()
-    made = open_shop(session, now)
-    yossi = people["sales"]
-    session.execute(insert(Seller).values(user_id=yossi.id, name=yossi.name, email=yossi.email))
-    values = {"status_at": now, "created_at": now, "owner_id": yossi.id, "source": "fair", "answer_by": now + dt.timedelta(minutes=18)}
-    session.execute(insert(Lead).values(profile_id=made.dana, **values))
-    rank.refresh(session, profile_ids=[made.dana], shop="ILS", now=now)
-    session.commit()
-    return made
+    return open_lead(session, people["sales"])
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -67,9 +58,11 @@ def test_empty_pages_say_what_to_do_first(browser_as):
     assert "Nothing to do" in browser.get("/tasks").text
 
 
-def test_the_queue_opens_on_the_best_lead_with_everything_about_it(shop, browser_as):
+def test_the_queue_opens_on_the_best_lead_with_everything_about_it(shop, browser_as, session):
+    session.merge(ComputedTrait(profile_id=shop.dana, name="preferred_hour", value=10, events=7, computed_at=clock.now()))
+    session.commit()
     page = browser_as("sales").get("/leads").text
-    for words in ("דנה אברהמי", "Answer due", "from", "Place in the queue", "What happened", "Open cart", "tel:+972505550142"):
+    for words in ("דנה אברהמי", "Answer due", "best reached", "10:00–11:00", "from", "Place in the queue", "What happened", "Open cart", "tel:+972505550142"):
         assert words in page
 
 
@@ -210,27 +203,6 @@ def test_only_somebody_who_takes_leads_becomes_an_owner(shop, browser_as, sessio
     assert session.get(Lead, shop.dana, populate_existing=True).owner_id == people["sales"].id
 
 
-def test_a_deal_of_somebody_who_left_is_shown_and_closed(shop, browser_as, session):
-    browser = browser_as("sales")
-    browser.post("/deals/new", person=shop.dana, title="One", currency="ILS")
-    deal = session.scalars(select(Deal)).one()
-    session.execute(text("UPDATE deals SET profile_id = gen_random_uuid()"))
-    assert "Without a name" in browser.get(f"/deals/{deal.id}").text
-    assert browser.post(f"/deals/{deal.id}", title="Two", currency="?").status_code == 400
-    assert browser.post(f"/deals/{deal.id}/stage", stage="lost", reason="Price").status_code == 302
-
-
-def test_a_deal_keeps_an_owner_who_takes_no_leads_any_more(shop, browser_as, session, people):
-    browser, yossi = browser_as("sales"), people["sales"].id
-    browser.post("/deals/new", person=shop.dana, title="One", currency="ILS", owner=yossi)
-    session.execute(text("UPDATE sellers SET active = false"))
-    deal = session.scalars(select(Deal)).one()
-    assert f'<option value="{yossi}" selected>' in browser.get(f"/deals/{deal.id}").text
-    assert browser.post(f"/deals/{deal.id}", title="Two", currency="ILS", owner=yossi).status_code == 302
-    session.refresh(deal)
-    assert (deal.title, deal.owner_id) == ("Two", yossi)
-
-
 def test_marketing_reads_what_sales_agreed_to_take_and_how_often_it_answered_in_time(shop, browser_as, session):
     browser, now = browser_as("marketer"), clock.now()
     assert browser.get("/leads/agreed").text == ""
@@ -291,53 +263,6 @@ def test_tasks_past_the_first_page_are_reached_each_once(shop, browser_as, sessi
     assert browser.get("/tasks?after=9999999999999999.x").status_code == 200
 
 
-def test_a_deal_is_opened_moved_and_lost_for_a_reason(shop, browser_as, session):
-    browser = browser_as("sales")
-    assert browser.get(f"/deals/new?person={shop.dana}").status_code == 200
-    answer = browser.post("/deals/new", person=shop.dana, title="60 boxes", currency="ILS", item=["Box", "Logo"], quantity=["60", "1"], price=["68", "220"])
-    deal = session.scalars(select(Deal)).one()
-    assert answer.location == f"/deals/{deal.id}"
-    assert (deal.amount, deal.source) == (4300, "fair")
-    browser.post(f"/deals/{deal.id}/stage?who=mine", stage="quote")
-    answer = browser.post(f"/deals/{deal.id}/stage", stage="lost", reason=" ")
-    assert (answer.status_code, 'id="reason-e" role="alert"' in answer.text, "60 boxes" in answer.text) == (400, True, True)
-    session.refresh(deal)
-    assert deal.status == "open"
-    browser.post(f"/deals/{deal.id}/stage", stage="lost", reason="Price")
-    session.refresh(deal)
-    assert (deal.status, deal.lost_reason, len(deals.moves(session, deal.id))) == ("lost", "Price", 3)
-    assert "Price" in browser.get("/deals/report").text
-    assert browser.get(f"/deals/{deal.id}").status_code == 200
-
-
-TYPED = {"title": "Sixty boxes", "currency": "ILS", "item": ["Box", ""], "quantity": ["60", ""], "price": ["68", ""], "closes_on": "2026-12-01"}
-
-
-@pytest.mark.parametrize(
-    ("mistake", "said"),
-    [
-        ({"item": ["", ""], "amount": "99999999999999999999"}, "is no number of this kind"),
-        ({"price": ["68 each", ""]}, "is no number of this kind"),
-        ({"price": ["9999999999", ""], "quantity": ["9999999999", ""]}, "more than a deal can hold"),
-        ({"currency": "shekel"}, "three letters"),
-        ({"closes_on": "soon"}, "This is no day"),
-    ],
-)
-def test_a_mistake_in_a_deal_s_form_loses_nothing_that_was_typed(shop, browser_as, session, mistake, said):
-    browser = browser_as("sales")
-    form = TYPED | mistake
-    kept = [form["title"], *(mistake.get("price") or [mistake.get("amount", "Sixty")])[:1]]
-    answer = browser.post("/deals/new", person=shop.dana, **form)
-    assert (answer.status_code, said in answer.text, [one for one in kept if one not in answer.text]) == (400, True, [])
-    assert session.scalars(select(Deal)).all() == []
-    browser.post("/deals/new", person=shop.dana, title="One", currency="ILS")
-    deal = session.scalars(select(Deal)).one()
-    answer = browser.post(f"/deals/{deal.id}", **form)
-    assert (answer.status_code, said in answer.text, [one for one in kept if one not in answer.text]) == (400, True, [])
-    session.refresh(deal)
-    assert deal.title == "One"
-
-
 def test_settings_are_kept_and_who_sells_is_set(shop, browser_as, session, people):
     browser = browser_as("admin")
     assert browser.get("/settings/sales").status_code == 200
@@ -388,46 +313,6 @@ def test_a_stage_with_deals_stays(shop, browser_as, session):
     assert [one.name for one in deals.stages(session)] == ["new", "Need", "Quote", "Trial"]
 
 
-def test_a_signed_form_makes_a_lead_nobody_can_dress_up(browser, browser_as, session, app):
-    page = browser_as("admin").post("/settings/sales/form", source="site", campaign="spring", goes_to="https://shop.example/thanks").text
-    path = re.search(r"/forms/[\w.-]+", page)[0]
-    answer = browser.client.post(path, data={"email": "noa@example.com", "name": "Noa", "cost": "0", "message": "call me"})
-    assert (answer.status_code, answer.location) == (303, "https://shop.example/thanks")
-    browser.client.post(path, data={"email": "noa@example.com", "name": "Noa", "cost": "0", "message": "call me"})
-    rows = session.execute(text("SELECT trusted, body FROM event_inbox WHERE body LIKE '%Lead Created%'")).all()
-    assert [row.trusted for row in rows] == [False, False]
-    assert len({re.search(r'"message_id":\s*"([^"]+)"|"messageId":\s*"([^"]+)"', row.body)[0] for row in rows}) == 1
-    assert "spring" in rows[0].body
-    assert browser.client.post(path[:-3] + "abc", data={"email": "noa@example.com"}).status_code == 404
-    assert browser.client.post(path, data={"name": "nobody"}).status_code == 400
-
-
-def test_a_form_stands_here_too_and_what_is_refused_keeps_what_was_typed(browser, browser_as, session):
-    page = browser_as("admin").post("/settings/sales/form", source="site", goes_to="https://shop.example/thanks").text
-    path = re.search(r"/forms/[\w.-]+", page)[0]
-    shown = browser.get(path, "he")
-    assert (shown.status_code, shown.mimetype, 'dir="rtl"' in shown.text, "השארת פרטים" in shown.text) == (200, "text/html", True, True)
-    assert "form-action 'self' https://shop.example;" in shown.headers["Content-Security-Policy"]
-    refused = browser.client.post(
-        path, data={"name": "Noa <b>", "email": "noa(at)example", "message": "call me", "size": "60"}, headers={"Accept-Language": "he"}
-    )
-    assert (refused.status_code, "Leave an e-mail" in refused.text) == (400, False)
-    for kept in ("Noa &lt;b&gt;", "noa(at)example", "call me", '<input type="hidden" name="size" value="60">', 'id="email-e" role="alert"'):
-        assert kept in refused.text
-    assert browser.client.post(path, data={"name": "x", "phone": "0505550142", "website": "spam"}).status_code == 303
-    assert session.scalars(text("SELECT body FROM event_inbox WHERE body LIKE '%Lead Created%'")).all() == []
-
-
-def test_what_a_form_s_signature_vouches_for_no_visitor_overwrites(browser_as, browser, session):
-    page = browser_as("admin").post("/settings/sales/form", source="site", campaign="spring").text
-    path = re.search(r"/forms/[\w.-]+", page)[0]
-    thanks = browser.client.post(path, data={"email": "noa@example.com", "source": "partner", "campaign": "theirs", "message": "call me"})
-    assert (thanks.status_code, thanks.mimetype, "k-sign-box" in thanks.text) == (200, "text/html", True)
-    [body] = session.scalars(text("SELECT body FROM event_inbox WHERE body LIKE '%Lead Created%'"))
-    said = loads(body)["properties"]
-    assert (said["source"], said["campaign"], said["message"]) == ("site", "spring", "call me")
-
-
 def test_alerts_show_until_they_are_seen(shop, browser_as, session, people):
     session.execute(
         insert(Alert).values(user_id=people["sales"].id, kind="hot_page", profile_id=shop.dana, detail={"page": "/pricing"}, key="k", at=clock.now())
@@ -441,10 +326,6 @@ def test_alerts_show_until_they_are_seen(shop, browser_as, session, people):
 
 def test_somebody_unknown_is_a_sentence(shop, browser_as):
     assert browser_as("sales").get(f"/leads/{uuid.uuid4()}").status_code == 404
-
-
-def test_the_keys_of_a_form_are_ours_alone():
-    assert Keys("a").read("lead form", Keys("b").sign("lead form", {"s": "x"})) is None
 
 
 def test_a_score_of_the_companys_own_is_offered_as_it_is_written(browser_as, session):
