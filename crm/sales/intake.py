@@ -25,6 +25,7 @@ from crm.sales.lead_state import CREATED
 PURPOSE = "lead form"
 TRAITS = {"name": "name", "first_name": "firstName", "last_name": "lastName", "company": "company", "city": "city", "language": "language"}
 TRAP = "website"  # a field people do not see; programs fill it in
+WAYS = ("email", "phone")  # to answer; one that cannot be read stays with the lead as it was typed
 MOST, LONGEST = 30, 1000
 
 
@@ -73,12 +74,11 @@ def from_form(session: Session, form: Form, fields: Mapping[str, str], now: dt.d
     """
     if fields.get(TRAP):
         return False
-    email, phone = normalise("email", fields.get("email", "")), normalise("phone", fields.get("phone", ""))
-    if not email and not phone:
+    known = {name: value for name in WAYS if (value := normalise(name, fields.get(name, "")))}
+    if not known:
         raise InvalidError(_l("Leave an e-mail address or a phone number, so that we can answer."))
-    kept = {name[:100]: value.replace("\x00", "")[:LONGEST] for name, value in list(fields.items())[:MOST] if value.strip() and name not in {"email", "phone"}}
+    kept = {name[:100]: value.replace("\x00", "")[:LONGEST] for name, value in list(fields.items())[:MOST] if value.strip() and name not in known}
     traits = {TRAITS[name]: value for name, value in kept.items() if name in TRAITS}
-    known = {"email": email, "phone": phone} if email and phone else ({"email": email} if email else {"phone": phone})
     number = hashlib.sha256(dumps([form.source, form.campaign, known, kept, now.date().isoformat()]).encode()).hexdigest()[:32]
     said = {name: value for name, value in kept.items() if name not in TRAITS} | {"source": form.source, "campaign": form.campaign}
     who = {"anonymous_id": f"form-{number}"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ from flask_babel import gettext
 
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
+from crm.events.address import normalise
 from crm.sales import acts, deals, tasks, work
 from crm.sales.hours import Hours
 from crm.sales.settings import SalesSettings
@@ -57,7 +58,12 @@ WHEN = {
 ROLES = {"buyer": _l("Buyer"), "approver": _l("Approver"), "payer": _l("Payer")}
 SILENT = {"buyer": _l("No buyer engaged"), "approver": _l("No approver engaged"), "payer": _l("No payer engaged")}
 _SHIPPED = {*deals.STAGE_WORDS, *deals.GOAL_WORDS, *tasks.KINDS.values(), *tasks.READY, work.FIRST, *SalesSettings().lost_reasons}
-TOLD = {"Call Logged", "Lead Status Changed", "Lead Assigned", "Task Done", "Task Late", "Deal Stage Changed", "Deal Lost"}  # events that `told` has words for
+TOLD = {  # events that `told` has words for
+    "Lead Created", "Call Logged", "Lead Status Changed", "Lead Assigned", "Task Done", "Task Late", "Deal Stage Changed", "Deal Lost",
+}  # fmt: skip
+FIRST = ("source", "message")  # of a lead's own words, without a name before them
+KEPT = {"campaign", "cost", "currency", "owner_id", "by"}  # they stand elsewhere on the page
+UNREAD = {"email": _l("unreadable e-mail address: %(said)s"), "phone": _l("unreadable phone number: %(said)s")}
 DEAL_STATES = {"open": _l("Open"), "won": _l("Won"), "lost": _l("Lost")}
 
 
@@ -68,6 +74,8 @@ def own(said: str) -> str:
 
 def told(name: str, said: Mapping[str, Any]) -> str:
     """What an event of sales says in a line of the timeline, beside its title."""
+    if name == "Lead Created":
+        return " · ".join(_came(said))
     if name == "Call Logged":
         outcome, note = acts.OUTCOMES.get(str(said.get("outcome"))), str(said.get("note") or "")
         return ": ".join(filter(None, (str(gettext(outcome)) if outcome else "", note)))
@@ -78,9 +86,18 @@ def told(name: str, said: Mapping[str, Any]) -> str:
         return str(said.get("owner") or (gettext("nobody") if said.get("owner_id") is None else ""))
     if name in {"Task Done", "Task Late"}:
         return own(str(said.get("title") or ""))
-    if name == "Deal Stage Changed":
-        return own(str(said.get("stage_name") or said.get("stage") or ""))
-    return str(own(str(said.get("reason") or ""))) if name == "Deal Lost" else ""
+    word = said.get("reason") if name == "Deal Lost" else said.get("stage_name") or said.get("stage")
+    return own(str(word or ""))
+
+
+def _came(said: Mapping[str, Any]) -> Iterator[str]:
+    """Where a lead came from and what it wrote, with what it left to be answered by that cannot be read."""
+    for name in (*FIRST, *(one for one in said if one not in {*FIRST, *KEPT})):
+        value = said.get(name, "")
+        if not isinstance(value, str | int | float) or value == "" or (name in UNREAD and normalise(name, value)):
+            continue
+        line = str(gettext(UNREAD[name], said=value)) if name in UNREAD else f"{name}: {value}"
+        yield str(value) if name in FIRST else line
 
 
 def moment(choice: str, exact: str, *, hours: Hours, now: dt.datetime) -> dt.datetime | None:

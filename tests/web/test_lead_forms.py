@@ -7,7 +7,12 @@ from json import loads
 
 from sqlalchemy import text
 
+from crm.core import clock
 from crm.core.crypto import Keys
+from crm.events import inbox
+from crm.events.read import read
+from tests import makers
+from workers import pipeline
 
 
 def test_a_signed_form_makes_a_lead_nobody_can_dress_up(browser, browser_as, session, app):
@@ -52,3 +57,16 @@ def test_what_a_form_s_signature_vouches_for_no_visitor_overwrites(browser_as, b
 
 def test_the_keys_of_a_form_are_ours_alone():
     assert Keys("a").read("lead form", Keys("b").sign("lead form", {"s": "x"})) is None
+
+
+def test_what_a_form_cannot_read_stands_beside_the_lead_as_it_was_typed(browser, browser_as, session):
+    admin, seller = browser_as("admin"), browser_as("sales")
+    path = re.search(r"/forms/[\w.-]+", admin.post("/settings/sales/form", source="site").text)[0]
+    typed = {"email": "noa@example.com", "phone": "ask at the desk", "message": "60 boxes", "size": "A4"}
+    assert browser.client.post(path, data=typed).status_code == 200
+    pipeline.run(session, [read(row) for row in inbox.claim(session, 100)], clock.now(), makers.config())
+    session.commit()
+    who = session.scalars(text("SELECT profile_id FROM leads")).one()
+    for language, words in (("en", "unreadable phone number"), ("he", "מספר טלפון לא קריא")):
+        shown = seller.get(f"/leads/{who}", language).text
+        assert f"site · 60 boxes · {words}: ask at the desk · size: A4" in shown
