@@ -20,7 +20,7 @@ from crm.consent.ledger import broken_seal
 from crm.core import clock, partitions
 from crm.core.config import Config
 from crm.core.db import engine_for
-from crm.profiles import rebuild, tombstones
+from crm.profiles import large, rebuild, tombstones
 from crm.segments import fill, store
 from workers.clock import LEADER_LOCK
 
@@ -144,6 +144,13 @@ def unknown_messages(patient: Patient) -> Verdict:
     return Verdict("messages", "warn", f"{count} have an unknown outcome (Messages)") if count else Verdict("messages", "ok", "every outcome is known")
 
 
+def large_joins(patient: Patient) -> Verdict:
+    """Joins that raised an error and were set aside."""
+    count = len(large.failed(patient.session))
+    said = f"{count} joins of profiles with very many events, or undoings of such, failed and wait for somebody to ask again (People, Held by guards)"
+    return Verdict("joins", "warn", said) if count else Verdict("joins", "ok", "none failed")
+
+
 def consent_chain(patient: Patient) -> Verdict:
     """Nobody altered the consent ledger."""
     broken = broken_seal(patient.session)
@@ -212,5 +219,5 @@ SELECT id FROM (
 """
 CHECKS: Sequence[Check] = (
     broker, migrations, partitions_exist, clock_leads, inbox, outbox,
-    wakeups, quarantine, broken_plans, unknown_messages, consent_chain, people_from_log, products_from_log, segments_from_rules, erasures,
+    wakeups, quarantine, broken_plans, unknown_messages, large_joins, consent_chain, people_from_log, products_from_log, segments_from_rules, erasures,
 )  # fmt: skip

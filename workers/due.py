@@ -30,7 +30,7 @@ SELECT EXISTS (SELECT FROM event_inbox WHERE processed_at IS NULL),
        AND NOT EXISTS (SELECT FROM computed_rounds WHERE name = 'rfm' AND after IS NULL AND began_at > :now - interval '1 hour'),
        EXISTS (SELECT FROM segment_lapses l JOIN segments s ON s.id = l.segment_id AND s.status = 'live' WHERE l.due_at <= :now)
        OR EXISTS (SELECT FROM segments WHERE status = 'filling') OR EXISTS (SELECT FROM list_jobs),
-       EXISTS (SELECT FROM large_joins),
+       EXISTS (SELECT FROM large_joins WHERE problem IS NULL),
        EXISTS (SELECT FROM leads WHERE check_at <= :now) OR EXISTS (SELECT FROM tasks WHERE check_at <= :now)
        OR EXISTS (SELECT FROM alerts a JOIN sellers s ON s.user_id = a.user_id WHERE a.mail),
 """

@@ -81,4 +81,11 @@ def is_passing(error: BaseException) -> bool:
     return cause.sqlstate[:2] in _PASSING
 
 
+def in_short(error: Exception) -> str:
+    """An error for a person to read: the database's own words, without the statement and the values they are about."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+    return f"{type(cause).__name__}: {said or cause}"[:500]
+
+
 _PASSING = frozenset({"08", "40", "53", "55", "57", "58"})  # classes of SQLSTATE: connection, rollback, resources, locks, operator, system

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.commerce import carts, orders
+from crm.core.db import in_short, is_passing
 from crm.core.errors import InvalidError, NotFoundError
 from crm.profiles import guards, large, undo
 from crm.profiles import people as rows
@@ -34,22 +35,36 @@ def merge(session: Session, one: uuid.UUID, other: uuid.UUID, *, by: str, said: 
         keep, gone = older_known(*people.values())
         large.postpone(session, [Join(gone.id, keep.id, reason, None, detail)], now)
         return keep.id
+    large.forget(session, people)
     return _merge(session, people, reason=reason, accepted=None, detail=detail, now=now, currency=currency)
 
 
 def merge_later(sessions: sessionmaker[Session], currency: str, now: Callable[[], dt.datetime]) -> int:
-    """Do the oldest of what had too much to move, a join or its undoing, in one transaction; 0 where there is none, or others hold the people."""
+    """Do the oldest of what had too much to move, a join or its undoing, in one transaction; 0 where there is none, or others hold the people.
+
+    One that raises an error is set aside with it, so that the others go on.
+    """
     with sessions() as session:
         row = session.execute(text(_NEXT)).one_or_none()
         if row is None:
             return 0
+        problem = None
         try:
-            _merge_noted(session, row, currency, now())
+            with session.begin_nested():
+                _merge_noted(session, row, currency, now())
         except (NotFoundError, InvalidError):
             log.info("join_needed_no_more", reason=row.reason)  # one of them was erased, or they are one, or two, by another way
         except StaleError:
             return 0
-        session.execute(text("DELETE FROM large_joins WHERE (one_id, other_id) = (:one, :other)"), {"one": row.one_id, "other": row.other_id})
+        except Exception as error:  # whatever one join can do to us must not stop the others
+            if is_passing(error):
+                raise
+            problem = in_short(error)
+            log.exception("join_set_aside", reason=row.reason)
+        if problem is None:
+            session.execute(text("DELETE FROM large_joins WHERE (one_id, other_id) = (:one, :other)"), {"one": row.one_id, "other": row.other_id})
+        else:
+            large.set_aside(session, row.one_id, row.other_id, problem)
         session.commit()
     return 1
 
@@ -126,5 +141,5 @@ def _is_deadlock(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}
 
 
-_NEXT = "SELECT * FROM large_joins ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+_NEXT = "SELECT * FROM large_joins WHERE problem IS NULL ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED"
 _FOLLOW = "UPDATE {table} t SET profile_id = m.profile_id FROM messages m WHERE m.id = t.message_id AND t.profile_id = :owner AND m.profile_id = :to"

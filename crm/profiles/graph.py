@@ -83,6 +83,7 @@ class Graph:
     held: list[Held]
     waits: bool = False  # a join with too much to move in passing is still to be done
     parting: set[int] = field(default_factory=set)  # links still to be taken back, for the same reason
+    failed: list[large.Failed] = field(default_factory=list)  # of both, what raised an error and waits for somebody to ask again
 
 
 def graph(session: Session, profile_id: uuid.UUID) -> Graph | None:
@@ -95,7 +96,8 @@ def graph(session: Session, profile_id: uuid.UUID) -> Graph | None:
     owning = _identities(session, root)
     came = {link.from_id: link for link in links if not link.undone and link.reason != "undone"}
     parts = [Part(row.id, row.name, row.first_seen, row.events, owning.get(row.id, []), came.get(row.id) if row.id != root else None) for row in rows]
-    return Graph(root, parts, [link for link in links if link.reason == "undone"], held(session, [row.id for row in rows]), *large.waiting(session, root))
+    undone, (waits, parting) = [link for link in links if link.reason == "undone"], large.waiting(session, root)
+    return Graph(root, parts, undone, held(session, [row.id for row in rows]), waits, parting, large.failed(session, root))
 
 
 def held(session: Session, profile_ids: Collection[uuid.UUID] | None = None, *, unseen: bool = False, limit: int = MOST) -> list[Held]:

@@ -19,6 +19,7 @@ from tests import makers
 from tests.makers import accepted, identify, product, track
 from tests.profiles.test_undo import World
 from workers import pipeline
+from workers.check import Patient, large_joins
 from workers.due import due
 
 
@@ -98,6 +99,63 @@ def test_a_worker_killed_on_the_way_has_done_nothing(made, world, now, monkeypat
     assert later(made, now) == 1
     assert people(made) == 1
     assert all_is_well(made)
+
+
+def test_one_that_raises_is_set_aside_with_its_error_and_the_others_go_on(made, world, now, monkeypatch):
+    world.process(identify({"name": "Omri"}, at=world.ago(90), user_id="2"))
+    world.process(*(track("Product Added", product("pot"), at=world.ago(60 - n), anonymous_id="till") for n in range(5)))
+    world.process(identify({}, at=world.ago(9), user_id="2", anonymous_id="till"))
+    world.session.commit()
+    dana, kiosk = world.owner("user_id", "1"), world.owner("anonymous_id", "kiosk")
+
+    def fails_for_dana(session, owners, settle=move.settle):
+        session.execute(text("SELECT 1 / :n"), {"n": int(dana not in owners)})
+        settle(session, owners)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(move, "settle", fails_for_dana)
+        assert [later(made, now) for _ in range(3)] == [1, 1, 0]
+    assert people(made) == 3
+    assert all_is_well(made)
+    with made() as session:
+        assert "join" not in due(session, now)
+        [aside] = large.failed(session)
+        assert (aside.undoing, aside.problem) == (False, "DivisionByZero: division by zero")
+        assert large_joins(Patient(makers.config(), session, now)).state == "warn"
+        [shown] = graph(session, kiosk).failed
+        assert (shown.profile_id, shown.other_id) == (kiosk, dana)
+        assert not large.waits(session, dana)
+    world.process(identify({}, at=world.ago(4), user_id="1", anonymous_id="kiosk"))
+    world.session.commit()
+    assert later(made, now) == 0, "the next call does not try again what may cost minutes"
+    world.merge(dana, kiosk)
+    world.session.commit()
+    assert later(made, now) == 1
+    assert people(made) == 2
+    assert all_is_well(made)
+    with made() as session:
+        assert large.failed(session) == []
+        assert large_joins(Patient(makers.config(), session, now)).state == "ok"
+
+
+def test_an_undoing_that_raises_is_set_aside_too(made, world, now, monkeypatch):
+    assert later(made, now) == 1
+    [link] = world.links()
+    kiosk, one = world.unmerge(link)
+    world.session.commit()
+    with monkeypatch.context() as broken:
+        broken.setattr(undo, "settle", lambda session, _owners: session.execute(text("SELECT 1 / 0")))
+        assert later(made, now) == 1
+    assert people(made) == 1
+    assert all_is_well(made)
+    shown = graph(world.session, one)
+    assert [(each.other_id, each.undoing) for each in shown.failed] == [(kiosk, True)]
+    assert shown.parting == set()
+    world.unmerge(link)
+    world.session.commit()
+    assert later(made, now) == 1
+    assert people(made) == 2
+    assert graph(world.session, one).failed == []
 
 
 def test_what_a_guard_says_meanwhile_counts(made, world, now):

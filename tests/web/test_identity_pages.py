@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from crm.profiles import large
+from crm.profiles.move import Join
 from crm.profiles.suggest import queue
 from crm.web.tokens import create_token
 from tests import makers
@@ -123,6 +125,23 @@ def test_pairs_are_confirmed_or_rejected_one_after_the_other(world, browser_as, 
     browser.post("/people/same", page="/people/same", one=pair.one_id, other=pair.other_id, act="yes")
     assert len(world.links()) == 1
     assert world.differences() == []
+
+
+def test_a_join_that_failed_is_shown_where_one_can_ask_again(world, browser_as):
+    dana, other = world.pair
+    large.postpone(world.session, [Join(dana, other, "identified", 7, {})], world.now)
+    large.set_aside(world.session, *sorted(world.pair), "DivisionByZero: division by zero")
+    world.session.commit()
+    browser = browser_as("marketer")
+    for path in (f"/people/{dana}/identity", "/people/held"):
+        page = browser.get(path).text
+        assert "failed. Nothing was changed" in page, path
+        assert "DivisionByZero: division by zero" in page, path
+        assert f"/people/{dana}/join?with={other}" in page or f"/people/{other}/join?with={dana}" in page, path
+    world.merge(dana, other)
+    world.session.commit()
+    assert "DivisionByZero" not in browser.get("/people/held").text
+    assert world.session.scalar(text("SELECT count(*) FROM large_joins")) == 0
 
 
 def test_every_page_speaks_hebrew(world, browser_as):

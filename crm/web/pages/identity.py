@@ -133,11 +133,11 @@ def _decide(one: uuid.UUID, other: uuid.UUID, *, state: str, by: str, now: dt.da
 @bp.get("/people/held")
 @requires(*MAKERS)
 def reports() -> str:
-    """What guards kept from being joined."""
+    """What guards kept from being joined, and which large joins raised an error."""
     found = held(db())
     mark_seen(db(), clock.now())
     db().commit()
-    return render_template("held.html", rows=found)
+    return render_template("held.html", rows=found, failed=large.failed(db()))
 
 
 @bp.get("/settings/identity")
