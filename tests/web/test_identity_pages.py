@@ -29,6 +29,8 @@ def test_two_people_are_compared_joined_and_taken_apart(world, browser_as):
     assert "Side by side" in page
     assert "דנה" in page
     assert "conflict" not in page
+    looked_at = text("SELECT subject FROM audit_log WHERE action = 'profile.viewed'")
+    assert set(world.session.scalars(looked_at)) == {str(dana), str(other)}
     joined = browser.post(f"/people/{dana}/join", page=f"/people/{dana}/join", other=other, said="phoned her")
     assert joined.status_code == 302
     assert len(makers.profiles(world.session)) == 1

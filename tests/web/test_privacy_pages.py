@@ -62,6 +62,15 @@ def test_who_looked_at_whom_is_written_down(shop: Shop, session: Session, browse
     assert "Profile looked at" not in admin.get("/settings/changes").text
 
 
+@pytest.mark.parametrize("path", ["", "/timeline", "/computed", "/joins"])
+def test_whom_a_program_looked_at_is_written_down_too(shop: Shop, session: Session, app, path: str) -> None:
+    secret = tokens.create_token(session, name="till", role="viewer")
+    session.commit()
+    assert app.test_client().get(f"/api/v1/profiles/{shop.dana}{path}", headers={"Authorization": f"Bearer {secret}"}).status_code == 200
+    entry = session.query(AuditEntry).filter_by(action="profile.viewed").one()
+    assert (entry.subject, entry.detail) == (str(shop.dana), {"token": "till"})
+
+
 @pytest.mark.parametrize("page", ["/people", "/people?q=dana", "/people/{dana}", "/messages", "/find?q=dana", "/people/{dana}/timeline"])
 def test_a_role_that_may_not_see_addresses_and_sums_gets_none(shop: Shop, session: Session, browser_as: Callable[[str], Browser], page: str) -> None:
     path = page.format(dana=shop.dana)

@@ -60,8 +60,11 @@ def one_profile(session: Session, *, profile_id: uuid.UUID, now: dt.datetime) ->
 
 @operation(bp, "/profiles/<uuid:profile_id>/timeline", answer=Items[Entry], query=TimelineWanted, summary="What happened to one person, newest first")
 def profile_timeline(session: Session, *, profile_id: uuid.UUID, query: TimelineWanted, now: dt.datetime) -> Items[Entry]:
-    if follow(session, profile_id) is None:
+    owner = follow(session, profile_id)
+    if owner is None:
         raise NotFoundError(NOBODY)
+    if query.cursor is None:
+        session.add(AuditEntry(action="profile.viewed", subject=str(owner), detail={"token": g.token.name}))
     entries = timeline(session, profile_id, before=query.cursor, limit=query.limit + 1, kinds=_kinds(query.kinds), now=now)
     shown = entries[: query.limit]
     return items(Page(shown, shown[-1].cursor if len(entries) > query.limit else None))
@@ -72,6 +75,7 @@ def profile_computed(session: Session, *, profile_id: uuid.UUID, now: dt.datetim
     owner = follow(session, profile_id)
     if owner is None:
         raise NotFoundError(NOBODY)
+    session.add(AuditEntry(action="profile.viewed", subject=str(owner), detail={"token": g.token.name}))
     return of(session, owner)
 
 

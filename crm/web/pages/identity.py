@@ -54,6 +54,7 @@ def choose(profile_id: uuid.UUID) -> str | Response:
     if other and both is None:
         flash(_("Both are one profile already."), "bad")
         return redirect(f"/people/{profile_id}")
+    _note_look(both)
     return render_template("join.html", profile_id=profile_id, words=words, both=both)
 
 
@@ -96,6 +97,7 @@ def same() -> str:
     chosen = next((row for row in rows if str(row.one_id) == request.args.get("one") and str(row.other_id) == request.args.get("other")), None)
     shown = chosen or (rows[0] if rows else None)
     both = compare(db(), shown.one_id, shown.other_id) if shown else None
+    _note_look(both)
     return render_template("same.html", rows=rows, shown=shown, both=both, level=level, counts=queue.counts(db()), most=QUEUE)
 
 
@@ -205,6 +207,13 @@ def _note(action: str, subject: str, detail: dict[str, object]) -> None:
 
 def _both(profile_id: uuid.UUID, other: uuid.UUID) -> Comparison | None:
     return compare(db(), profile_id, other)
+
+
+def _note_look(both: Comparison | None) -> None:
+    """Who sees two people side by side has looked at both."""
+    for side in both.sides if both else ():
+        users.audit(db(), user_id=auth.me().user_id, action="profile.viewed", subject=str(side.id))
+    db().commit()
 
 
 def _named(words: str) -> uuid.UUID | None:
