@@ -25,11 +25,14 @@ def work(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.d
 
 
 def restore(sessions: sessionmaker[Session], config: Config, now: dt.datetime) -> int:
-    """Before serving: forget again whoever an old backup brought back; returns how many that was."""
+    """Before serving: forget again whoever an old backup brought back; returns how many that was. RuntimeError where somebody stays."""
     with sessions() as session:
         people = erasure.restore(session, Keys(config.secret_key), config.home, now)
         session.commit()
     if people:
         while work(sessions, config, lambda: now):
             pass
+        with sessions() as session:
+            if problem := erasure.stuck(session):
+                raise RuntimeError(f"an erased person whom the backup brought back cannot be taken out: {problem}")
     return people

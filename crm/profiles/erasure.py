@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, delete, false, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core.crypto import Keys
+from crm.core.db import in_short, is_passing
 from crm.profiles import accounts, tombstones
 from crm.profiles.privacy import Place, Subject, condition, places, subject
 from crm.profiles.privacy_models import ASKED, DONE, REFUSED, RUNNING, WAITING, Erasure
@@ -20,9 +22,12 @@ from crm.profiles.remains import Words, clean_files
 
 CHUNK = 5_000  # rows of one transaction
 AGAIN = dt.timedelta(seconds=5)  # a message is being handed over at this moment: come back
+LATER = dt.timedelta(minutes=5)  # a step raised an error: others first
+BACKUP = "backup"  # who asked: a restored backup brought the person back
 FILES = ("imports", "uploads")  # folders of the home that hold what people sent in
 
 Forget = Callable[[Session, Subject, Keys, dt.datetime], None]
+log = structlog.get_logger()
 
 
 def request(session: Session, profile_id: uuid.UUID, *, by: str, now: dt.datetime, confirmed: bool = True) -> Erasure | None:
@@ -55,18 +60,35 @@ def work(sessions: sessionmaker[Session], keys: Keys, home: Path, now: Callable[
     """One chunk of the oldest erasure that is due, committed; 0 where there is none or another worker has it.
 
     `forget` is what upper parts do at the start, in the transaction that takes the person out: consent refused, messages dropped, runs ended.
+    One that raises an error says so in its row and is tried again later, so that the others go on.
     """
     with sessions() as session:
         due = select(Erasure).where(Erasure.status.in_((WAITING, RUNNING)), Erasure.due_at <= now())
         job = session.scalar(due.order_by(Erasure.id).limit(1).with_for_update(skip_locked=True))
         if job is None:
             return 0
-        if job.status == WAITING:
-            _take_out(session, job, keys, home, now(), forget)
-        else:
-            _go_on(session, job, keys, home, now())
+        number = job.id
+        try:
+            job.problem = None
+            if job.status == WAITING:
+                _take_out(session, job, keys, home, now(), forget)
+            else:
+                _go_on(session, job, keys, home, now())
+            session.flush()
+        except Exception as error:  # whatever one person's traces can do to us must not keep the others here
+            if is_passing(error):
+                raise
+            session.rollback()
+            log.exception("erasure_put_off", erasure=number)
+            session.execute(update(Erasure).where(Erasure.id == number).values(problem=in_short(error), due_at=now() + LATER))
         session.commit()
     return 1
+
+
+def stuck(session: Session) -> str | None:
+    """What keeps somebody whom a backup brought back from being taken out again; None where nobody is kept."""
+    kept = select(Erasure.problem).where(Erasure.status == WAITING, Erasure.by == BACKUP, Erasure.problem.is_not(None))
+    return session.scalar(kept.limit(1))
 
 
 def restore(session: Session, keys: Keys, home: Path, now: dt.datetime) -> int:
@@ -75,7 +97,7 @@ def restore(session: Session, keys: Keys, home: Path, now: dt.datetime) -> int:
     for at in set(missing.values()):
         tombstones.bury(session, [one for one, moment in missing.items() if moment == at], at)
     people = tombstones.back_again(session, missing, keys) if missing else []
-    return sum(request(session, one, by="backup", now=now) is not None for one in people)
+    return sum(request(session, one, by=BACKUP, now=now) is not None for one in people)
 
 
 def _take_out(  # noqa: PLR0917  what one step of the job works with

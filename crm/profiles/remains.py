@@ -6,6 +6,7 @@ import csv
 import re
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from crm.events.spec import Call
 
 _decode = msgspec.json.Decoder(Call).decode
 DEVICE = "anonymous_id"
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # damaged in the middle, cut off, locked by a password
 csv.field_size_limit(1 << 24)
 
 
@@ -65,7 +67,8 @@ def theirs(session: Session, table: Table, body: Column[Any], words: Words) -> l
 
 
 def clean_files(folder: Path, words: Words) -> int:
-    """Take the lines that name the person out of every CSV or text file below `folder`; other files that name them in readable words go whole.
+    """Take the lines that name the person out of every CSV or text file below `folder`; other files that name them in readable words go whole,
+    and so does a workbook that cannot be read, since nobody can say whom it names.
 
     Returns how many lines or files that was. A file is replaced whole or stays as it was.
     """
@@ -77,10 +80,13 @@ def clean_files(folder: Path, words: Words) -> int:
 
 def _clean(file: Path, pattern: re.Pattern[str]) -> int:
     if file.suffix.lower() not in {".csv", ".txt", ".jsonl", ".ndjson", ".tsv"}:
-        if any(pattern.search(text) for text in _texts(file)):
+        try:
+            gone = any(pattern.search(text) for text in _texts(file))
+        except _UNREADABLE:
+            gone = True
+        if gone:
             file.unlink()
-            return 1
-        return 0
+        return int(gone)
     text = file.read_text(encoding="utf-8", errors="surrogateescape")
     if not pattern.search(text):
         return 0

@@ -103,6 +103,47 @@ def test_uploaded_files_lose_the_person_too_but_not_while_they_are_read(
     assert sorted(file.name for file in folder.iterdir()) == ["b.xlsx", "orders.rejected.csv"]
 
 
+def test_a_workbook_damaged_in_the_middle_keeps_nobody_here(make: sessionmaker[Session], config: Config, now: dt.datetime) -> None:
+    dana = a_life(make, config, now)
+    broken = config.home / "imports" / "broken.xlsx"
+    with zipfile.ZipFile(broken, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/sharedStrings.xml", "<sst>" + "".join(f"<si><t>{n}</t></si>" for n in range(999)) + "</sst>")
+    whole = bytearray(broken.read_bytes())
+    whole[len(whole) // 4 : len(whole) // 4 + 99] = b"\xff" * 99
+    broken.write_bytes(whole)
+    assert leave(make, config, dana, now).status == DONE
+    assert not broken.exists()
+
+
+def test_an_erasure_that_raises_says_why_and_the_others_go_on(
+    make: sessionmaker[Session], config: Config, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dana = a_life(make, config, now)
+    with make() as session:
+        omri = find(session, "email", "omri@example.com")
+        assert omri is not None
+        for who in (dana, omri):
+            erasure.request(session, who, by="test", now=now)
+        session.commit()
+
+    def fails_for_dana(session: Session, who: privacy.Subject, *_: Any) -> None:
+        session.execute(text("SELECT 1 / :n"), {"n": int(who.id != dana)})
+
+    with monkeypatch.context() as broken:
+        broken.setattr(leaving, "FORGET", (fails_for_dana,))
+        while leaving.work(make, config, lambda: now):
+            pass
+    states = text("SELECT status, problem FROM erasures ORDER BY id")
+    with make() as session:
+        assert session.execute(states).all() == [(WAITING, "DivisionByZero: division by zero"), (DONE, None)]
+        assert find(session, "email", DANA) == dana
+    while leaving.work(make, config, lambda: now + erasure.LATER):
+        pass
+    with make() as session:
+        assert session.execute(states).all() == [(DONE, None)] * 2
+        assert find(session, "email", DANA) is None
+
+
 def test_an_import_does_not_bring_the_erased_back_but_they_may_come_themselves(make: sessionmaker[Session], config: Config, now: dt.datetime) -> None:
     dana = a_life(make, config, now)
     leave(make, config, dana, now)
@@ -209,6 +250,22 @@ def test_a_restored_backup_is_told_who_left(make: sessionmaker[Session], config:
         assert find(session, "email", "omri@example.com") is not None
         assert tombstones.unknown(session, config.home) == {}
     assert leaving.restore(make, config, now) == 0
+
+
+def test_nothing_is_served_while_somebody_the_backup_brought_back_cannot_be_taken_out(
+    make: sessionmaker[Session], config: Config, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(session: Session, *_: Any) -> None:
+        session.execute(text("SELECT 1 / 0"))
+
+    dana = a_life(make, config, now)
+    with make() as session:
+        who = privacy.subject(session, dana)
+    assert who is not None
+    tombstones.write_list(config.home, tombstones.hashes_of(KEYS, who.ids, who.identities), now)
+    monkeypatch.setattr(leaving, "FORGET", (fails,))
+    with pytest.raises(RuntimeError, match="cannot be taken out: DivisionByZero"):
+        leaving.restore(make, config, now)
 
 
 def test_who_came_back_by_themselves_survives_the_next_restart(make: sessionmaker[Session], config: Config, now: dt.datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from crm.core.i18n import _l
 MOST_UNPACKED = 1 << 30  # bytes; a small file that unpacks to more is a trap
 MOST_COLUMNS = 500
 _ERRORS = frozenset({"#REF!", "#N/A", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!"})
-_BROKEN = (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError)  # XML that is none is a SyntaxError
+_BROKEN = (InvalidFileException, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, OSError, SyntaxError)  # XML that is none is a SyntaxError
 
 
 class Wrong(str):

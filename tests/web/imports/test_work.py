@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import datetime as dt
 import io
+import zipfile
 
 import pytest
 from openpyxl import Workbook
@@ -14,9 +15,10 @@ from sqlalchemy import text
 import workers.uploads
 from crm.core import clock
 from crm.core.errors import InvalidError, TooLargeError
-from crm.events.importing import guess, load, uploads, wizard
+from crm.events.importing import guess, load, uploads, wizard, workbook
 from crm.events.importing.models import Upload
 from crm.events.importing.wizard import Plan
+from tests.killing import die_after
 from tests.web import dirty
 from tests.web.imports.filing import CONSENT, ORDERS, PEOPLE, act, one, settle, upload
 from workers import pipeline
@@ -70,15 +72,7 @@ def test_the_same_file_again_adds_nothing_and_says_so(made, config):
 def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(made, config, monkeypatch):
     monkeypatch.setattr(workers.uploads, "CHUNK", 100)
     number = upload(made, config, ("email\n" + "".join(f"p{n}@example.com\n" for n in range(1000))).encode())
-    append, chunks = load.append, []
-
-    def killed(*args: object, **words: object) -> int:
-        chunks.append(1)
-        if len(chunks) == 4:
-            raise KeyboardInterrupt
-        return append(*args, **words)
-
-    monkeypatch.setattr(load, "append", killed)
+    die_after(monkeypatch, chunks=3)
     with pytest.raises(KeyboardInterrupt):
         act(made, config, number, "running", drain=False)
     assert one(made, "SELECT done FROM imports") == one(made, "SELECT count(*) FROM event_inbox") == 300
@@ -110,6 +104,20 @@ def test_cancelling_stops_between_chunks_and_what_is_in_can_be_undone(made, conf
         pass
     assert act(made, config, number, "undoing").undone.get("vanished", 0) == done
     assert one(made, "SELECT count(*) FROM profiles") == 0
+
+
+def test_a_workbook_damaged_in_the_middle_is_said_to_be(tmp_path):
+    book, path = Workbook(), tmp_path / "damaged.xlsx"
+    for n in range(3_000):
+        book.active.append([f"p{n}@example.com", n * 7919 % 3001])
+    book.save(path)
+    with zipfile.ZipFile(path) as archive:
+        sheet = archive.getinfo("xl/worksheets/sheet1.xml")
+    whole, middle = bytearray(path.read_bytes()), sheet.header_offset + sheet.compress_size // 2
+    whole[middle : middle + 200] = b"\xff" * 200
+    path.write_bytes(whole)
+    with pytest.raises(InvalidError, match="damaged in the middle"):
+        list(workbook.rows(path))
 
 
 def test_a_workbook_and_a_hebrew_file_of_an_old_program_read_the_same(made, config):
@@ -201,15 +209,7 @@ def test_a_month_later_nothing_of_a_file_lies_on_disk(made, config):
 def test_a_file_that_changed_under_an_import_is_not_counted_on_from_another_line(made, config, monkeypatch):
     monkeypatch.setattr(workers.uploads, "CHUNK", 100)
     number = upload(made, config, ("email\n" + "".join(f"p{n}@example.com\n" for n in range(500))).encode())
-    append, chunks = load.append, []
-
-    def killed(*args: object, **words: object) -> int:
-        chunks.append(1)
-        if len(chunks) == 2:
-            raise KeyboardInterrupt
-        return append(*args, **words)
-
-    monkeypatch.setattr(load, "append", killed)
+    die_after(monkeypatch, chunks=1)
     with pytest.raises(KeyboardInterrupt):
         act(made, config, number, "running", drain=False)
     with made() as session:
