@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from crm.events.sums import number
+from crm.events.sums import number, unit
 
 ZERO = Decimal(0)
 _QUANTUM = Decimal("0.000001")
@@ -19,7 +19,7 @@ def amount(value: Any) -> Decimal | None:
 
 def currency(value: Any, default: str) -> str:
     """Three letters, or the default."""
-    return value.upper() if isinstance(value, str) and len(value) == 3 and value.isalpha() and value.isascii() else default
+    return unit(value) or default
 
 
 def plain(value: Decimal) -> str:

@@ -26,6 +26,7 @@ DETAILS = {  # code -> what exactly is wrong with a call that is held
     "ninety_days": _l("It happened %(at)s, over 90 days before it came; import it as history."),
     "no_sum": _l("`%(field)s` of “%(event)s” is “%(value)s”; it must be a number, such as 99.90."),
     "no_count": _l("`%(field)s` of “%(event)s” is “%(value)s”; it must be a whole number, such as 5."),
+    "no_currency": _l("`%(field)s` of “%(event)s” is “%(value)s”; it must be three letters, such as ILS."),
     "before_1990": _l("It happened %(at)s, before 1990."),
 }
 

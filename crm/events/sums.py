@@ -1,4 +1,4 @@
-"""What an event says as a sum, a price or a stock must be one: what is none is said at once, not counted as nothing later. Pure."""
+"""What an event says as a sum, a price, a stock or a currency must be one: what is none is said at once, not counted as something else later. Pure."""
 
 from __future__ import annotations
 
@@ -33,16 +33,30 @@ def number(value: Any) -> Decimal | None:
     return found if found.is_finite() and abs(found) < LIMIT else None
 
 
+def unit(value: Any) -> str | None:
+    """A currency as three capital letters; None where it is none."""
+    said = value.strip() if isinstance(value, str) else ""
+    return said.upper() if len(said) == 3 and said.isascii() and said.isalpha() else None
+
+
 def check(name: str, properties: Mapping[str, Any] | None) -> None:
-    """HeldError for the first sum, price or stock of an event that is none; what is missing or empty says nothing."""
-    for field, value in _said(name, properties) if properties and name in _OF else ():
-        if value is None or (isinstance(value, str) and not value.strip()):
+    """HeldError for the first sum, price, stock or currency of an event that is none; what is missing or empty says nothing."""
+    if not properties or name not in _OF:
+        return
+    if name != goods.STOCK and not _empty(money := properties.get("currency")) and unit(money) is None:
+        raise HeldError("odd_value", "no_currency", field="currency", event=name, value=str(money)[:60])
+    for field, value in _said(name, properties):
+        if _empty(value):
             continue
         found = number(value)
         if field == "stock" and (found is None or found != int(found)):
             raise HeldError("odd_value", "no_count", field=field, event=name, value=str(value)[:60])
         if found is None or (found < 0 and name in goods.NAMES and field == "price"):
             raise HeldError("odd_value", "no_sum", field=field, event=name, value=str(value)[:60])
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _said(name: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -112,7 +112,7 @@ OWN_REASONS = {
     "bad_type": _l("The type is none of the Segment calls."),
     "bad_time": _l("Its time could not be read."),
     "too_old": _l("It happened too long ago for a live event."),
-    "odd_value": _l("A sum, a price or a stock in it is not a number, so nothing was counted."),
+    "odd_value": _l("A sum, a price or a stock in it is not a number, or its currency is none, so nothing was counted."),
     "failed": _l("Processing it raised an error."),
 }
 REASONS = {**OWN_REASONS, **GATE_REASONS}

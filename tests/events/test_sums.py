@@ -26,6 +26,10 @@ ODD = [
     ("Product Stock Changed", {"sku": "cup", "stock": 2.5}, "stock"),
     ("Product Updated", {"sku": "cup", "price": []}, "price"),
     ("Product Price Changed", {"sku": "cup", "price": -1}, "price"),
+    ("Order Completed", {"total": 5, "currency": "₪"}, "currency"),
+    ("Order Completed", {"total": 5, "currency": "shekel"}, "currency"),
+    ("Order Refunded", {"refund": 5, "currency": 376}, "currency"),
+    ("Product Price Changed", {"sku": "cup", "price": 5, "currency": "שקל"}, "currency"),
 ]
 GOOD = [
     ("Order Completed", {"total": "100.50", "tax": None, "discount": ""}),
@@ -37,6 +41,9 @@ GOOD = [
     ("Product Viewed", {"price": "ask us"}),
     ("Order Cancelled", {"total": "מאה"}),
     ("Order Completed", None),
+    ("Order Completed", {"total": 5, "currency": " usd "}),
+    ("Order Completed", {"total": 5, "currency": ""}),
+    ("Product Stock Changed", {"sku": "cup", "stock": 5, "currency": "₪"}),
 ]
 
 
