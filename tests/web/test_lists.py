@@ -111,7 +111,14 @@ def test_many_are_put_on_and_taken_off_by_a_worker(
 
     noa.post("/lists/fair/import", upload=str(upload.id))
     assert on(session) == 1
-    assert "Everybody of" in noa.get("/lists/fair").text
+    assert "Everybody of" in (page := noa.get("/lists/fair").text)
+    assert "The first 1 are done" in page
+    noa.post("/lists/fair/empty")
+    page = noa.get("/lists/fair").text
+    assert "done within minutes" in page
+    assert "The first 0" not in page
+    session.execute(text("DELETE FROM list_jobs WHERE upload_id IS NULL"))
+    session.commit()
     assert work() >= len(wanted)
     assert on(session) == len(wanted) > 2
     noa.post("/lists/fair/empty")

@@ -156,6 +156,8 @@ def _added(count: int) -> str:
 
 
 def _so_far(count: int) -> str:
+    if not count:  # something else is still being done to this list, or the first of them change nothing
+        return str(_("It goes on in the background and is done within minutes."))
     return str(_("The first %(num)s are done; the others follow within minutes.", num=f"{count:,}"))
 
 
