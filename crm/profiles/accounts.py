@@ -62,9 +62,9 @@ def fold(session: Session, events: Sequence[Happened]) -> None:
         if one.trusted and _learn(accounts[one.key], one):
             (live if one.live else past).add(accounts[one.key].id)
     session.flush()
-    for one in said:
+    for one in sorted(said, key=lambda each: each.stamp):
         if one.trusted and one.parent:
-            _put_under(session, accounts[one.key], accounts[one.parent])
+            _put_under(session, accounts[one.key], accounts[one.parent], one.stamp)
     now = {(accounts[one.key].id, one.profile_id) for one in said if one.live}
     for part in _join_in(session, said, accounts):
         (live if part in now else past).add(part[0])
@@ -136,15 +136,24 @@ def _learn(account: Account, one: Said) -> bool:
     return before != (account.traits, account.name, account.domain)
 
 
-def _put_under(session: Session, account: Account, parent: Account) -> bool:
-    """Set the company above; one that stands below already would make a circle and is left out."""
-    if account.parent_id == parent.id:
+def _put_under(session: Session, account: Account, parent: Account, stamp: Stamp) -> bool:
+    """Set the company above where nothing later was said; one that stands below already would make a circle and is left out."""
+    if account.traits_at.get("parent", [-1]) >= stamp:
         return True
-    if account.id in above(session, parent.id):
+    if account.parent_id != parent.id and account.id in above(session, parent.id):
         return False
-    account.parent_id = parent.id
-    session.flush()
+    _set_parent(session, account, parent.id, stamp)
     return True
+
+
+def _set_parent(session: Session, account: Account, parent_id: uuid.UUID | None, stamp: Stamp) -> None:
+    account.parent_id, account.traits_at = parent_id, {**account.traits_at, "parent": stamp}
+    session.flush()
+
+
+def put_on_top(session: Session, account: Account, now: dt.datetime) -> None:
+    """No company stands above this one, until something later says so."""
+    _set_parent(session, account, None, [int(now.timestamp() * 1000), 0])
 
 
 def above(session: Session, account_id: uuid.UUID) -> list[uuid.UUID]:
@@ -168,12 +177,20 @@ def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Acco
 
 
 def refold(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
-    """The memberships of these profiles from the log anew; what was set by hand stays."""
+    """The memberships of these profiles anew: from the log, and from what was given by hand, which wins."""
     ids = sorted(profile_ids)
-    session.execute(text("DELETE FROM account_members WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND NOT by_hand"), {"ids": ids})
+    session.execute(text("DELETE FROM account_members WHERE profile_id = ANY(CAST(:ids AS uuid[]))"), {"ids": ids})
     said = list(_said(store.of_people(session, ids, EVENTS)))
     if said:
         _join_in(session, said, _ensure(session, said))
+    session.execute(text(_BY_HAND), {"ids": ids})
+
+
+def look_again(session: Session, profile_ids: Collection[uuid.UUID]) -> None:
+    """`refold`, and the members of every account these people were or are in hear of it, as history."""
+    before = _accounts_of(session, profile_ids)
+    refold(session, profile_ids)
+    _tell(session, {*before, *_accounts_of(session, profile_ids)}, (), past=True)
 
 
 def save(  # each is a field of the form
@@ -188,7 +205,7 @@ def save(  # each is a field of the form
     session.flush()
     if changed:
         _tell(session, {accounts[one.key].id}, ())
-    if one.parent and (one.parent == one.key or not _put_under(session, accounts[one.key], accounts[one.parent])):
+    if one.parent and (one.parent == one.key or not _put_under(session, accounts[one.key], accounts[one.parent], one.stamp)):
         raise InvalidError(_l("This company stands above that one already; a circle has no top."))
     return accounts[one.key]
 
@@ -199,12 +216,14 @@ def set_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID
         raise InvalidError(_l("There is no such role in an account."))
     if session.get(Account, account_id) is None:
         raise NotFoundError(_l("There is no such account."))
-    session.execute(text(_BY_HAND), {"account": account_id, "profile": profile_id, "role": role, "now": now})
+    session.execute(text(_GIVE), {"account": account_id, "profile": profile_id, "role": role, "now": now})
+    session.execute(text(_BY_HAND), {"ids": [profile_id]})
     _tell(session, {account_id}, {profile_id})
 
 
 def remove_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID) -> bool:
     """Take a person out; a later event may bring them in again. False where they had no part."""
+    session.execute(text("DELETE FROM account_roles WHERE account_id = :account AND profile_id = :profile"), {"account": account_id, "profile": profile_id})
     gone = text("DELETE FROM account_members WHERE account_id = :account AND profile_id = :profile RETURNING 1")
     was_in = session.execute(gone, {"account": account_id, "profile": profile_id}).first() is not None
     if was_in:
@@ -245,19 +264,13 @@ def _role(value: Any, default: str) -> str:
 
 def _moved(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], now: dt.datetime) -> None:
     """After a join the person has every part either had."""
-    if not _any(session, {one for pair in pairs for one in pair}):
-        return
-    params = {"from": [old for old, _ in pairs], "into": [new for _, new in pairs]}
-    session.execute(text(_HANDED_OVER), params)
-    session.execute(text("DELETE FROM account_members WHERE profile_id = ANY(CAST(:from AS uuid[]))"), params)
-    refold(session, {new for _, new in pairs})
-    _tell(session, _accounts_of(session, {new for _, new in pairs}), (), past=True)
+    if _any(session, people := {one for pair in pairs for one in pair}):
+        look_again(session, people)
 
 
 def _parted(session: Session, owner: uuid.UUID, to: uuid.UUID, given: Collection[uuid.UUID], now: dt.datetime) -> None:
     if _any(session, {owner, to}):
-        refold(session, {owner, to})
-        _tell(session, _accounts_of(session, {owner, to}), (), past=True)
+        look_again(session, {owner, to})
 
 
 def _accounts_of(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
@@ -291,15 +304,13 @@ ON CONFLICT (account_id, profile_id) DO UPDATE SET
     said_accepted = CASE WHEN (excluded.said_at, excluded.said_accepted) > (m.said_at, m.said_accepted) THEN excluded.said_accepted ELSE m.said_accepted END
 RETURNING account_id, profile_id, xmax = 0 AS fresh
 """
+_GIVE = """
+INSERT INTO account_roles (account_id, profile_id, role, at) VALUES (:account, :profile, :role, :now)
+ON CONFLICT (account_id, coalesce(given_id, profile_id)) DO UPDATE SET (role, at) = (excluded.role, excluded.at)
+"""
 _BY_HAND = """
 INSERT INTO account_members (account_id, profile_id, role, by_hand, since, said_at, said_accepted)
-VALUES (:account, :profile, :role, true, :now, :now, 0)
+SELECT DISTINCT ON (account_id, profile_id) account_id, profile_id, role, true, at, at, 0
+FROM account_roles WHERE profile_id = ANY(CAST(:ids AS uuid[])) ORDER BY account_id, profile_id, at DESC, id DESC
 ON CONFLICT (account_id, profile_id) DO UPDATE SET (role, by_hand) = (excluded.role, true)
-"""
-_HANDED_OVER = """
-INSERT INTO account_members AS m (account_id, profile_id, role, by_hand, since, said_at, said_accepted)
-SELECT DISTINCT ON (m.account_id, p.into_id) m.account_id, p.into_id, m.role, true, m.since, m.said_at, m.said_accepted
-FROM unnest(CAST(:from AS uuid[]), CAST(:into AS uuid[])) p(from_id, into_id) JOIN account_members m ON m.profile_id = p.from_id
-WHERE m.by_hand ORDER BY m.account_id, p.into_id, m.said_at DESC
-ON CONFLICT (account_id, profile_id) DO UPDATE SET (role, by_hand) = (excluded.role, true) WHERE NOT m.by_hand
 """

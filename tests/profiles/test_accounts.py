@@ -18,6 +18,7 @@ from crm.profiles.account_models import Account
 from crm.profiles.find import find
 from tests import makers
 from tests.makers import accepted, identify, track
+from tests.profiles.test_undo import World
 from workers import pipeline
 
 CONFIG = makers.config()
@@ -125,6 +126,34 @@ def test_a_rebuild_gives_the_same_parts(session: Session, now: dt.datetime) -> N
     ids: list[uuid.UUID] = list(session.scalars(text("SELECT id FROM profiles")))
     accounts.refold(session, ids)
     assert {who: parts(session, who) for who in ("dana", "omri")} == before
+
+
+def test_a_role_given_by_hand_goes_back_with_whom_it_was_given_to(session: Session, now: dt.datetime) -> None:
+    happen(session, now, group("acme", {"role": "buyer"}, at=now, who="dana"), group("acme", at=now, who="omri"), group("beta", at=now, who="noa"))
+    people = {who: find(session, "user_id", who) for who in ("dana", "omri")}
+    for key, who, role in (("acme", "omri", "payer"), ("beta", "omri", "approver"), ("acme", "dana", "viewer")):
+        profile_id = people[who]
+        assert profile_id is not None
+        accounts.set_member(session, account_id=account(session, key).id, profile_id=profile_id, role=role, now=now)
+    before = {who: parts(session, who) for who in people}
+    world = World(session, now)
+    both = world.merge(*people.values())
+    assert parts(session, "omri")["beta"] == "approver"
+    accounts.set_member(session, account_id=account(session, "acme").id, profile_id=both, role="owner", now=now + dt.timedelta(hours=1))
+    assert parts(session, "dana") == {"acme": "owner", "beta": "approver"}
+    world.unmerge(world.links()[0])
+    kept, other = ("dana", "omri") if people["dana"] == both else ("omri", "dana")
+    assert parts(session, other) == before[other]
+    assert parts(session, kept) == before[kept] | {"acme": "owner"}
+
+
+def test_the_company_above_is_the_latest_that_was_named(session: Session, now: dt.datetime) -> None:
+    day = dt.timedelta(days=1)
+    happen(session, now, group("shop", {"parent": "chain"}, at=now - day), group("shop", {"parent": "seller"}, at=now - 3 * day))
+    assert account(session, "shop").parent_id == account(session, "chain").id
+    accounts.put_on_top(session, account(session, "shop"), now)
+    happen(session, now, group("shop", {"parent": "chain"}, at=now - day / 2))
+    assert account(session, "shop").parent_id is None
 
 
 @pytest.mark.parametrize("key", ["", "  ", None, True, {"a": 1}])

@@ -117,7 +117,7 @@ def members(account_id: uuid.UUID) -> Response | tuple[str, int]:
 
 def _put(account: Account, parent: str) -> None:
     if not parent:
-        account.parent_id = None
+        accounts.put_on_top(db(), account, clock.now())
         return
     above = db().scalar(select(Account).where(Account.key == parent))
     if above is None:
