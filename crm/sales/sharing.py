@@ -1,4 +1,4 @@
-"""Many leads that nobody has, given by hand: in turn to some who sell, and taken back together."""
+"""Many leads at once: those that nobody has, given in turn to some who sell and taken back together; those of somebody who left."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ def take_back(session: Session, given_at: dt.datetime, owners: Collection[int], 
     return len(leads.assign(session, dict.fromkeys(mine, (None, "hand")), by=by, now=now))
 
 
+def leave(session: Session, seller: int, *, now: dt.datetime) -> int:
+    """Somebody sells here no more: nothing is given to them, and nobody has their leads until the rules or a person give them on. Returns how many."""
+    session.execute(text("UPDATE sellers SET active = false WHERE user_id = :id"), {"id": seller})
+    people.lock(session, session.scalars(text(_THEIRS), {"id": seller}).all())
+    theirs = session.scalars(text(_THEIRS), {"id": seller}).all()
+    return len(leads.assign(session, dict.fromkeys(theirs, (None, "hand")), by=None, now=now))
+
+
+_THEIRS = "SELECT profile_id FROM leads WHERE open AND owner_id = :id"
 _GIVEN = """
 SELECT profile_id FROM leads WHERE open AND owner_id = ANY(CAST(:owners AS integer[])) AND owner_at = :at AND owner_by = 'hand'
 AND (touched_at IS NULL OR touched_at < :at)

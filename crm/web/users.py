@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.events.address import normalise_email
+from crm.sales import sharing
 from crm.web.models import ROLES, AuditEntry, User
 
 HASHER = PasswordHasher()
 SHORTEST = 10
+SELLERS = ("admin", "sales")  # roles that may take leads
 LOOKS = ("profile.viewed", "profile.exported")  # audit entries of who saw whom
 
 
@@ -70,14 +72,18 @@ def set_role(session: Session, user: User, *, role: str, now: dt.datetime) -> No
         _keep_an_admin(session, user)
     user.role = _role(role)
     user.sessions_from = now
+    if role not in SELLERS:
+        sharing.leave(session, user.id, now=now)
 
 
 def set_active(session: Session, user: User, *, active: bool, now: dt.datetime) -> None:
-    """Let somebody in again, or shut them out at once; one admin always remains."""
+    """Let somebody in again, or shut them out at once, when others get their leads; one admin always remains."""
     if user.role == "admin" and not active:
         _keep_an_admin(session, user)
     user.active = active
     user.sessions_from = now
+    if not active:
+        sharing.leave(session, user.id, now=now)
 
 
 def audit(session: Session, *, user_id: int | None, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:

@@ -89,6 +89,16 @@ def test_the_mail_about_several_leads_says_how_many_and_leads_to_all_of_them(cro
     assert data["url"] == f"{CONFIG.base_url}/leads"
 
 
+def test_leads_of_somebody_who_left_go_to_those_who_stay(crowd, session):
+    shared(crowd, [1, 2])
+    assert sharing.leave(session, 1, now=crowd.now + MINUTE) == 3
+    session.expire_all()
+    assert [owner for owner in owners(crowd) if owner] == [2] * 3
+    crowd.works(crowd.now + MINUTE)
+    session.expire_all()
+    assert set(owners(crowd)) == set(session.scalars(select(Task.owner_id))) == {2, 3}
+
+
 def test_whoever_takes_a_lead_first_has_it(crowd, session):
     who = crowd.who("p0@example.com")
     for _ in range(2):

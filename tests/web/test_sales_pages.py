@@ -195,6 +195,21 @@ def test_a_lead_nobody_has_is_taken_by_whoever_asks_first(shop, browser_as, sess
     assert (answer.status_code, "Somebody was faster" in answer.text) == (400, True)
 
 
+@pytest.mark.parametrize("left", [{"act": "out"}, {"act": "role", "role": "viewer"}])
+def test_nobody_has_the_leads_of_somebody_who_left(shop, browser_as, session, people, left):
+    browser_as("admin").post(f"/settings/users/{people['sales'].id}", **left)
+    lead, seller = (session.get(kind, one, populate_existing=True) for kind, one in ((Lead, shop.dana), (Seller, people["sales"].id)))
+    assert (lead.owner_id, seller.active) == (None, False)
+    assert str(shop.dana) in browser_as("admin").get("/leads?view=nobody").text
+
+
+def test_a_lead_of_somebody_who_takes_none_any_more_is_not_said_to_be_nobodys(shop, browser_as, session):
+    session.execute(text("UPDATE sellers SET active = false"))
+    session.commit()
+    for role in ("viewer", "admin"):
+        assert browser_as(role).get("/leads?view=all").text.count("who had it before") == 2  # in the list, and beside the lead
+
+
 @pytest.mark.parametrize("owner", ["999", "²", "9" * 30])
 def test_only_somebody_who_takes_leads_becomes_an_owner(shop, browser_as, session, people, owner):
     browser = browser_as("sales")

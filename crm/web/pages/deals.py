@@ -24,7 +24,8 @@ from crm.sales.deals import By, NewDeal
 from crm.web import sales_words as words
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
-from crm.web.pages.leads import SELLERS, seller_, sellers_
+from crm.web.pages.leads import seller_, sellers_
+from crm.web.users import SELLERS
 
 bp = Blueprint("deals", __name__, url_prefix="/deals")
 Page = str | Response | tuple[str, int]

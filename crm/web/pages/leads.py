@@ -38,9 +38,9 @@ from crm.web import users
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
 from crm.web.pages.home import midnight
+from crm.web.users import SELLERS
 
 bp = Blueprint("leads", __name__, url_prefix="/leads")
-SELLERS = ("admin", "sales")
 PAGE = 30
 EVENTS = 12
 _WEEK = dt.timedelta(days=7)

@@ -166,7 +166,7 @@ def agreed() -> str:
 
 
 def _values() -> dict[str, Any]:
-    people = db().scalars(select(User).where(User.active, User.role.in_(("admin", "sales"))).order_by(User.name)).all()
+    people = db().scalars(select(User).where(User.active, User.role.in_(users.SELLERS)).order_by(User.name)).all()
     return {
         "rules": rules.read(db()),
         "rule_words": RULES,

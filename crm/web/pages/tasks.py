@@ -19,7 +19,8 @@ from crm.web import sales_words as words
 from crm.web.auth import me, requires, safe_next
 from crm.web.db import db, settings
 from crm.web.pages.home import midnight
-from crm.web.pages.leads import SELLERS, sellers_
+from crm.web.pages.leads import sellers_
+from crm.web.users import SELLERS
 
 bp = Blueprint("tasks", __name__)
 DOERS = ("admin", "sales", "agent", "marketer")
