@@ -33,6 +33,7 @@ from crm.segments.refresh import refresh
 from workers.batches import uncollected
 
 BATCH = 2_000
+PARTS = 4  # of a batch that fails: as many runs as by halves to find one culprit, and a fifth fewer calls run again
 TRIES = 5  # of a batch whose identities somebody else keeps taking
 
 log = structlog.get_logger()
@@ -66,7 +67,7 @@ def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.
     """Claim a batch from the inbox and run it; returns how many rows that was, 0 when nothing can be claimed.
 
     What cannot be read or makes the pipeline fail ends in quarantine, alone. A database that is away or a deadlock is raised: nothing was done.
-    People whom others keep taking are left for the next turn: halving would lock them out of order, and no call is to blame.
+    People whom others keep taking are left for the next turn: running parts of it would lock them out of order, and no call is to blame.
     """
     with uncollected(), sessions() as session:
         rows = inbox.claim(session, limit)
@@ -76,7 +77,7 @@ def drain(sessions: sessionmaker[Session], config: Config, now: Callable[[], dt.
         accepted, held = _read(rows)
         _ensure_months(sessions, accepted)
         try:
-            held += _run_halving(session, accepted, {row.id: row for row in rows}, moment, config)
+            held += _run_in_parts(session, accepted, {row.id: row for row in rows}, moment, config)
         except StaleError:
             log.info("batch_put_back", rows=len(rows))
             return 0
@@ -99,8 +100,8 @@ def _read(rows: Sequence[Waiting]) -> tuple[list[Accepted], list[Holding]]:
     return accepted, held
 
 
-def _run_halving(session: Session, batch: Sequence[Accepted], rows: dict[int, Waiting], now: dt.datetime, config: Config) -> list[Holding]:
-    """Run a batch; one that fails is halved until the culprit stands alone."""
+def _run_in_parts(session: Session, batch: Sequence[Accepted], rows: dict[int, Waiting], now: dt.datetime, config: Config) -> list[Holding]:
+    """Run a batch; one that fails is taken apart until the culprit stands alone."""
     if not batch:
         return []
     try:
@@ -111,8 +112,9 @@ def _run_halving(session: Session, batch: Sequence[Accepted], rows: dict[int, Wa
         if len(batch) == 1:
             log.warning("event_quarantined", accepted=batch[0].id, error=_why(error))
             return [_holding(rows[batch[0].id], "failed", _why(error))]
-        half = len(batch) // 2
-        return _run_halving(session, batch[:half], rows, now, config) + _run_halving(session, batch[half:], rows, now, config)
+        size = -(-len(batch) // PARTS)
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        return [held for part in parts for held in _run_in_parts(session, part, rows, now, config)]
     return []
 
 
