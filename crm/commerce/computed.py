@@ -5,11 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-import zoneinfo
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from sqlalchemy import delete, select, text
@@ -26,6 +24,7 @@ from crm.events.models import HISTORY, SYSTEM_SOURCE
 from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
 from crm.profiles.tombstones import LOCK as ERASING
+from crm.profiles.zones import zone_of
 
 AT_ONCE = 500  # profiles of one transaction
 PAGE = 5_000  # profiles of one step of a round
@@ -204,12 +203,7 @@ def _own(each: ComputedDefinition, common: dict[str, Any]) -> tuple[str, Sequenc
 def _zones(session: Session, ids: Sequence[uuid.UUID], default: str) -> dict[uuid.UUID, str]:
     """The time zone of each of these profiles that still stands for itself."""
     rows = session.execute(text(_STANDING), {"ids": list(ids)})
-    return {profile_id: zone if zone in _known_zones() else default for profile_id, zone in rows}
-
-
-@cache
-def _known_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    return {profile_id: zone_of({"timezone": zone, "country": country, "address": address}, default) for profile_id, zone, country, address in rows}
 
 
 def _bounds(session: Session) -> dict[str, Any]:
@@ -235,7 +229,9 @@ _ANEW = """
 INSERT INTO computed_dirty (profile_id, history)
 SELECT profile_id, true FROM computed_traits WHERE name = :name UNION SELECT profile_id, true FROM events WHERE name = :event
 """
-_STANDING = "SELECT id, traits->>'timezone' FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) AND merged_into IS NULL"
+_STANDING = """
+SELECT id, traits->'timezone', traits->'country', traits->'address' FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) AND merged_into IS NULL
+"""
 _NEXT = """
 SELECT DISTINCT profile_id FROM computed_traits WHERE name = 'lifecycle' AND profile_id > :after ORDER BY profile_id LIMIT :limit
 """

@@ -99,7 +99,10 @@ FROM (SELECT max(ordered_at) AS last, count(*) AS n, coalesce(sum(revenue - refu
 HAVING count(*) >= :least
 """
 
-NUMBER = "CASE WHEN e.properties->>:property ~ '^-?[0-9]{1,15}([.][0-9]{1,6})?$' THEN CAST(e.properties->>:property AS numeric) END"
+# A number as JSON writes it, however exact (0.1 + 0.2 is 0.30000000000000004 in a browser); a text that is plainly one.
+NUMBER = """CASE jsonb_typeof(e.properties->:property)
+WHEN 'number' THEN CASE WHEN abs(CAST(e.properties->>:property AS numeric)) < 1e15 THEN CAST(e.properties->>:property AS numeric) END
+WHEN 'string' THEN CASE WHEN e.properties->>:property ~ '^-?[0-9]{1,15}([.][0-9]{1,6})?$' THEN CAST(e.properties->>:property AS numeric) END END"""
 SAID = "FILTER (WHERE jsonb_typeof(e.properties->:property) <> 'null')"
 ONE_OF = {
     "count": "to_jsonb(count(*))",

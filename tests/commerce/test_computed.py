@@ -86,8 +86,9 @@ def test_a_basket_shrinks_where_the_last_two_are_a_fifth_smaller_than_those_befo
 
 def test_opens_count_where_a_person_opened_and_the_hour_is_the_persons_own(session: Session, now: dt.datetime) -> None:
     at = (now - days(3)).replace(hour=18, minute=0)
-    happen(session, now, identify({"timezone": "America/New_York"}, at=at - days(1), user_id=ME), identify({"timezone": "Nowhere/None"}, at=at, user_id="omri"))
-    for who, machine in ((ME, False), (ME, True), ("omri", False)):
+    happen(session, now, identify({"timezone": "America/New_York"}, at=at - days(1), user_id=ME), identify({"timezone": "Nowhere/None"}, at=at, user_id="omri"),
+           identify({"address": {"country": "JP"}}, at=at, user_id="yuki"))  # fmt: skip
+    for who, machine in ((ME, False), (ME, True), ("omri", False), ("yuki", False)):
         profile_id = str(find(session, "user_id", who))
         opened = Call(type="track", event="Email Opened", profile_id=profile_id, properties={"machine": machine}, timestamp=at.isoformat())
         happen(session, now, opened, source_id=SYSTEM_SOURCE)
@@ -95,6 +96,7 @@ def test_opens_count_where_a_person_opened_and_the_hour_is_the_persons_own(sessi
     assert (found["last_open"].events, found["preferred_channel"].value) == (1, "email")
     assert found["preferred_hour"].value in {13, 14}  # New York, summer or winter
     assert traits(session, "omri")["preferred_hour"].value in {20, 21}  # an unknown zone counts as the installation's
+    assert traits(session, "yuki")["preferred_hour"].value == 3  # of a country that has one zone, that
     assert "last_click" not in found
 
 
@@ -187,9 +189,9 @@ def test_a_wrong_definition_is_refused_with_a_sentence(session: Session, wrong: 
 
 def test_a_number_written_oddly_breaks_nobody(session: Session, now: dt.datetime) -> None:
     computed.define(session, name="worth", title="", event="Thing", aggregate="sum", property_="x", days=None)
-    odd = ["1e400", "NaN", "", None, True, [1], {"a": 1}, "7"]
+    odd = ["1e400", "NaN", "", None, True, [1], {"a": 1}, "7", 1e300, 0.1 + 0.2, 3.3333333333]
     happen(session, now, *(track("Thing", {"x": x, "category": x, "products": x}, at=now - days(1), user_id=ME) for x in odd))
-    assert traits(session)["worth"].value == 7
+    assert traits(session)["worth"].value == 10.63
 
 
 def test_nothing_is_left_of_a_profile_that_is_no_more(session: Session, now: dt.datetime) -> None:
