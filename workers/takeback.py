@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, text, update
 from sqlalchemy.orm import Session
 
-from crm.commerce import carts, computed, order, orders
+from crm.commerce import carts, computed, order, orders, requests
 from crm.consent import ledger
 from crm.consent.ledger import REFUSED, Change
 from crm.core.config import Config
@@ -32,7 +32,7 @@ from crm.segments.refresh import drop_members, look_again
 PEOPLE = 300  # of one transaction
 SAYS_THE_LOG = frozenset({"events", "identities", "memberships", "segment_lapses"})  # tables that go with the events, beside those that are folded from them
 WORKED_OUT = frozenset(
-    {"wave_people", "journey_arms", "split_arms", "surveys", "entry_refusals", "alerts"}
+    {"account_roles", "wave_people", "journey_arms", "split_arms", "surveys", "entry_refusals", "alerts"}
 )  # and what Kesher noted on the way: a run or a message binds
 FOLDED = frozenset({"refold", "recompute", "lead"})  # what a table declares that is folded
 
@@ -77,6 +77,8 @@ def _from_people(session: Session, ids: Sequence[uuid.UUID], wanted: Mapping[str
     refresh_search(session, rows.save(session, stay.values()))
     computed.mark(session, stay, history=True)
     leads.refold(session, leads.known(session, stay), now)
+    requests.refold(session, stay)
+    accounts.look_again(session, stay)
     look_again(session, stay.keys(), "import undone", now, config)
     _vanish(session, empty)
     return Counter(events=len(gone), vanished=len(empty), changed=len(stay), kept=len(bound))

@@ -197,3 +197,16 @@ def test_an_undone_file_of_leads_leaves_no_leads(made, config):
     assert act(made, config, number, "undoing").undone["vanished"] == 1
     assert one(made, "SELECT count(*) FROM leads") == 0
     assert one(made, "SELECT count(*) FROM profiles") == 1
+
+
+def test_parts_in_companies_and_wishes_to_be_told_go_with_the_file_that_told_of_them(made, config):
+    live(made, config, {"type": "group", "message_id": "1", "user_id": "u1", "group_id": "beta", "context": {"traits": {"email": "dana@example.com"}}})
+    rows = "event,date,email,sku,company\nBack In Stock Requested,1.3.2026 10:30,dana@example.com,A,\nOrder Completed,2.3.2026 10:30,dana@example.com,,Acme\n"
+    number = upload(made, config, rows.encode(), kind="events")
+    assert act(made, config, number, "running").counts["accepted"] == 2
+    parts = "SELECT array_agg(key ORDER BY key) FROM account_members JOIN accounts a ON a.id = account_id"
+    assert one(made, parts) == ["Acme", "beta"]
+    assert one(made, "SELECT count(*) FROM stock_requests") == 1
+    act(made, config, number, "undoing")
+    assert one(made, parts) == ["beta"]
+    assert one(made, "SELECT count(*) FROM stock_requests") == 0
