@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import operator
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from crm.core.i18n import _l
 from crm.segments import values
@@ -30,7 +31,15 @@ Op = Literal[
     "exists",
     "missing",
 ]
-Scalar = bool | int | float | str | None
+
+
+def _scalar(value: object) -> object:
+    if value is not None and (not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value))):
+        raise ValueError("expected a text, a number, or true or false")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str | None, BeforeValidator(_scalar)]
 WORDS = {
     "is": _l("%(name)s is %(value)s"),
     "is_not": _l("%(name)s is not %(value)s"),

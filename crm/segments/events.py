@@ -135,7 +135,7 @@ def _of(wanted: Wanted, mine: Sequence[Seen]) -> Decimal:
 
 def _kth(wanted: Wanted) -> str:
     """The time of the event whose leaving the window changes the answer; no such one, NULL."""
-    whole = int(wanted.value)
+    whole = min(int(wanted.value), 2**31 - 2)  # a place in an array
     least = whole + (wanted.op in {"more_than", "at_most", "exactly"} or (wanted.op in {"at_least", "less_than"} and whole < wanted.value))
     if wanted.op == "exactly":
         return f"coalesce((array_agg(e.occurred_at ORDER BY e.occurred_at DESC))[{least}], (array_agg(e.occurred_at ORDER BY e.occurred_at DESC))[{whole}])"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,15 +11,26 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from crm.core.crypto import Keys
 
+_UNKEPT = re.compile("[\0\ud800-\udfff]")  # what no text of PostgreSQL's holds, and half a character
+
 
 class Settings(BaseModel):
-    """What a marketer sets; anything else is refused."""
+    """What a marketer sets; anything else is refused, and what could not be kept."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_kept(cls, value: Any) -> Any:
+        if isinstance(value, str) and _UNKEPT.search(value):
+            raise ValueError("there is a character in it that cannot be kept")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError("a number so large cannot be kept")
+        return value
 
 
 @dataclass(frozen=True, slots=True)

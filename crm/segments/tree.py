@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from crm.core.plugins import load
 from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
 
 DEEPEST, MOST = 20, 200
+MOST_PARTS = 1_000  # rules and groups: a few lines of YAML may name one part a million times
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def kinds() -> Mapping[str, Rule[Any]]:
 
 def parse(said: object, place: str = "rule") -> Tree:
     """Read a tree; an InvalidError names the place that is wrong."""
-    tree = _parse(said, place, 0)
+    tree = _parse(said, place, 0, itertools.count(1))
     if len(leaves(tree)) > MOST:
         raise InvalidError(f"{place}: more than {MOST} rules in one segment; split it with in_segment.")
     return tree
@@ -118,33 +120,37 @@ def sentence(leaf: Leaf) -> Sentence:
     return leaf.rule.sentence(leaf.settings)
 
 
-def _parse(said: object, place: str, depth: int) -> Tree:
+def _parse(said: object, place: str, depth: int, parts_so_far: Iterator[int]) -> Tree:
     if depth > DEEPEST:
         raise InvalidError(f"{place}: groups lie more than {DEEPEST} deep; flatten them.")
+    if next(parts_so_far) > MOST_PARTS:
+        raise InvalidError(f"{place}: more than {MOST_PARTS} rules and groups in one segment; split it with in_segment.")
     if not isinstance(said, Mapping):
-        raise InvalidError(f"{place}: expected a rule or a group, got {said!r}; write for example {{kind: did, event: Order Completed}}.")
+        raise InvalidError(f"{place}: expected a rule or a group, got {_short(said)}; write for example {{kind: did, event: Order Completed}}.")
     for mode in ("all", "any"):
         if mode in said:
             _alone(said, mode, place)
             parts = said[mode]
             if not isinstance(parts, list):
                 raise InvalidError(f"{place}.{mode}: expected a list of rules.")
-            return Group("all" if mode == "all" else "any", tuple(_parse(part, f"{place}.{mode}[{n}]", depth + 1) for n, part in enumerate(parts)))
+            return Group(
+                "all" if mode == "all" else "any", tuple(_parse(part, f"{place}.{mode}[{n}]", depth + 1, parts_so_far) for n, part in enumerate(parts))
+            )
     if "not" in said:
         _alone(said, "not", place)
-        return Group("not", (_parse(said["not"], f"{place}.not", depth + 1),))
+        return Group("not", (_parse(said["not"], f"{place}.not", depth + 1, parts_so_far),))
     return _leaf(said, place)
 
 
 def _alone(said: Mapping[str, Any], mode: str, place: str) -> None:
-    if more := sorted(set(said) - {mode}):
+    if more := sorted(map(str, set(said) - {mode})):
         raise InvalidError(f"{place}: beside {mode} there may be nothing else, found {more[0]!r}.")
 
 
 def _leaf(said: Mapping[str, Any], place: str) -> Leaf:
     kind = said.get("kind")
     if not isinstance(kind, str) or kind not in kinds():
-        raise InvalidError(f"{place}.kind: there is no rule {kind!r}; choose one of {', '.join(sorted(kinds()))}.")
+        raise InvalidError(f"{place}.kind: there is no rule {_short(kind)}; choose one of {', '.join(sorted(kinds()))}.")
     rule = kinds()[kind]
     try:
         return Leaf(rule, rule.settings_type.model_validate({key: value for key, value in said.items() if key != "kind"}))
@@ -153,3 +159,8 @@ def _leaf(said: Mapping[str, Any], place: str) -> Leaf:
         where = ".".join([place, *(str(part) for part in one["loc"])])
         what = "there is no such field" if one["type"] == "extra_forbidden" else str(one["msg"]).removeprefix("Value error, ")
         raise InvalidError(f"{where}: {what}.") from error
+
+
+def _short(said: object) -> str:
+    """A wrong value in a sentence; of a list only that it is one, for it may hold itself many times over."""
+    return repr(said)[:80] if said is None or isinstance(said, str | int | float) else f"a {type(said).__name__}"

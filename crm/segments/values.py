@@ -27,8 +27,15 @@ def write_duration(value: dt.timedelta) -> str:
 
 
 def _duration(value: object) -> object:
-    found = parse_duration(value) if isinstance(value, str) else value
-    if isinstance(found, dt.timedelta) and not dt.timedelta(0) < found <= dt.timedelta(days=3660):
+    if value is None or isinstance(value, dt.timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write a duration, for example 30d or 12h")
+    try:
+        found = parse_duration(value)
+    except OverflowError:
+        found = dt.timedelta.max
+    if not dt.timedelta(0) < found <= dt.timedelta(days=3660):
         raise ValueError("write a duration between 1s and 3660d")
     return found
 

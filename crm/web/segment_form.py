@@ -22,6 +22,7 @@ Rule = dict[str, Any]
 MOST_ROWS = 20
 CHOICES = {
     "is": _l("is"), "is_not": _l("is not"), "contains": _l("contains"), "more_than": _l("more than"), "at_least": _l("at least"), "less_than": _l("less than"),
+GONE = "This rule is no longer there; load the page again."
     "at_most": _l("at most"), "exactly": _l("exactly"), "before": _l("before"), "after": _l("after"), "within_last": _l("within the last"),
     "longer_ago": _l("longer ago than"), "within_next": _l("within the next"), "exists": _l("is known"), "missing": _l("is not known"),
     "count": _l("how many"), "sum": _l("sum"), "distinct": _l("different values"), "revenue": _l("revenue"), "average": _l("average order"),
@@ -86,8 +87,8 @@ def at(tree: Rule, path: str) -> Rule:
     """The part of a tree at `0.2.1`; the tree itself where the path is empty."""
     for step in filter(None, path.split(".")):
         parts = children(tree)
-        if not step.isdigit() or int(step) >= len(parts):
-            raise InvalidError("This rule is no longer there; load the page again.")
+        if not step.isdecimal() or int(step) >= len(parts):
+            raise InvalidError(GONE)
         tree = parts[int(step)]
     return tree
 
@@ -102,6 +103,7 @@ def change(tree: Rule, path: str, made: Rule | None) -> Rule:
     """The tree with another part at this path; None removes it, and a `not` left with nothing goes too."""
     if not path:
         return made if made is not None else {"all": []}
+    at(tree, path)
     above, _dot, last = path.rpartition(".")
     group = at(tree, above)
     if "not" in group:

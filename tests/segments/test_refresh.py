@@ -16,6 +16,9 @@ from tests import makers
 from workers import pipeline
 
 CONFIG = makers.config()
+BOMB: dict[str, Any] = {"kind": "bucket", "percent": 5}
+for _layer in range(18):  # 4 to the power of 18 rules, as YAML writes them in 19 lines
+    BOMB = {"all": [BOMB] * 4}
 BUYERS = {"kind": "did", "event": "Order Completed", "within": "30d"}
 
 
@@ -155,6 +158,21 @@ def test_two_members_who_become_one_count_once(session: Session, now: dt.datetim
         ({"kind": "sequence", "first": "A", "then": "B", "never": True, "apart": "3d", "within": "1d"}, "make the window longer"),
         ({"kind": "in_segment", "segment": "none"}, "there is no segment 'none'"),
         ({"kind": "in_segment", "segment": "bad"}, "circle"),
+        ({"kind": "did", "event": "X", "within": "99999999999999d"}, "rule.within: write a duration between 1s and 3660d"),
+        ({"kind": "did", "event": "X", "within": 0}, "rule.within: write a duration, for example 30d"),
+        ({"kind": "trait", "name": "x", "op": "within_last", "value": "99999999999999w"}, "is not a duration"),
+        ({"kind": "bucket", "percent": float("nan")}, "rule.percent"),
+        ({"kind": "trait", "name": "x", "value": float("inf")}, "rule.value: expected a text, a number, or true or false"),
+        ({"kind": "trait", "name": "x", "value": ["a"]}, "rule.value: expected a text, a number, or true or false"),
+        ({"kind": "trait", "name": "x", "value": 10**400}, "rule.value: a number so large cannot be kept"),
+        ({"kind": "trait", "name": "x\0y", "value": 1}, "rule.name: there is a character in it that cannot be kept"),
+        ({"any": [{"kind": "did", "event": "X", "where": [{"name": "y", "value": "\ud800"}]}]}, "rule.any[0].where.0.value: there is a character"),
+        ({"kind": "geography", "value": " , "}, "name at least one"),
+        ({"all": [], 1: "x", "b": "y"}, "beside all there may be nothing else"),
+        ({"all": [[]]}, "rule.all[0]: expected a rule or a group, got a list"),
+        ({"all": [{"any": []}] * 10_000}, "more than 1000 rules and groups"),
+        (BOMB, "more than 1000 rules and groups"),
+        ([BOMB], "got a list"),
     ],
 )
 def test_a_bad_rule_is_refused_with_the_place(session: Session, now: dt.datetime, rule: dict[str, Any], says: str) -> None:

@@ -141,6 +141,15 @@ def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
     assert tree_of(answer) == rule
     assert "no rule" in html.unescape(step(noa, rule, "yaml:", yaml="kind: magic"))
 
+    for torn in ("[" * 5_000, "value: 2026-02-30", "value: " + "9" * 5_000):
+        assert tree_of(step(noa, rule, "yaml:", yaml=torn)) == rule
+    assert tree_of(step(noa, rule, "yaml:", yaml="{kind: trait, name: born, op: before, value: 2026-01-31}"))["value"] == "2026-01-31"  # type: ignore[index]  a JSON object
+
+
+@pytest.mark.parametrize("where", [{"do": "edit:²"}, {"do": "apply:"}, {"do": "mode:0"}, {"kind": "bucket", "at": "x"}, {"kind": "bucket", "at": "0.0"}])
+def test_a_place_that_is_not_there_is_refused_with_a_sentence(noa: Browser, where: dict[str, str]) -> None:
+    answer = noa.post("/segments/build", tree=json.dumps({"all": [{"kind": "bucket", "percent": 10}]}), **{"do": "add::trait"} | where)
+    assert answer.status_code < 500
 
 @pytest.mark.parametrize("language", ["en", "he"])
 def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session, now: dt.datetime, noa: Browser, language: str) -> None:

@@ -12,7 +12,7 @@ from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Sett
 
 
 class BucketSettings(Settings):
-    percent: float = Field(gt=0, le=100, title=_l("Percent"))
+    percent: float = Field(ge=0.01, le=100, title=_l("Percent"))
     salt: str = Field(default="", max_length=100, title=_l("Salt"))
 
 
@@ -22,13 +22,13 @@ class Bucket(Rule[BucketSettings]):
     settings_type = BucketSettings
 
     def sql(self, settings: BucketSettings, query: Query) -> Clause:
-        salt, share = query.bind(settings.salt + ":", "text"), query.bind(int(settings.percent * 100), "integer")
+        salt, share = query.bind(settings.salt + ":", "text"), query.bind(round(settings.percent * 100), "integer")
         digest = f"sha256(convert_to({salt} || p.bucket::text, 'UTF8'))"
         return Clause(f"(get_byte({digest}, 0) * 65536 + get_byte({digest}, 1) * 256 + get_byte({digest}, 2)) % 10000 < {share}")
 
     def read(self, settings: BucketSettings, person: Person, now: dt.datetime) -> bool:
         digest = hashlib.sha256(f"{settings.salt}:{person.bucket}".encode()).digest()
-        return int.from_bytes(digest[:3]) % 10000 < int(settings.percent * 100)
+        return int.from_bytes(digest[:3]) % 10000 < round(settings.percent * 100)
 
     def reads(self, settings: BucketSettings) -> Reads:
         return Reads(birth=True)

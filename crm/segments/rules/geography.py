@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crm.core.i18n import _l
 from crm.profiles import zones
@@ -38,6 +38,12 @@ class GeographySettings(Settings):
     of: Of = Field(default="country", title=_l("What"))
     op: Literal["is", "is_not"] = Field(default="is", title=_l("Comparison"))
     value: str = Field(min_length=1, max_length=1000, title=_l("Value"), description=_l("Several with commas between them."))
+
+    @model_validator(mode="after")
+    def _complete(self) -> GeographySettings:
+        if not self.wanted:
+            raise ValueError("name at least one, with commas between several")
+        return self
 
     @property
     def wanted(self) -> list[str]:
