@@ -65,7 +65,7 @@ RELATIVE = frozenset({"within_last", "longer_ago", "within_next"})
 
 
 class Comparison(Settings):
-    """One named value compared; dots in the name go deeper."""
+    """One named value compared; dots in the name go deeper where there is none of that very name."""
 
     name: str = Field(min_length=1, max_length=200, title=_l("Name"))
     op: Op = Field(default="is", title=_l("Comparison"))
@@ -87,7 +87,7 @@ class Comparison(Settings):
 
     def clause(self, query: Query, column: str) -> Clause:
         """SQL over a jsonb column."""
-        json = f"({column} #> {query.bind(self.name.split('.'), 'text[]')})"
+        json = query.at(column, self.name)
         if self.op in {"exists", "missing"}:
             there = f"coalesce(jsonb_typeof({json}) <> 'null' AND {json} <> '\"\"'::jsonb, false)"
             return Clause(there if self.op == "exists" else f"NOT {there}")

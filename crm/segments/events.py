@@ -66,7 +66,7 @@ def sql(wanted: Wanted, query: Query) -> Clause:
     measure, sign, value = _measure(wanted, query), OPS[wanted.op][0], query.bind(wanted.value, "numeric")
     due = f", min(e.occurred_at) + {query.bind(wanted.within, 'interval')} AS due" if wanted.within is not None and query.dues else ""
     if wanted.per is not None:
-        key = values.plain_sql(f"(e.properties #> {query.bind(wanted.per.split('.'), 'text[]')})")
+        key = values.plain_sql(query.at("e.properties", wanted.per))
         inner = f"SELECT e.profile_id, {key} AS k, {measure} {sign} {value} AS fits{due} FROM events e WHERE {which} GROUP BY 1, 2"
         alias = query.join(f"SELECT profile_id, bool_or(fits AND k IS NOT NULL) AS fits{', min(due) AS due' if due else ''} FROM ({inner}) k GROUP BY 1")
         return Clause(f"{alias}.fits", f"{alias}.due" if due else None)
@@ -120,7 +120,7 @@ def _inside(wanted: Wanted, at: dt.datetime, now: dt.datetime) -> bool:
 def _measure(wanted: Wanted, query: Query) -> str:
     if wanted.of == "count" or wanted.prop is None:
         return "count(*)"
-    json = f"(e.properties #> {query.bind(wanted.prop.split('.'), 'text[]')})"
+    json = query.at("e.properties", wanted.prop)
     return f"coalesce(sum({values.number_sql(json)}), 0)" if wanted.of == "sum" else f"count(DISTINCT {values.plain_sql(json)})"
 
 

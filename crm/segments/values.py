@@ -46,7 +46,9 @@ Duration = Annotated[
 
 
 def dig(values: Mapping[str, Any], path: str) -> Any:
-    """The value at `a.b.c`, None where there is none."""
+    """The value of this name, dots and all, else the one at `a.b.c`; None where there is none."""
+    if path in values:
+        return values[path]
     found: Any = values
     for part in path.split("."):
         if isinstance(found, list) and re.fullmatch(r"-?[0-9]{1,6}", part):

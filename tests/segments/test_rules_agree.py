@@ -39,7 +39,7 @@ def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
 
 
 def comparison(*, relative: bool) -> st.SearchStrategy[dict[str, Any]]:
-    name = st.sampled_from(["city", "age", "born.day"])
+    name = st.sampled_from(["city", "age", "born.day", "born.in"])
     kinds = [
         st.fixed_dictionaries({"name": name, "op": st.sampled_from(["is", "is_not"]), "value": scalar.filter(lambda v: v is not None)}),
         st.fixed_dictionaries({"name": name, "op": st.just("contains"), "value": st.sampled_from(["haif", "É", "2026", "true"])}),
@@ -66,8 +66,8 @@ leaf = st.one_of(
     kind("did", st.builds(lambda a, b: a | b, st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([0, 1, 2, 2.5])}),
                           st.one_of(optional(within=spans), optional(since=st.just("2026-11-01"), until=st.just("2026-11-18"))))),
     kind("did", st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([0, 1, 12]), "of": st.sampled_from(["sum", "distinct"]),
-                                       "prop": st.sampled_from(["age", "city"])}, optional={"within": spans, "where": where})),
-    kind("did", st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([1, 2]), "per": st.sampled_from(["age", "city"])}, optional={"within": spans, "where": where})),
+                                       "prop": st.sampled_from(["age", "city", "born.in"])}, optional={"within": spans, "where": where})),
+    kind("did", st.fixed_dictionaries({"event": st.sampled_from(NAMES), "op": ops, "value": st.sampled_from([1, 2]), "per": st.sampled_from(["age", "born.in"])}, optional={"within": spans, "where": where})),
     kind("sequence", st.fixed_dictionaries({"first": st.sampled_from(NAMES), "then": st.sampled_from(NAMES), "apart": spans}, optional={"within": spans, "then_where": where})),
     kind("message", st.fixed_dictionaries({"did": st.sampled_from(["opened", "clicked"]), "op": ops, "value": st.integers(0, 2)},
                                           optional={"within": spans, "channel": st.sampled_from(["email", "sms", "whatsapp", "push"])})),
@@ -103,7 +103,9 @@ rules = st.recursive(
     ),
     max_leaves=6,
 )
-properties = st.fixed_dictionaries({}, optional={"city": value, "age": value, "born": st.fixed_dictionaries({"day": value}), "machine": st.booleans()})
+properties = st.fixed_dictionaries(
+    {}, optional={"city": value, "age": value, "born": st.fixed_dictionaries({"day": value, "in": value}), "born.in": value, "machine": st.booleans()}
+)
 place = st.fixed_dictionaries(
     {},
     optional={

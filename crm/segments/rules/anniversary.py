@@ -49,7 +49,7 @@ class Anniversary(Rule[AnniversarySettings]):
     settings_type = AnniversarySettings
 
     def sql(self, settings: AnniversarySettings, query: Query) -> Clause:
-        date = f"(p.traits #> {query.bind(settings.name.split('.'), 'text[]')})"
+        date = query.at("p.traits", settings.name)
         born = f"substr({date} #>> '{{}}', 1, 10)"
         told = f"jsonb_typeof({date}) = 'string' AND {date} #>> '{{}}' ~ '{values.TIME}'"
         if not query.dues:
@@ -79,7 +79,7 @@ class Anniversary(Rule[AnniversarySettings]):
         return day is not None and day >= born
 
     def reads(self, settings: AnniversarySettings) -> Reads:
-        return Reads(traits=frozenset({settings.name.split(".")[0]}) | zones.TRAITS)
+        return Reads(traits=frozenset({settings.name, settings.name.split(".")[0]}) | zones.TRAITS)
 
     def sentence(self, settings: AnniversarySettings) -> Sentence:
         slots = {"name": settings.name, "calendar": Sentence(CALENDARS[settings.calendar]), "when": _when(settings)}

@@ -21,7 +21,8 @@ class Computed(Rule[Comparison]):
         return settings.clause(query, f"jsonb_build_object({name}, {alias}.value)")
 
     def read(self, settings: Comparison, person: Person, now: dt.datetime) -> bool:
-        return settings.holds(values.dig(person.computed, settings.name), now)
+        name = _name(settings)
+        return settings.holds(values.dig({name: person.computed.get(name)}, settings.name), now)
 
     def reads(self, settings: Comparison) -> Reads:
         return Reads(computed=frozenset({_name(settings)}), birth=settings.op in {"missing", "is_not"})

@@ -22,7 +22,7 @@ class Trait(Rule[Comparison]):
         return settings.holds(values.dig(person.traits, settings.name), now)
 
     def reads(self, settings: Comparison) -> Reads:
-        return Reads(traits=frozenset({settings.name.split(".")[0]}), birth=settings.op in {"missing", "is_not"})
+        return Reads(traits=frozenset({settings.name, settings.name.split(".")[0]}), birth=settings.op in {"missing", "is_not"})
 
     def sentence(self, settings: Comparison) -> Sentence:
         return settings.sentence()
