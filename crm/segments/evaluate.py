@@ -95,7 +95,7 @@ def person(session: Session, profile_id: uuid.UUID, *, place: Place) -> Person |
     lists = session.scalars(text("SELECT l.slug FROM list_members m JOIN lists l ON l.id = m.list_id WHERE m.profile_id = :id"), mine)
     return Person(
         row[0], row[1], [Seen(*one) for one in log], [OrderFact(at, Decimal(net), money) for at, net, money in orders], [CartFact(*one) for one in carts],
-        _consents(session, profile_id, place), frozenset(slugs), frozenset(lists), zone_of(row[1], place.timezone),
+        _consents(session, profile_id, place), frozenset(slugs), frozenset(lists), zone_of(row[1], place.timezone), place.timezone,
         {row[0]: row[1] for row in session.execute(text("SELECT name, value FROM computed_traits WHERE profile_id = :id"), mine)},
         [AccountFact(*one) for one in session.execute(text(_ACCOUNTS), mine)],
     )  # fmt: skip

@@ -102,7 +102,7 @@ def where_words(where: Sequence[PropertyFilter]) -> Sentence | str:
     return said
 
 
-def window_words(within: dt.timedelta | None, since: dt.datetime | None = None, until: dt.datetime | None = None) -> Sentence | str:
+def window_words(within: dt.timedelta | None, since: dt.date | None = None, until: dt.date | None = None) -> Sentence | str:
     """The window in words; nothing for all time."""
     if within is not None:
         return Sentence(_l(" in the last %(span)s"), {"span": within})

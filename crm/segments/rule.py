@@ -96,6 +96,7 @@ class Person:
     segments: frozenset[str] = frozenset()
     lists: frozenset[str] = frozenset()
     timezone: str = "UTC"
+    home: str = "UTC"  # the installation's zone
     computed: Mapping[str, Any] = field(default_factory=dict)
     accounts: Sequence[AccountFact] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask_babel import gettext as _
 from markupsafe import Markup
@@ -14,15 +15,16 @@ from crm.core.i18n import _l
 from crm.segments import tree as trees
 from crm.segments.rule import Sentence, Settings
 from crm.segments.values import write_duration
+from crm.web.db import settings
 from crm.web.isolates import bdi, num, sentence
 from crm.web.show import day, span
 from crm.web.words import COMPUTED
 
 Rule = dict[str, Any]
 MOST_ROWS = 20
+GONE = "This rule is no longer there; load the page again."
 CHOICES = {
     "is": _l("is"), "is_not": _l("is not"), "contains": _l("contains"), "more_than": _l("more than"), "at_least": _l("at least"), "less_than": _l("less than"),
-GONE = "This rule is no longer there; load the page again."
     "at_most": _l("at most"), "exactly": _l("exactly"), "before": _l("before"), "after": _l("after"), "within_last": _l("within the last"),
     "longer_ago": _l("longer ago than"), "within_next": _l("within the next"), "exists": _l("is known"), "missing": _l("is not known"),
     "count": _l("how many"), "sum": _l("sum"), "distinct": _l("different values"), "revenue": _l("revenue"), "average": _l("average order"),
@@ -60,8 +62,8 @@ def words(said: Sentence | Any) -> Markup | str:
         return sentence(said.text, **{name: _slot(name, value) for name, value in said.slots.items()})
     if isinstance(said, dt.timedelta):
         return bdi(span(said.total_seconds()))
-    if isinstance(said, dt.datetime):
-        return day(said)
+    if isinstance(said, dt.date):
+        return day(dt.datetime.combine(said, dt.time(12), ZoneInfo(settings().timezone)))
     if isinstance(said, bool):
         return str(_("yes") if said else _("no"))
     if isinstance(said, int | float):
@@ -101,9 +103,9 @@ def children(tree: Rule) -> list[Rule]:
 
 def change(tree: Rule, path: str, made: Rule | None) -> Rule:
     """The tree with another part at this path; None removes it, and a `not` left with nothing goes too."""
+    at(tree, path)
     if not path:
         return made if made is not None else {"all": []}
-    at(tree, path)
     above, _dot, last = path.rpartition(".")
     group = at(tree, above)
     if "not" in group:

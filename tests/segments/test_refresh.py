@@ -167,6 +167,8 @@ def test_two_members_who_become_one_count_once(session: Session, now: dt.datetim
         ({"kind": "trait", "name": "x", "value": 10**400}, "rule.value: a number so large cannot be kept"),
         ({"kind": "trait", "name": "x\0y", "value": 1}, "rule.name: there is a character in it that cannot be kept"),
         ({"any": [{"kind": "did", "event": "X", "where": [{"name": "y", "value": "\ud800"}]}]}, "rule.any[0].where.0.value: there is a character"),
+        ({"kind": "did", "event": "X", "since": "2026-02-01", "until": "2026-01-01"}, "the dates must run forward"),
+        ({"kind": "did", "event": "X", "since": "0001-01-01"}, "rule.since"),
         ({"kind": "geography", "value": " , "}, "name at least one"),
         ({"all": [], 1: "x", "b": "y"}, "beside all there may be nothing else"),
         ({"all": [[]]}, "rule.all[0]: expected a rule or a group, got a list"),

@@ -171,6 +171,20 @@ def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session,
 
 def test_who_only_looks_cannot_change(browser_as: Callable[[str], Browser], session: Session, now: dt.datetime) -> None:
     store.save(session, slug="some", name="Some", rule=BUYERS, now=now)
+def test_a_rule_says_all_that_it_asks(noa: Browser) -> None:
+    each = {"kind": "did", "event": "Product Added", "of": "sum", "prop": "price", "per": "cart_id", "value": 100, "since": "2024-01-31"}
+    said = re.sub("<[^>]+>", "", html.unescape(step(noa, {"all": [each]}, "close:")))
+    assert "sum of price over Product Added since 31 Jan 2024 for one cart_id is at least 100" in said
+
+
+def test_a_rule_that_cannot_be_read_any_more_is_shown_with_why(session: Session, now: dt.datetime, noa: Browser) -> None:
+    store.save(session, slug="old", name="Old", rule={"all": [{"kind": "bucket", "percent": 5}]}, now=now)
+    session.execute(text("""UPDATE segments SET rule = '{"all": [{"kind": "gone"}]}', status = 'broken'"""))
+    session.commit()
+    shown = noa.get("/segments/old")
+    assert (shown.status_code, "there is no rule &#39;gone&#39;" in shown.text) == (200, True)
+
+
     session.commit()
     viewer = browser_as("viewer")
     assert viewer.get("/segments/some").status_code == 200
