@@ -34,6 +34,7 @@ RECENT = 50_000  # events looked through for them
 SINCE = dt.timedelta(days=30)
 A_DAY = dt.timedelta(days=1)
 MANY = 3  # messages a day to one person that are too many
+FEW = 0.2  # of those it would reach, a share that agreed which is seldom what one expects
 DEEPEST = 400  # steps followed on a way
 
 
@@ -95,7 +96,7 @@ def _failing(version: TemplateVersion, people: Sequence[Somebody], config: Confi
 
 
 def agreement(session: Session, graph: Graph, people: Sequence[Somebody], config: Config, now: dt.datetime) -> Iterator[Problem]:
-    """Marketing that not one of them agreed to, as the gate reads it: every message would be dropped. Told once for each channel and topic."""
+    """Marketing that few of them or nobody agreed to, as the gate reads it: the others' messages are dropped. Told once for each channel and topic."""
     sending = {spot.name: spot.settings for spot in graph.nodes.values() if isinstance(spot.settings, SendSettings | NpsSettings)}
     topics = {row.name: row for row in session.execute(_MARKETING, {"names": [each.template for each in sending.values()]})} if people else {}
     asked: dict[tuple[str, str], str] = {}
@@ -104,10 +105,12 @@ def agreement(session: Session, graph: Graph, people: Sequence[Somebody], config
             asked.setdefault((settings.channel, row.topic), node)
     for (channel, topic), node in asked.items():
         drafts = [facts.Draft(each.id, each.id, channel, sending[node].template, topic, "marketing", None, {}, 0, 0) for each in people]
-        if any(gate.agreed(each) is None for each in facts.read(session, drafts, config, now).facts.values()):
+        agreed = sum(gate.agreed(each) is None for each in facts.read(session, drafts, config, now).facts.values())
+        if agreed >= FEW * len(people):
             continue
-        said = _l("of the people it would reach none has consented to “%(topic)s” by %(channel)s (looked at: %(people)s): nothing would go out")
-        values = {"topic": topics[sending[node].template].title or topic, "channel": channel, "people": len(people)}
+        values = {"topic": topics[sending[node].template].title or topic, "channel": channel, "people": len(people), "agreed": agreed}
+        values["percent"] = max(1, round(100 * agreed / len(people)))
+        said = _FEW if agreed else _NOBODY
         yield Problem(node, said, values, "warning", _l("Ask for consent first, with a form on your site or an import that holds the proof."))
 
 
@@ -164,6 +167,8 @@ def _shortest(settings: object) -> dt.timedelta:
     return dt.timedelta(minutes=1) if isinstance(settings, WaitSettings) else dt.timedelta(0)
 
 
+_NOBODY = _l("of the people it would reach none has consented to “%(topic)s” by %(channel)s (looked at: %(people)s): nothing would go out")
+_FEW = _l("of the %(people)s people looked at %(agreed)s (%(percent)s %%) have consented to “%(topic)s” by %(channel)s: the others would get nothing")
 _MEMBERS = text("""
     SELECT p.id, p.name, p.traits FROM memberships b JOIN segments s ON s.id = b.segment_id JOIN profiles p ON p.id = b.profile_id
     WHERE s.slug = :segment ORDER BY b.since DESC LIMIT :many

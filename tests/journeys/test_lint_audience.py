@@ -111,6 +111,17 @@ def test_marketing_nobody_agreed_to_is_told_once_with_how_many_were_looked_at_an
     assert found(session, mails("first", "second"), now) == []
 
 
+def test_marketing_few_agreed_to_is_told_with_their_share(session, now):
+    template(session, "first", "Hello", purpose="marketing")
+    go(session, now, *(track("Signed Up", at=now, user_id=f"p{n}", email=f"p{n}@example.com") for n in range(10)))
+    agree(session, now, "p0@example.com")
+    ((node, said, _example),) = found(session, mails("first"), now)
+    assert node == "to_first"
+    assert "of the 10 people looked at 1 (10 %) have consented" in said
+    agree(session, now, "p1@example.com")
+    assert found(session, mails("first"), now) == []
+
+
 def test_what_needs_no_consent_is_not_asked_about(session, now):
     template(session, "receipt", "Hello")
     go(session, now, track("Signed Up", at=now, user_id="p", email="p@example.com"))
