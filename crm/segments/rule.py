@@ -154,7 +154,6 @@ class Query:
             return f"AND {column} > CAST(:low AS uuid) AND {column} <= CAST(:high AS uuid)"
         return f"AND {column} = ANY(CAST(:ids AS uuid[]))" if self.restricted else ""
 
-    def join(self, body: str) -> str:
     def at(self, column: str, path: str) -> str:
         """The value of a name within a jsonb column, the twin of `values.dig`: a name may itself have dots in it."""
         deep = f"({column} #> {self.bind(path.split('.'), 'text[]')})"
@@ -163,6 +162,7 @@ class Query:
         name = self.bind(path, "text")
         return f"(CASE WHEN jsonb_exists({column}, {name}) THEN {column} -> {name} ELSE {deep} END)"
 
+    def join(self, body: str) -> str:
         """Left-join a fact (a SELECT with `profile_id`, one row each); returns its alias."""
         return self._joins.setdefault(body, f"f{len(self._joins)}")
 

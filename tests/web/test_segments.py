@@ -60,13 +60,14 @@ def test_a_segment_is_built_step_by_step_and_saved(session: Session, now: dt.dat
     applied = step(noa, tree_of(opened), "apply:0", **filled, **{"f.where.0.value": "Haifa"})
     assert tree.write(tree.parse(tree_of(applied))) == BUYERS
     counted = noa.post("/segments/count", tree=json.dumps(BUYERS))
-    assert '<div class="k-stat-value"><bdi>1</bdi>' in counted.text
+    assert '<div class="k-stat-value"><bdi>1</bdi>' in counted.text and 'href="/people/' in counted.text
     assert noa.post("/segments/save", tree=json.dumps(BUYERS), name="Haifa buyers", slug="").status_code == 302
     settle(session, now)
     assert session.scalar(text("SELECT size FROM segments WHERE slug = 'haifa-buyers'")) == 1
     profile = session.scalar(text("SELECT profile_id FROM memberships"))
     assert "Haifa buyers" in noa.get(f"/segments/of/{profile}").text
-    assert "satisfies it" in noa.get(f"/segments/haifa-buyers/why?profile={profile}").text
+    why = noa.get(f"/segments/haifa-buyers/why?profile={profile}").text
+    assert "satisfies it" in why and "would have to stop holding" in why
     assert "within: 30d" in noa.get("/segments/haifa-buyers.yaml").text
 
 
@@ -140,7 +141,6 @@ def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
     assert "compares numbers" in html.unescape(answer)
     assert tree_of(answer) == rule
     assert "no rule" in html.unescape(step(noa, rule, "yaml:", yaml="kind: magic"))
-
     for torn in ("[" * 5_000, "value: 2026-02-30", "value: " + "9" * 5_000):
         assert tree_of(step(noa, rule, "yaml:", yaml=torn)) == rule
     assert tree_of(step(noa, rule, "yaml:", yaml="{kind: trait, name: born, op: before, value: 2026-01-31}"))["value"] == "2026-01-31"  # type: ignore[index]  a JSON object
@@ -150,6 +150,7 @@ def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
 def test_a_place_that_is_not_there_is_refused_with_a_sentence(noa: Browser, where: dict[str, str]) -> None:
     answer = noa.post("/segments/build", tree=json.dumps({"all": [{"kind": "bucket", "percent": 10}]}), **{"do": "add::trait"} | where)
     assert answer.status_code < 500
+
 
 @pytest.mark.parametrize("language", ["en", "he"])
 def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session, now: dt.datetime, noa: Browser, language: str) -> None:
@@ -165,12 +166,11 @@ def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session,
         answer = noa.get(page, language)
         assert answer.status_code == 200, answer.text[-1500:]
         assert "%(" not in answer.text, page
+    assert ">Every<" in noa.get("/segments/cart-left", language).text, "used by"
     shown = noa.get("/segments/every", language).text
     assert shown.count('class="k-rule"') == len(tree.kinds())
 
 
-def test_who_only_looks_cannot_change(browser_as: Callable[[str], Browser], session: Session, now: dt.datetime) -> None:
-    store.save(session, slug="some", name="Some", rule=BUYERS, now=now)
 def test_a_rule_says_all_that_it_asks(noa: Browser) -> None:
     each = {"kind": "did", "event": "Product Added", "of": "sum", "prop": "price", "per": "cart_id", "value": 100, "since": "2024-01-31"}
     said = re.sub("<[^>]+>", "", html.unescape(step(noa, {"all": [each]}, "close:")))
@@ -185,6 +185,8 @@ def test_a_rule_that_cannot_be_read_any_more_is_shown_with_why(session: Session,
     assert (shown.status_code, "there is no rule &#39;gone&#39;" in shown.text) == (200, True)
 
 
+def test_who_only_looks_cannot_change(browser_as: Callable[[str], Browser], session: Session, now: dt.datetime) -> None:
+    store.save(session, slug="some", name="Some", rule=BUYERS, now=now)
     session.commit()
     viewer = browser_as("viewer")
     assert viewer.get("/segments/some").status_code == 200

@@ -28,7 +28,6 @@ from crm.web import segment_offers, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 
-bp = Blueprint("segments", __name__, url_prefix="/segments")
 
 class _Yaml(yaml.SafeLoader):
     """A date stays the text rules know it as."""
@@ -38,6 +37,7 @@ _Yaml.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+bp = Blueprint("segments", __name__, url_prefix="/segments")
 HOURS = 24 * 30
 ALONE = {"apply", "close", "yaml"}  # what is typed into an open form is not taken along: these say themselves what becomes of it
 
@@ -219,9 +219,9 @@ def _changed(tree: forms.Rule, act: str, path: str, kind: str) -> tuple[forms.Ru
         return _added(tree, here, path, kind)
     if act == "yaml":
         return _from_yaml(), "-"
-    made: dict[str, Callable[[], forms.Rule | None]] = {
     if act in {"apply", "mode"} and ("kind" in here) != (act == "apply"):
         raise InvalidError(forms.GONE)
+    made: dict[str, Callable[[], forms.Rule | None]] = {
         "remove": lambda: None,
         "mode": lambda: {"any" if "all" in here else "all": forms.children(here)},
         "not": lambda: here.get("not", {"not": here}),
