@@ -119,16 +119,19 @@ def test_an_order_whose_total_is_no_number_waits_in_quarantine_and_counts_as_no_
 
 
 def test_one_poisonous_call_among_two_thousand_is_found_in_seconds(sessions: sessionmaker[Session], now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    orders = pipeline.orders.fold
+    orders, worked, failed = pipeline.orders.fold, [], []
 
     def refuses(session: Session, events: Any, **more: Any) -> Any:
+        worked.append(len(events))
         if any(event.message_id == "m1234" for event in events):
+            failed.append(len(events))
             raise RuntimeError("this one")
         return orders(session, events, **more)
 
     monkeypatch.setattr(pipeline.orders, "fold", refuses)
     put(sessions, [makers.track("Page Viewed", at=now, anonymous_id=f"a{n % 300}") for n in range(2_000)], now)
     assert drain(sessions) == 2_000
+    assert sum(worked) < 2_000 + 1.5 * failed[0], "one bad call costs no more than its batch once again, and a little"
     assert asked(sessions, "SELECT count(*) FROM events") == [(1_999,)]
     assert asked(sessions, "SELECT body::jsonb->>'messageId', detail FROM quarantine") == [("m1234", "RuntimeError: this one")]
 
