@@ -18,6 +18,7 @@ from crm.core.json import dumps
 from crm.web import rights, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
+from crm.web.phrases import template_title
 from crm.web.words import event_title
 from journeys import audiences, changes, drafts, experiments, files, lint_audience, palette, publish, tryout, view
 from journeys.differences import differences
@@ -27,7 +28,7 @@ from journeys.kinds import TRIGGERS
 from journeys.lint import review
 from journeys.models import Journey
 from journeys.triggers.segment import SegmentSettings
-from journeys.words import named, problem, refusal, result, say
+from journeys.words import ending, named, problem, refusal, result, say
 
 bp = Blueprint("design", __name__)
 Answer = Response | tuple[Response, int]
@@ -262,7 +263,8 @@ def simulate() -> Answer:
         start=start,
         segments=asked.segments,
     )
-    return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words={"event": event_title, "refused": refusal}))
+    words = {"event": event_title, "refused": refusal, "template": template_title, "ended": ending}
+    return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words=words))
 
 
 @bp.get("/journeys/recipes")

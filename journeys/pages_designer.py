@@ -123,7 +123,7 @@ WORDS = {  # what the designer's script says, by key; slots as everywhere
     "rule_own": _l("Another rhythm"),
     "rule_raw": _l("As calendars write it"),
     "rule_weekdays": _l("Days of the week"),
-    "run_over": _l("The run is over"),
+    "run_over": _l("The run is over: %(why)s"),
     "saving": _l("Saving …"),
     "set_it": _l("Set: %(what)s"),
     "settings": _l("Settings of the step"),

@@ -10,15 +10,17 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.events import goods
-from crm.web.words import event_title
+from crm.web.phrases import template_title
+from crm.web.words import EVENTS, event_title
 from journeys.entry import ExitRule, Holdout, Limit, Reentry
 from journeys.kinds import NODES, TRIGGERS
-from journeys.node import Node, Settings
+from journeys.node import AUDIENCE, DATE_REACHED, REQUESTED, Node, Settings
 from journeys.recurrence import RULES
 from journeys.trigger import Trigger
-from journeys.words import CHOICES
+from journeys.words import CHOICES, named, slot
 
 MANY = 200
+OWN = frozenset({"identify", "group", "alias", AUDIENCE, DATE_REACHED, REQUESTED})  # no word of the shop's: what triggers say among themselves
 WHOLE: Mapping[str, type[Settings]] = {"reentry": Reentry, "limit": Limit, "holdout": Holdout, "exit": ExitRule}
 
 
@@ -75,11 +77,17 @@ def _translated(schema: Any, translate: Callable[[str], str]) -> Any:
 
 def _suggest(session: Session) -> dict[str, Any]:
     """What there is to choose from; a field takes other words too."""
-    events = [{"name": name, "title": event_title(name)} for name in session.scalars(_EVENTS, {"many": MANY, "goods": sorted(goods.NAMES)})]
-    templates = [{"name": row.name, "channel": row.channel} for row in session.execute(text("SELECT name, channel FROM templates ORDER BY name"))]
+    happened = session.scalars(_EVENTS, {"many": MANY, "goods": sorted(goods.NAMES)})
+    known = [name for name in EVENTS if name not in goods.NAMES | OWN]  # also where nothing has happened yet
+    events = [{"name": name, "title": event_title(name)} for name in dict.fromkeys([*happened, *known])]
+    stored = session.execute(text("SELECT name, channel FROM templates ORDER BY name")).all()
+    templates = [{"name": row.name, "title": template_title(row.name)} for row in stored]
+    channels = [{"name": name, "title": slot("channel", name)} for name in sorted({row.channel for row in stored})]
     traits = list(session.scalars(_TRAITS, {"many": MANY}))
-    slugs = list(session.scalars(text("SELECT slug FROM journeys WHERE status <> 'stopped' ORDER BY slug")))
-    return {"events": events, "templates": templates, "traits": traits, "journeys": slugs, "segments": _segments(session)} | _named(session)
+    begun = session.execute(text("SELECT slug, name FROM journeys WHERE status <> 'stopped' ORDER BY slug"))
+    others = [{"name": row.slug, "title": named(row.name, row.slug)} for row in begun]
+    said = {"events": events, "templates": templates, "channels": channels, "traits": traits, "journeys": others, "segments": _segments(session)}
+    return said | _named(session)
 
 
 def _named(session: Session) -> dict[str, Any]:

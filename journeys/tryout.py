@@ -68,7 +68,7 @@ def _asked_of(session: Session, profile_id: uuid.UUID, graph: Graph, start: dt.d
 def timeline(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody, words: Mapping[str, Callable[[str], str]]) -> dict[str, Any]:
     """What happens, in order of time: events, starts, steps, messages, ends, and starts refused."""
     trial = tell(graph, start, events, who)
-    lines = sorted([*_events(events, words["event"]), *_trial(trial, words["refused"])], key=lambda line: line["at"])
+    lines = sorted([*_events(events, words["event"]), *_trial(trial, words)], key=lambda line: line["at"])
     return {
         "start": start.isoformat(),
         "timeline": lines[:LONGEST],
@@ -81,9 +81,9 @@ def _events(events: Sequence[Said], title: Callable[[str], str]) -> list[dict[st
     return [{"at": said[0].isoformat(), "kind": "event", "text": title(said[1]), "name": said[1]} for said in events]
 
 
-def _trial(trial: Trial, refused: Callable[[str], str]) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = [{"at": at.isoformat(), "kind": "refused", "text": refused(reason)} for at, reason in trial.refused]
-    lines += [{"at": each.at.isoformat(), "kind": "message", "text": each.template, "channel": each.channel} for each in trial.sent]
+def _trial(trial: Trial, words: Mapping[str, Callable[[str], str]]) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = [{"at": at.isoformat(), "kind": "refused", "text": words["refused"](reason)} for at, reason in trial.refused]
+    lines += [{"at": each.at.isoformat(), "kind": "message", "text": words["template"](each.template), "channel": each.channel} for each in trial.sent]
     for run in trial.runs:
         lines.append({"at": run.started_at.isoformat(), "kind": "start", "run": run.key, "text": run.start.name})
         for step in run.passed:
@@ -91,7 +91,7 @@ def _trial(trial: Trial, refused: Callable[[str], str]) -> list[dict[str, Any]]:
                 {"at": step.at.isoformat(), "kind": "step", "run": run.key, "node": step.node, "exit": step.exit, "text": step.node, "why": dict(step.why)}
             )
         if run.ended_at:
-            lines.append({"at": run.ended_at.isoformat(), "kind": "end", "run": run.key, "text": run.end_reason or "", "node": run.node})
+            lines.append({"at": run.ended_at.isoformat(), "kind": "end", "run": run.key, "text": words["ended"](run.end_reason or ""), "node": run.node})
     return lines
 
 

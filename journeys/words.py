@@ -153,6 +153,8 @@ def _listed(name: str, value: Sequence[Any]) -> str:
 def _coded(name: str, value: object) -> object:
     if name == "rrule":
         return recurrence(str(value))
+    if name == "template":
+        return template_title(str(value))
     if name in KNOWN:
         return _(KNOWN[name].get(str(value), str(value)))
     return _(CHOICES.get(str(value).replace(" ", "_"), str(value))) if name == "op" else value
@@ -261,7 +263,7 @@ def _told(name: str, value: object, nodes: Mapping[str, Any], here: str | None) 
         return f"“{step_of(nodes, value.strip(QUOTE))}”"
     if name in {"journey", "topic"} and isinstance(value, Mapping):
         return named(value, "")
-    if name == "channel":
+    if name in {"channel", "template"}:
         return slot(name, value)
     if name == "way" and isinstance(value, str) and here:
         return f"“{way_of(nodes.get(here), value.strip(QUOTE))}”"

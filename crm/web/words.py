@@ -41,6 +41,8 @@ EVENTS = {  # name -> (words, icon, tone)
     "Order Cancelled": (_l("Order cancelled"), "receipt-off", ""),
     "Order Changed": (_l("Somebody else's event changed the order"), "receipt", ""),
     "Order Refunded": (_l("Order refunded"), "receipt-refund", ""),
+    "Order Delivered": (_l("Order delivered"), "package", "ok"),
+    "Signed Up": (_l("Signed up"), "user-plus", "acc"),
     "Email Sent": (_l("E-mail sent"), "mail", ""),
     "Email Opened": (_l("E-mail opened"), "mail-opened", ""),
     "Email Link Clicked": (_l("Link in an e-mail followed"), "link", ""),

@@ -51,7 +51,7 @@ def test_a_draft_begins_as_what_is_published(client: FlaskClient) -> None:
     found = drawn(client)
     assert (found["revision"], found["changed"], found["problems"], found["version"]) == (0, False, [], 1)
     assert found["nodes"]["wait"]["exits"] == {"timed_out": "time passed", "happened": "it happened"}
-    assert found["nodes"]["remind"]["summary"] == "“abandoned_cart” by e-mail"
+    assert found["nodes"]["remind"]["summary"] == "“Abandoned cart, first reminder” by e-mail"
 
 
 def test_somebody_who_may_not_see_revenue_draws_all_the_same(client: FlaskClient, session: Session) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from crm.messages.templates import install, shipped_templates
 from crm.segments import store
 from crm.segments.ready import ready_made
+from crm.web.words import EVENTS
 from journeys import coupons, files
 from journeys.graph import parse
 from journeys.nodes.coupon import CouponSettings
@@ -32,6 +33,12 @@ def shop(session: Session, now: dt.datetime) -> Session:
     for pool in {spot.settings.pool for spot in spots if isinstance(spot.settings, CouponSettings)}:
         coupons.add(session, pool, [f"{pool}-1"])
     return session
+
+
+def test_every_event_a_recipe_names_has_words() -> None:
+    graphs = [parse(drawing) for drawing in files.recipes().values()]
+    named = {name for graph in graphs for name in graph.listens | set(graph.trigger.names(graph.trigger_settings))}
+    assert sorted(named - set(EVENTS)) == []
 
 
 def test_every_recipe_is_published_from_the_gallery_without_a_word_of_complaint(shop: Session, signed_in: Callable[..., FlaskClient]) -> None:

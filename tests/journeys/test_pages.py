@@ -128,6 +128,14 @@ def test_the_palette_is_drawn_from_the_classes(signed_in: Callable[..., FlaskCli
     assert all(each["schema"]["type"] == "object" for each in found["nodes"] + found["triggers"])
 
 
+def test_events_are_offered_before_any_has_happened(signed_in: Callable[..., FlaskClient], session: Session) -> None:
+    assert session.scalar(text("SELECT count(*) FROM events WHERE name = 'Checkout Started'")) == 0
+    offered = [each["name"] for each in signed_in().get("/journeys/palette").get_json()["suggest"]["events"]]
+    assert offered.index("Product Added") < offered.index("Checkout Started")  # what happens here comes first
+    assert len(set(offered)) == len(offered)
+    assert not {"Product Stock Changed", "Audience Reached"} & set(offered)
+
+
 def test_the_api_lists_journeys_and_runs_with_their_steps(app: Flask, session: Session) -> None:
     headers = {"Authorization": f"Bearer {create_token(session, name='t', role='viewer')}"}
     client = app.test_client()

@@ -54,7 +54,7 @@ def test_a_story_that_comes_out_otherwise_says_so_in_the_language_of_the_page(si
     graph["nodes"]["wait"]["settings"]["for"] = "2h"
     client.put(f"{CART}/draft", json={"revision": 0, "graph": graph})
     wrong = {each["name"]: each["problems"] for each in client.get(f"{CART}/stories").get_json()["stories"] if each["problems"]}
-    assert "“abandoned_cart” by e-mail after 90 minutes was not sent" in wrong["one e-mail an hour after the last change"]
+    assert "“Abandoned cart, first reminder” by e-mail after 90 minutes was not sent" in wrong["one e-mail an hour after the last change"]
     hebrew = signed_in("admin", language="he").get(f"{CART}/stories").get_json()["stories"]
     assert any("לא נשלחה" in problem for each in hebrew for problem in each["problems"])
 

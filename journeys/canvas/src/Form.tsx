@@ -155,14 +155,20 @@ function TextField({ schema, root, outer, value, path, onChange, id, about, wron
   const list = use((s) => s.palette.lists)[topic];
   const given = value ?? outer.default ?? schema.default ?? "";
   const put = (text: string) => onChange(text === "" && (isOptional(schema) || value === undefined) ? undefined : text, path);
+  const words = list?.find((each) => each.value === given && each.label !== each.value)?.label;
   if (topic === "rrule") return <RuleField id={id} value={String(given)} about={about} wrong={wrong} onChange={put} />;
   const shared = { className: "form-control", id, "aria-describedby": about, "aria-invalid": wrong, dir: "auto", value: String(given) };
   const types: Record<string, string> = { date: "date", time: "time", email: "email", uri: "url" };
   if (!list && (inner.maxLength ?? 0) > 300) return <textarea {...shared} rows={3} onChange={(event) => put(event.target.value)} />;
   return (
     <>
-      <input {...shared} type={types[inner.format ?? ""] ?? "text"} list={list && `${id}-list`} maxLength={inner.maxLength} autoComplete="off" onChange={(event) => put(event.target.value)} />
+      <input {...shared} type={types[inner.format ?? ""] ?? "text"} list={list && `${id}-list`} maxLength={inner.maxLength} autoComplete="off" onChange={(event) => put(list?.find((each) => each.label === event.target.value)?.value ?? event.target.value)} />
       {list && <Suggestions id={`${id}-list`} list={list} />}
+      {words && (
+        <p className="k-hint d-means">
+          <bdi>{words}</bdi>
+        </p>
+      )}
     </>
   );
 }

@@ -127,12 +127,13 @@ function SegmentsField({ value, onChange }: { value: string; onChange: (said: st
 
 function EventField({ value, otherwise, onChange }: { value: string; otherwise: string; onChange: (name: string) => void }) {
   const events = use((s) => s.palette.lists.event) ?? [];
+  const titleOf = (name: string) => events.find((each) => each.value === name)?.label ?? name;
   return (
     <>
       <label className="visually-hidden" htmlFor="d-event">
         {t("what_happens")}
       </label>
-      <input className="form-control" id="d-event" dir="auto" list="d-events" placeholder={otherwise || t("what_happens")} value={value} onChange={(event) => onChange(event.target.value)} />
+      <input className="form-control" id="d-event" dir="auto" list="d-events" placeholder={titleOf(otherwise) || t("what_happens")} value={value} onChange={(event) => onChange(events.find((each) => each.label === event.target.value)?.value ?? event.target.value)} />
       <datalist id="d-events">
         {events.map((each) => (
           <option key={each.value} value={each.value} label={each.label === each.value ? undefined : each.label} />
@@ -177,7 +178,7 @@ const ICONS: Partial<Record<Line["kind"], string>> = { event: "bolt", message: "
 function wordsOf(line: Line): string {
   if (line.kind === "message") return t("would_send", { template: line.text });
   if (line.kind === "refused") return t("started_nothing", { reason: line.text });
-  if (line.kind === "end") return t("run_over");
+  if (line.kind === "end") return t("run_over", { why: line.text });
   if (line.kind !== "step" || !line.node) return line.text;
   const way = ways(line.node).find((each) => each.name === line.exit)?.label;
   const step = labelOf(get(), line.node);

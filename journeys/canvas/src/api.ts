@@ -56,10 +56,11 @@ export function stored(layout: Layout): Layout {
 
 interface Suggested {
   events: { name: string; title: string }[];
-  templates: { name: string; channel: string }[];
+  templates: { name: string; title: string }[];
+  channels: { name: string; title: string }[];
   segments: { name: string; title: string }[];
   traits: string[];
-  journeys: string[];
+  journeys: { name: string; title: string }[];
   endpoints: string[];
   lists: { name: string; title: string }[];
   rrules: { name: string; title: string }[];
@@ -79,10 +80,10 @@ export async function loadPalette(): Promise<Palette> {
     lists: {
       event: titled(suggest.events),
       segment: titled(suggest.segments),
-      template: suggest.templates.map((each) => ({ value: each.name, label: each.name })),
-      channel: plain([...new Set(suggest.templates.map((each) => each.channel))]),
+      template: titled(suggest.templates),
+      channel: titled(suggest.channels),
       trait: plain(suggest.traits),
-      journey: plain(suggest.journeys),
+      journey: titled(suggest.journeys),
       endpoint: plain(suggest.endpoints),
       list: titled(suggest.lists),
       rrule: titled(suggest.rrules),

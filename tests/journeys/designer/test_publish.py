@@ -141,7 +141,7 @@ def test_trying_it_jumps_the_clock_and_marks_the_path(site: Site) -> None:
     expect(page.locator(".k-try")).to_contain_text("Product added to the cart")
     expect(step(page, "remind")).not_to_have_class(re.compile("is-trod"))
     page.get_by_role("button", name="To what comes next").click()
-    expect(page.locator(".k-try")).to_contain_text("Would send “abandoned_cart”")
+    expect(page.locator(".k-try")).to_contain_text("Would send “Abandoned cart, first reminder”")
     expect(step(page, "remind")).to_have_class(re.compile("is-trod"))
     expect(step(page, "bought")).not_to_have_class(re.compile("is-trod"))
     page.get_by_role("button", name="Start over").click()

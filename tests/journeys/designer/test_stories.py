@@ -17,7 +17,7 @@ def test_stories_are_told_again_when_the_drawing_changes_and_kept_from_what_was_
     expect(summary).to_contain_text("All hold")
     summary.click()
     page.get_by_role("button", name="a buyer is left alone", exact=True).click()
-    expect(page.locator(".k-try")).to_contain_text("The run is over")
+    expect(page.locator(".k-try")).to_contain_text("The run is over: Order placed ended it")
     page.get_by_role("button", name="Start over").click()
     page.get_by_role("button", name="Begin", exact=True).click()
     expect(page.locator(".k-try")).to_be_visible()
