@@ -15,6 +15,7 @@ from sqlalchemy import text
 from crm.core import clock
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
+from crm.core.json import moment
 from crm.events import inbox
 from crm.events.inbox import NewRow
 from crm.events.models import HISTORY
@@ -25,7 +26,9 @@ WORKERS, SHOP = 2, 10
 VISIT = 8  # events of one visit
 CHUNK = 20_000  # events put into the inbox before they are worked on
 DAYS = 364
-NAMES, WEIGHTS = ("Page Viewed", "Product Viewed", "Product Added", "Product Removed", "Order Completed"), (50, 30, 13, 2, 5)
+LATER = [dt.timedelta(seconds=40 * n) for n in range(VISIT)]
+NAMES = ("Page Viewed", "Product Viewed", "Product Added", "Product Removed", "Order Completed")
+WEIGHTS = (50, 80, 93, 95, 100)  # each with those before it
 CITIES = ("Haifa", "Yafo", "Eilat", "Akko", "Lod")
 
 
@@ -78,15 +81,15 @@ def visits(part: int, people: int, events: int) -> Iterator[Call]:
         if not seen[who]:
             seen[who] = 1
             traits = {"name": f"Person {who:x}", "city": chance.choice(CITIES), "email": f"p{who}@example.com"}
-            yield Call(type="identify", user_id=f"u{who}", message_id=f"i{who}", traits=traits, timestamp=at.isoformat())
+            yield Call(type="identify", user_id=f"u{who}", message_id=f"i{who}", traits=traits, timestamp=moment(at))
         yield from _visit(chance, who, number, at)
 
 
 def _visit(chance: random.Random, who: int, number: int, at: dt.datetime) -> Iterator[Call]:
-    for n, name in enumerate(chance.choices(NAMES, WEIGHTS, k=VISIT)):
+    user = f"u{who}"
+    for n, name in enumerate(chance.choices(NAMES, cum_weights=WEIGHTS, k=VISIT)):
         sku = int(chance.random() * 500)
         said = {"product_id": f"p{sku}", "category": f"c{sku % 20}", "price": "49.90", "quantity": 1}
         if name == "Order Completed":
             said = {"order_id": f"{who}-{number}-{n}", "revenue": f"{50 + sku}.00", "currency": "ILS", "products": [said]}
-        moment = (at + dt.timedelta(seconds=40 * n)).isoformat()
-        yield Call(type="track", event=name, user_id=f"u{who}", message_id=f"{who}-{number}-{n}", properties=said, timestamp=moment)
+        yield Call(type="track", event=name, user_id=user, message_id=f"{who}-{number}-{n}", properties=said, timestamp=moment(at + LATER[n]))

@@ -38,6 +38,8 @@ def parse_time(value: object) -> dt.datetime | None:
     except ValueError:
         return None
     try:
+        if parsed.tzinfo is dt.UTC:
+            return parsed
         return parsed.replace(tzinfo=dt.UTC) if parsed.tzinfo is None else parsed.astimezone(dt.UTC)
     except OverflowError:
         return None

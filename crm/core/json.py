@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -26,6 +27,11 @@ def dumps(value: Any) -> str:
 def without_nul(body: bytes) -> bytes:
     """This JSON without the character PostgreSQL's text cannot hold."""
     return _NUL.sub(rb"\1", body) if b"\\u0000" in body else body
+
+
+def moment(at: dt.datetime) -> str:
+    """A moment in UTC as ISO 8601 text, in half of what `isoformat` takes."""
+    return orjson.dumps(at)[1:-1].decode()
 
 
 def array(values: Sequence[Any]) -> str:

@@ -91,7 +91,8 @@ def append(session: Session, rows: Sequence[NewRow], now: dt.datetime) -> int:
         return 0
     _ensure_day(session, now)
     with driver(session).cursor().copy(f"COPY event_inbox ({', '.join(COLUMNS)}, processed_at) FROM STDIN") as copy:
-        copy.write("".join([_line(row, now.isoformat()) for row in rows]))
+        said = now.isoformat()
+        copy.write("".join([_line(row, said) for row in rows]))
     hint(session, "drain")
     return len(rows)
 

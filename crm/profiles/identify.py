@@ -372,13 +372,13 @@ def _write_identities(session: Session, known: Known) -> bool:
 def _happened(known: Known, placed: Placed) -> Happened:
     call, said = placed.call, placed.call.call
     traits = said.traits or {}
-    properties = dict(said.properties or {})
+    properties = said.properties or {}
     if said.type == "identify":
         properties = traits
     elif said.type == "group":
         properties = {"groupId": said.group_id, "traits": traits}
     elif said.type in {"page", "screen"}:
-        properties.update({k: v for k, v in (("name", said.name), ("category", said.category)) if v is not None})
+        properties = properties | {k: v for k, v in (("name", said.name), ("category", said.category)) if v is not None}
     profile_id = known.final(placed.person.id)
     idents = tuple(replace(i, left=True) if (i.kind, i.value) in placed.left else i for i in call.identities) if placed.left else call.identities
     return Happened(
