@@ -22,7 +22,7 @@ from crm.core.crypto import Keys
 from crm.core.errors import InvalidError, KesherError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.json import dumps
-from journeys import backtest_read, backtest_replay, drafts, graph, past
+from journeys import backtest_limit, backtest_read, backtest_replay, drafts, graph, past
 from journeys.backtest_cast import Case, Cast
 from journeys.backtest_gate import Past, judge
 from journeys.backtest_life import Life
@@ -102,8 +102,10 @@ def find(session: Session, journey: Journey, number: int) -> Backtest:
 
 
 def progress(row: Backtest) -> tuple[int, int]:
-    """People done, and of how many."""
-    return sum(part["done"] for part in row.parts), sum(part["total"] for part in row.parts)
+    """People done, and of how many; where a limit of entries is counted everybody is looked at twice."""
+    twice = any("comers" in part or "let_in" in part for part in row.parts)
+    done = sum(part["done"] + ("let_in" in part) * part["total"] for part in row.parts)
+    return done, sum(part["total"] for part in row.parts) * (1 + twice)
 
 
 def prices(session: Session) -> dict[str, tuple[Decimal, str]]:
@@ -144,7 +146,8 @@ def _take(guard: Session, sessions: sessionmaker[Session], now: dt.datetime) -> 
     """A part nobody works on, held by a lock until the slice is over. What has only just been asked for is divided first."""
     for row in guard.scalars(select(Backtest).where(Backtest.status.in_(WORKING)).order_by(Backtest.id)):
         if row.status == "waiting":
-            _write(sessions, _DIVIDED, {"id": row.id, "parts": dumps(divided(guard)), "now": now})
+            asks: dict[str, list[object]] = {"comers": []} if row.kind == "what_if" and row.graph.get("limit") else {}
+            _write(sessions, _DIVIDED, {"id": row.id, "parts": dumps([each | asks for each in divided(guard)]), "now": now})
             guard.refresh(row)
         for number in range(len(row.parts)):
             if guard.scalar(text("SELECT pg_try_advisory_xact_lock(:a, :b)"), {"a": LOCK, "b": row.id * PARTS + number}):
@@ -170,7 +173,7 @@ def _slice(job: Job, number: int, until: float) -> None:
         _over(job, "failed", error=str(KILLED))
         return
     part: dict[str, Any] = job.row.parts[number]
-    step = _replay if job.row.kind == "replay" else _live_again
+    step = _replay if job.row.kind == "replay" else _who_comes if "comers" in part else _live_again
     cast = _cast(job)
     while not part["over"]:
         part = step(job, cast, part)
@@ -199,16 +202,38 @@ def _cast(job: Job) -> Cast:
         return Cast(cases)
 
 
+def _who_comes(job: Job, cast: Cast, part: Mapping[str, Any]) -> dict[str, Any]:
+    """The next people of a part, as they come to a journey that lets in only so many."""
+    row, door = job.row, _door(job, part)
+    setting = backtest_read.setting_of(job.config, row.from_at, row.to_at)
+    with job.sessions() as session:
+        backtest_read.narrow(session)
+        found = backtest_read.batch(session, cast, setting, after=_id(part["after"]), last=_id(part["last"]), limit=BATCH)
+        for who, moments in backtest_read.lives(session, cast, setting, found):
+            life = backtest_limit.Coming(cast, who, setting, door)
+            for at, events in moments:
+                life.moment(at, events)
+            life.end()
+    comers = [*part["comers"], *door.comers]
+    known: dict[str, Any] = {"comers": comers} if len(comers) <= backtest_limit.MOST else {"comers": None, "over": True}
+    return _further(part, [who.id for who in found.people]) | known
+
+
+def _door(job: Job, part: Mapping[str, Any]) -> backtest_limit.Door:
+    let_in = frozenset(tuple(each) for each in part.get("let_in") or ())
+    return backtest_limit.Door(job.row.journey_id, backtest_limit.key_of(Keys(job.config.secret_key)), let_in=let_in)
+
+
 def _live_again(job: Job, cast: Cast, part: Mapping[str, Any]) -> dict[str, Any]:
     """The next people of a part, through the period."""
-    row, sums = job.row, Sums(part["sums"])
+    row, sums, door = job.row, Sums(part["sums"]), _door(job, part) if part.get("let_in") is not None else None
     setting = backtest_read.setting_of(job.config, row.from_at, row.to_at)
     counting = Counting(sums, row.journey_id)
     with job.sessions() as session:
         backtest_read.narrow(session)
         found = backtest_read.batch(session, cast, setting, after=_id(part["after"]), last=_id(part["last"]), limit=BATCH)
         for who, moments in backtest_read.lives(session, cast, setting, found):
-            life = Life(cast, who, setting, counting)
+            life = Life(cast, who, setting, counting) if door is None else backtest_limit.Limited(cast, who, setting, counting, door)
             for at, events in moments:
                 counting.heard(events, setting.begins)
                 life.moment(at, events)
@@ -264,15 +289,20 @@ def _finish(job: Job) -> None:
         there = session.get_one(Backtest, job.row.id)
         if there.status != "running" or not all(part["over"] for part in there.parts):
             return
+        drawn = graph.parse(there.graph)
+        if "comers" in there.parts[0]:
+            _write(job.sessions, _OPENED, {"id": there.id, "parts": dumps(backtest_limit.opened(drawn, there.parts)), "now": job.now()})
+            return
         if there.kind == "replay":
             found = backtest_replay.report(there.parts)
         else:
-            drawn, sums = graph.parse(there.graph), together(Sums(part["sums"]) for part in there.parts)
-            found = report(sums, drawn, prices(session), too_many=there.settings.get("too_many", TOO_MANY), notes=notes(drawn, sums, there.settings))
+            sums, counted = together(Sums(part["sums"]) for part in there.parts), there.parts[0].get("let_in") is not None
+            told = notes(drawn, sums, there.settings, counted=counted)
+            found = report(sums, drawn, prices(session), too_many=there.settings.get("too_many", TOO_MANY), notes=told)
     _over(job, "done", found=found)
 
 
-def notes(drawn: graph.Graph, sums: Sums, settings: Mapping[str, Any]) -> list[str]:
+def notes(drawn: graph.Graph, sums: Sums, settings: Mapping[str, Any], *, counted: bool) -> list[str]:
     """What the figures rest on, by code: the page has the sentences."""
     kinds = {spot.node.kind for spot in drawn.nodes.values()}
     listens = frozenset[str]().union(*(spot.listens for spot in drawn.nodes.values()))
@@ -282,7 +312,7 @@ def notes(drawn: graph.Graph, sums: Sums, settings: Mapping[str, Any]) -> list[s
     found += ["said"] if drawn.trigger.kind not in {"event", "date"} else []
     found += ["dates"] if drawn.trigger.kind == "date" else []
     found += ["memberships"] if any(each.of == "segment" for each in criteria(drawn)) else []
-    found += ["limit"] if drawn.drawing.limit else []
+    found += ["counted" if counted else "limit"] if drawn.drawing.limit else []
     return [*found, "consent_now" if settings.get("consent") == "now" else "consent_then", "gate"]
 
 
@@ -296,18 +326,27 @@ _BESIDE = (
     .where(Journey.status == "live", Journey.id != text(":journey"))
     .order_by(Journey.id)
 )
-_CANCEL = text("UPDATE backtests SET status = 'cancelled', ended_at = :now WHERE id = :id AND status IN ('waiting', 'running') RETURNING id")
+_CANCEL = text("""
+    UPDATE backtests SET status = 'cancelled', ended_at = :now,
+      parts = (SELECT coalesce(jsonb_agg(p - 'comers' - 'let_in'), '[]') FROM jsonb_array_elements(parts) p)
+    WHERE id = :id AND status IN ('waiting', 'running') RETURNING id
+""")
 _DIVIDED = text("""
     UPDATE backtests SET parts = CAST(:parts AS jsonb), status = 'running', started_at = :now, progress_at = :now
     WHERE id = :id AND status = 'waiting' RETURNING id
 """)
 _BEGUN = text("UPDATE backtests SET tries = tries + 1, progress_at = :now WHERE id = :id AND status = 'running' RETURNING tries")
+_OPENED = text("""
+    UPDATE backtests SET parts = CAST(:parts AS jsonb), progress_at = :now
+    WHERE id = :id AND status = 'running' AND jsonb_exists(parts->0, 'comers') RETURNING id
+""")
 _SAVED = text("""
     UPDATE backtests SET parts = jsonb_set(parts, CAST(:place AS text[]), CAST(:part AS jsonb)), tries = 0, progress_at = :now
     WHERE id = :id AND status = 'running' RETURNING id
 """)
 _OVER = text("""
-    UPDATE backtests SET status = :status, ended_at = :now, error = :error, report = CAST(:report AS jsonb), parts = CASE WHEN :status = 'done'
-      THEN (SELECT coalesce(jsonb_agg(p - 'sums' - 'told'), '[]') FROM jsonb_array_elements(parts) p) ELSE parts END
+    UPDATE backtests SET status = :status, ended_at = :now, error = :error, report = CAST(:report AS jsonb),
+      parts = (SELECT coalesce(jsonb_agg(CASE WHEN :status = 'done' THEN p - 'sums' - 'told' ELSE p END - 'comers' - 'let_in'), '[]')
+               FROM jsonb_array_elements(parts) p)
     WHERE id = :id AND status = 'running' RETURNING id
 """)

@@ -176,6 +176,8 @@ class Life:
             reason = entry.refusal(graph.reentry, about, self._earlier(case, graph), at)
         if reason is None and self.left_out(case, graph):
             reason = "held_out"
+        if reason is None and about is not None and not self.room(case, event, about, at):
+            reason = "full"
         if reason is not None or about is None:
             if reason != "under_way":
                 self.sink.refused(case, event, reason or "no_key", at)
@@ -205,6 +207,10 @@ class Life:
             return False
         drawn = self.who.arms.get(case.journey_id)
         return drawn in {"out", "mixed"} if drawn else entry.held_out(self.who.bucket, rule, case.slug)
+
+    def room(self, case: Case, event: Happened, about: str, at: dt.datetime) -> bool:
+        """Whether a limit of entries leaves a place; one person alone cannot know of the others."""
+        return True
 
     def guarded(self, run: Passage, at: dt.datetime, move: Callable[[], None]) -> None:
         """Move a run; where its graph fails, it stands there for ever, and that is told."""

@@ -96,7 +96,7 @@ class Replayed(Life):
 
     def __init__(self, cast: Cast, who: Somebody, setting: Setting, then: Then) -> None:
         super().__init__(cast, who, setting, Quiet())
-        stored, self.pauses = then.runs.get(who.id, ()), then.pauses
+        stored, self.pauses, self.refusals = then.runs.get(who.id, ()), then.pauses, then.refused
         self.stored = {each.start: each for each in stored if each.start is not None and each.started_at >= setting.begins}
         self.before = [each for each in stored if each.started_at < setting.begins]
         self.then: dict[uuid.UUID, Stored] = {}
@@ -157,6 +157,10 @@ class Replayed(Life):
     def left_out(self, case: Case, graph: Graph) -> bool:
         """As drawn then; who was never drawn never came so far."""
         return bool(graph.drawing.holdout) and self.who.arms.get(case.journey_id) in {"out", "mixed"}
+
+    def room(self, case: Case, event: Happened, about: str, at: dt.datetime) -> bool:
+        """As it was then: places are taken by others."""
+        return self.refusals.get((self.who.id, event.occurred_at.isoformat())) != "full"
 
     def _earlier(self, case: Case, graph: Graph) -> list[Earlier]:
         """With the runs that began before the period."""

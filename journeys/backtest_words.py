@@ -34,6 +34,9 @@ NOTES = {
     "said": _l("Starts that Kesher itself tells (segments, schedules, other journeys, by hand) are those the log holds for this period."),
     "memberships": _l("Who was in a segment then is read from the entering and leaving the log tells; those of whom it tells neither count as not in it."),
     "limit": _l("The limit of entries is not counted: everybody who may begin does."),
+    "counted": _l(
+        "Entries are counted against the limit over everybody, in order of time; runs from before the period and the limits of other journeys are not counted."
+    ),
     "dates": _l("Dates are those known when the period began."),
     "consent_then": _l("Consent and suppressions count as they were at each moment; a suppression lifted since leaves no trace and counts as never there."),
     "consent_now": _l("Consent counts as it is today; suppressions as they were."),

@@ -19,13 +19,22 @@ ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 def room(session: Session, limits: Mapping[int, Limit], moment: Moment) -> dict[int, int]:
     """Journey -> how many more runs may begin now, of those that have a limit."""
-    return {journey_id: limits[journey_id].runs - _begun(session, journey_id, limits[journey_id], moment) for journey_id in sorted(limits)}
+    return {journey_id: left(limits[journey_id], _begun(session, journey_id, limits[journey_id], moment)) for journey_id in sorted(limits)}
+
+
+def since(limit: Limit, moment: Moment) -> dt.datetime:
+    """Runs that began after this count now."""
+    return moment.now - scaled(limit.within, moment.time_scale) if limit.within else ALWAYS
+
+
+def left(limit: Limit, begun: int) -> int:
+    """How many more may begin where so many count."""
+    return limit.runs - begun
 
 
 def _begun(session: Session, journey_id: int, limit: Limit, moment: Moment) -> int:
-    since = moment.now - scaled(limit.within, moment.time_scale) if limit.within else ALWAYS
     session.execute(text("SELECT pg_advisory_xact_lock(:lock, :journey)"), {"lock": LOCK, "journey": journey_id})
-    return session.scalar(_BEGUN, {"journey": journey_id, "since": since, "most": limit.runs}) or 0
+    return session.scalar(_BEGUN, {"journey": journey_id, "since": since(limit, moment), "most": limit.runs}) or 0
 
 
 _BEGUN = text(f"""
