@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
@@ -91,6 +91,18 @@ def say_wrong(session: Session, profile_id: uuid.UUID, kind: str, *, positive: b
         ScoreLabel(profile_id=profile_id, kind=kind, positive=positive, probability=score.probability, version_id=score.version_id, by=user_id, at=now)
     )  # fmt: skip
     session.flush()
+
+
+def contradicted(session: Session, profile_id: uuid.UUID, *, now: dt.datetime) -> dict[str, ScoreLabel]:
+    """What was said last against each of a person's scores, while nobody knows better."""
+    kinds = asked(session)
+    rows = session.scalars(select(ScoreLabel).where(ScoreLabel.profile_id == profile_id).order_by(ScoreLabel.at, ScoreLabel.id))
+    return {row.kind: row for row in rows if row.kind in kinds and (label := kinds[row.kind].label) and row.at > now - label.open_for}
+
+
+def take_back(session: Session, profile_id: uuid.UUID, kind: str) -> None:
+    """Nobody said anything against this person's score."""
+    session.execute(delete(ScoreLabel).where(ScoreLabel.profile_id == profile_id, ScoreLabel.kind == kind))
 
 
 def approve(session: Session, kind: str, feature: str, *, yes: bool, user_id: int | None, now: dt.datetime) -> None:

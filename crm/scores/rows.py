@@ -23,6 +23,7 @@ from crm.scores.score import Asked, Label
 from crm.scores.trust import Told, counts
 
 MOST = 100_000  # rows of one training
+SAID_PART = 10  # of so many rows whose outcome is known, what people say adds one at most
 MOST_LOOKS = 12  # cut-offs, one label window apart
 LOST = "Deal Lost"  # when somebody was given up
 LIVELY_LOOKS = 3  # of the newest looks: what people do then is what drift is told from
@@ -39,11 +40,8 @@ class Rows:
     said: NDArray[np.bool_]  # by somebody who works here: to learn from, never to be judged on
     looks: tuple[float, ...]  # distinct cut-offs of an event label, the latest last; empty without time
     people: People
-
-    @property
-    def wins(self) -> int:
-        """How many won."""
-        return int(self.y.sum())
+    count: int  # of rows whose outcome is known, and of wins among them: what people say reaches no floor
+    wins: int
 
 
 class ShortHistoryError(InvalidError):
@@ -61,7 +59,8 @@ def lay_down(session: Session, score: Asked, *, names: Sequence[str], told: Told
         looks: tuple[float, ...] = ()
     else:
         looks = _by_events(session, score, label, dumps(dict(told)), now)
-    session.execute(text(_SAID), {"kind": score.kind, "now": now, "column": bool(label.column)})
+    said = {"kind": score.kind, "now": now, "since": now - label.open_for, "column": bool(label.column), "part": SAID_PART}
+    session.execute(text(_SAID), said)
     if looks:
         session.execute(text(_UNSEEN), {"since": dt.datetime.fromtimestamp(looks[-2], dt.UTC)})
     session.execute(text(_KNOWN), {"names": list(names)})
@@ -109,13 +108,14 @@ def _read(session: Session, looks: tuple[float, ...], now: dt.datetime) -> Rows:
     cursor = driver(session).cursor()
     found = cursor.execute("SELECT n, y, date_part('epoch', cutoff), CAST(said AS integer) FROM score_rows ORDER BY n").fetchall()
     if not found:
-        return Rows(np.zeros(0), np.zeros(0), np.zeros(0, bool), (), People(SQL("score_rows"), now, now))
+        return Rows(np.zeros(0), np.zeros(0), np.zeros(0, bool), (), People(SQL("score_rows"), now, now), 0, 0)
     table = np.array(found, float)
     size = int(table[:, 0].max()) + 1
     y, cutoff, said, at = np.zeros(size), np.zeros(size), np.zeros(size, bool), table[:, 0].astype(int)
     y[at], cutoff[at], said[at] = table[:, 1], table[:, 2], table[:, 3] > 0
     earliest, latest = (dt.datetime.fromtimestamp(float(edge), dt.UTC) for edge in (table[:, 2].min(), table[:, 2].max() + 1))
-    return Rows(y, cutoff, said, looks, People(SQL("score_rows"), earliest, latest))
+    known = table[table[:, 3] == 0, 1]
+    return Rows(y, cutoff, said, looks, People(SQL("score_rows"), earliest, latest), len(known), int(known.sum()))
 
 
 _TABLES = """
@@ -156,10 +156,12 @@ _BUYERS = """AND EXISTS (SELECT FROM events o WHERE o.profile_id = p.id AND o.na
 _SAID = """
 INSERT INTO score_rows (profile_id, cutoff, y, said)
 SELECT l.profile_id, l.at, CAST(l.positive AS integer), true
-FROM (SELECT DISTINCT ON (profile_id) * FROM score_labels WHERE kind = :kind AND at <= :now ORDER BY profile_id, at DESC, id DESC) l
+FROM (SELECT DISTINCT ON (profile_id) * FROM score_labels WHERE kind = :kind AND at > :since AND at <= :now ORDER BY profile_id, at DESC, id DESC) l
 JOIN profiles p ON p.id = l.profile_id AND p.merged_into IS NULL
-WHERE NOT (:column AND EXISTS (SELECT FROM score_rows r WHERE r.profile_id = l.profile_id)) ORDER BY l.id
-"""  # where a column holds the outcome, what became of somebody is known
+WHERE NOT EXISTS (SELECT FROM score_wins w WHERE w.profile_id = l.profile_id AND w.at >= l.at)
+  AND NOT (:column AND EXISTS (SELECT FROM score_rows r WHERE r.profile_id = l.profile_id))
+ORDER BY l.at DESC, l.id DESC LIMIT (SELECT count(*) / :part FROM score_rows)
+"""  # only while nobody knows what becomes of somebody; then the log, or the column, knows better
 _UNSEEN = """
 DELETE FROM score_rows r WHERE NOT r.said AND r.cutoff >= :since
   AND EXISTS (SELECT FROM score_rows s WHERE s.said AND s.profile_id = r.profile_id AND s.cutoff > r.cutoff)

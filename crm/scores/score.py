@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,11 @@ class Label:
     values: tuple[str, ...] = ()
     days: int = 30
     happens: bool = True  # False: the outcome is that it does not happen
+
+    @property
+    def open_for(self) -> dt.timedelta:
+        """For how long it is not known what becomes of somebody; a column may never tell."""
+        return dt.timedelta(days=365 if self.column else self.days)
 
     def as_dict(self) -> dict[str, Any]:
         """For the row of a version."""

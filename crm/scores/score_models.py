@@ -97,7 +97,7 @@ class ScoreVersion(Base):
 
 
 class ScoreLabel(Base):
-    """A person who works here said that a score is wrong: it counts as a label at that moment."""
+    """A person who works here said that a score is wrong: it counts as a label at that moment, until the outcome is known or it is taken back."""
 
     __tablename__ = "score_labels"
     __table_args__ = (Index("ix_score_labels_profile_id", "profile_id"),)

@@ -81,9 +81,9 @@ def train(session: Session, score: Asked, *, config: Config, now: dt.datetime, r
     kinds, refused = _imported(session, score)
     told = trust.told_by_shop(session, score.label.events if score.label else (), now=now)
     laid = rows.lay_down(session, score, names=sorted(kinds), told=told, now=now)
-    if len(laid.y) < score.least_rows or not score.least_wins <= laid.wins:
-        raise NotEnoughError(len(laid.y), laid.wins, score)
-    if laid.wins > len(laid.y) - score.least_wins:
+    if laid.count < score.least_rows or laid.wins < score.least_wins:
+        raise NotEnoughError(laid.count, laid.wins, score)
+    if laid.wins > laid.count - score.least_wins:
         raise InvalidError(_l("Nearly everybody has this outcome: there is nothing to tell apart. Choose another label."))
     report("features")
     learning, dull = _learning(session, score, laid, kinds, told, config, now)
@@ -128,8 +128,11 @@ def _by_time(learning: Learning) -> Judged:
 
 
 def _by_folds(learning: Learning) -> Judged:
-    """No time: five folds by chance, each judged by a model that has not seen it; the model that serves has seen all."""
-    y = learning.y
+    """No time: five folds by chance, each judged by a model that has not seen it; the model that serves has seen all.
+
+    What people say is fitted to alone, here too.
+    """
+    y, known = learning.y, np.flatnonzero(~learning.said)
     fold = _folds(y)
     found = []
     for algorithm in estimate.ALGORITHMS:
@@ -137,12 +140,11 @@ def _by_folds(learning: Learning) -> Judged:
         for out in range(FOLDS):
             fitted = estimate.fit(algorithm, learning.columns, learning.matrix[fold != out], y[fold != out])
             z[fold == out] = fitted.raw(learning.matrix[fold == out])
-        p, (slope, shift) = _honest(z, y, fold), estimate.platt(z, y)
-        found.append((log_loss(y, p), algorithm, slope, shift, p))
+        p, (slope, shift) = _honest(z[known], y[known], fold[known]), estimate.platt(z[known], y[known])
+        found.append((log_loss(y[known], p), algorithm, slope, shift, p))
     _loss, algorithm, slope, shift, p = min(found, key=lambda each: each[0])
     fitted = estimate.fit(algorithm, learning.columns, learning.matrix, y)
-    judged = np.flatnonzero(~learning.said)
-    return Judged(fitted, slope, shift, judged, p[judged], "folds")
+    return Judged(fitted, slope, shift, known, p, "folds")
 
 
 def _honest(z: Floats, y: Floats, fold: NDArray[np.int64]) -> Floats:

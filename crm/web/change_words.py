@@ -86,6 +86,7 @@ ACTIONS = {
     "score.disapprove": _l("Column left out of a score"),
     "score.remove": _l("Score removed"),
     "score.wrong": _l("Score contradicted"),
+    "score.not_wrong": _l("Contradiction of a score taken back"),
     "segment.filled": _l("Members of a segment found anew"),
     "journey.publish": _l("Journey published"),
     "journey.pause": _l("Journey paused"),

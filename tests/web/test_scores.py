@@ -91,9 +91,12 @@ def test_a_salesperson_contradicts_a_score_and_the_next_training_learns_it(
     browser_as: Callable[[str], Browser], trained: list[object], session: Session
 ) -> None:
     browser = browser_as("sales")
-    assert browser.post(f"/scores/of/{trained[3]}/wrong", page="/account", kind="lead", will="yes").text.startswith("Noted")
+    assert "it will happen" in browser.post(f"/scores/of/{trained[3]}/wrong", page="/account", kind="lead", will="yes").text
     said = session.scalars(select(ScoreLabel)).one()
     assert (said.kind, said.positive, said.version_id) == ("lead", True, session.get_one(Score, (trained[3], "lead")).version_id)
+    assert "Take back" in looked(browser, f"/scores/of/{trained[3]}?kind=lead&part=wrong")
+    assert "It will not" in browser.post(f"/scores/of/{trained[3]}/wrong", page="/account", kind="lead", will="back").text
+    assert session.scalars(select(ScoreLabel)).all() == []
     assert browser.post("/scores/lead", page="/account", act="train").status_code == 403
     assert browser_as("viewer").post(f"/scores/of/{trained[3]}/wrong", kind="lead", will="yes").status_code == 403
 

@@ -108,19 +108,28 @@ def act(kind: str) -> Response:
 def of(profile_id: uuid.UUID) -> str:
     """A person's scores with their reasons, for other pages; `kind` asks for one, `part=wrong` only for the way to contradict it."""
     wanted, part = request.args.get("kind", ""), request.args.get("part", "")
-    rows = [row for row in read.of(db(), profile_id) if not wanted or row[0].kind == wanted]
-    return render_template("scores-of.html", rows=rows, profile_id=profile_id, part=part, one=bool(wanted), said=said, may=me().may(*SELLERS))
+    return _of(profile_id, wanted, part)
 
 
 @bp.post("/of/<uuid:profile_id>/wrong")
 @requires(*SELLERS)
 def wrong(profile_id: uuid.UUID) -> str:
-    """Somebody who knows the person contradicts a score."""
-    kind, positive = request.form.get("kind", ""), request.form.get("will", "") == "yes"
-    read.say_wrong(db(), profile_id, kind, positive=positive, user_id=me().user_id, now=clock.now())
-    users.audit(db(), user_id=me().user_id, action="score.wrong", subject=str(profile_id), detail={"kind": kind, "will": positive})
+    """Somebody who knows the person contradicts a score, or takes that back."""
+    kind, will, by = request.form.get("kind", ""), request.form.get("will", ""), me().user_id
+    if will == "back":
+        read.take_back(db(), profile_id, kind)
+        users.audit(db(), user_id=by, action="score.not_wrong", subject=str(profile_id), detail={"kind": kind})
+    else:
+        read.say_wrong(db(), profile_id, kind, positive=will == "yes", user_id=by, now=clock.now())
+        users.audit(db(), user_id=by, action="score.wrong", subject=str(profile_id), detail={"kind": kind, "will": will == "yes"})
     db().commit()
-    return str(_("Noted: the next training learns from it."))
+    return _of(profile_id, kind, "wrong")
+
+
+def _of(profile_id: uuid.UUID, wanted: str, part: str) -> str:
+    rows = [row for row in read.of(db(), profile_id) if not wanted or row[0].kind == wanted]
+    values = {"part": part, "one": bool(wanted), "said": said, "may": me().may(*SELLERS), "told": read.contradicted(db(), profile_id, now=clock.now())}
+    return render_template("scores-of.html", rows=rows, profile_id=profile_id, **values)
 
 
 def _page(kind: str, template: str) -> str:
