@@ -99,6 +99,14 @@ def test_the_measures_agree_with_those_of_others() -> None:
     assert found.low < found.value < found.high
 
 
+def test_every_figure_lies_in_its_own_interval() -> None:
+    for seed in range(5):
+        chance = np.random.default_rng(seed)
+        p = chance.random(400)
+        report = measure.report((chance.random(400) < p).astype(float), p, p)
+        assert [name for name, each in report.items() if not each["low"] <= each["value"] <= each["high"]] == []
+
+
 @pytest.mark.parametrize("algorithm", estimate.ALGORITHMS)
 def test_what_columns_add_sums_to_the_score_and_survives_being_stored(algorithm: str) -> None:
     chance = np.random.default_rng(2)
