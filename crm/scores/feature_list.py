@@ -98,7 +98,7 @@ BUILT_IN: tuple[Feature, ...] = (
     Feature("weekend", _l("Active on Friday and Saturday"), "share",
             agg="avg(CASE WHEN weekday IN (5, 6) THEN 1.0 ELSE 0 END) FILTER (WHERE act BETWEEN 1 AND 6)"),
     Feature("mobile", _l("On a phone"), "share",
-            agg=f"avg(CASE WHEN {_AGENT} ~* 'mobi|ios|android|iphone' THEN 1.0 ELSE 0 END) FILTER (WHERE act IN (1, 2) AND age < 90)"),
+            agg=f"avg(CAST({_AGENT} ~* 'mobi|ios|android|iphone' AS integer)) FILTER (WHERE act IN (1, 2) AND age < 90)"),  # a device nobody named is no other one
     Feature("sentiment", _l("Tone of conversations"), "number",
             agg="avg(CASE WHEN jsonb_typeof(p->'sentiment') = 'number' THEN CAST(p->>'sentiment' AS float8) END) FILTER (WHERE act IN (9, 12) AND age < 90)"),
     Feature("members", _l("Colleagues in the account"), row="t.members"),

@@ -38,6 +38,8 @@ def test_those_who_look_are_hot_and_the_reasons_say_so(session: Session, now: dt
     assert version.state == "champion"
     assert version.metrics["mode"] == "time"
     assert version.metrics["measures"]["auc"]["value"] > 0.65
+    assert [(one["by"], one["value"]) for one in version.metrics["slices"]] == [("language", "en"), ("language", "he")]
+    assert all(one["auc"]["low"] < one["auc"]["value"] < one["auc"]["high"] for one in version.metrics["slices"])
     (eager, idle) = people(session, [{}, {}], at=now - dt.timedelta(days=50))
     happened(session, [(eager, "Product Viewed", now - dt.timedelta(days=day / 2), {"category": "tea"}) for day in range(1, 6)])
     assert round_(session, "lead", now) == 302

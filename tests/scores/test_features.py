@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from psycopg.rows import dict_row
 from psycopg.sql import SQL
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.ids import new_id
+from crm.core.json import dumps
 from crm.events.inbox import driver
 from crm.scores import apply, features, train
 from crm.scores.feature_list import BUILT_IN
@@ -20,6 +22,7 @@ from crm.scores.score import find
 from tests import makers
 from tests.scores.makers import happened, people, shop
 
+CONTEXT = "UPDATE events SET context = CAST(:c AS jsonb) WHERE occurred_at = :at"
 ACCOUNT = "INSERT INTO accounts (id, key, name, created_at) VALUES (:id, CAST(:id AS text), 'Works', :at)"
 MEMBERS = """INSERT INTO account_members (account_id, profile_id, role, since, said_at, said_accepted)
 SELECT CAST(:id AS uuid), unnest(CAST(:ids AS uuid[])), 'member', :at, :at, 1"""
@@ -71,6 +74,36 @@ def test_what_colleagues_did_ends_at_the_cut_off(session: Session, now: dt.datet
         statement = features.raw(apply.these([dana], now=at), wanted, "Asia/Jerusalem", told={})
         row = driver(session).execute(SQL("SELECT members_30 FROM ({}) x").format(statement)).fetchone()
         assert row == (acts,)
+
+
+def test_every_family_of_features_counts_what_it_says(session: Session) -> None:
+    friday = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+    dana, yossi = people(session, [{"language": "he-IL", "address": {"country": "IL"}}, {}], at=friday - dt.timedelta(days=300))
+    account(session, [dana, yossi], friday - dt.timedelta(days=99))
+    did = [("Page Viewed", 0.1, {}), ("Page Viewed", 1.7, {}), ("Product Viewed", 1.75, {"category": "tea"}), ("Product Viewed", 40, {"category": "mugs"}),
+           ("Products Searched", 3, {}), ("Product Added", 4, {}), ("Checkout Started", 5, {}), ("Order Completed", 50, {"revenue": "120.50"}),
+           ("Order Completed", 200, {"revenue": 79.5}), ("Message Received", 7, {"sentiment": -0.5}), ("Lead Created", 60, {}), ("Brewed", 8, {}),
+           ("Page Viewed", -1, {}), ("Order Completed", -2, {"revenue": 900})]  # fmt: skip
+    heard = [("Email Sent", 6, {}), ("Email Opened", 5.9, {"machine": False}), ("Email Opened", 5.95, {"machine": True}),
+             ("Email Clicked", 5.8, {"machine": False}), ("Email Clicked", 5.85, {"machine": True}), ("Email Replied", 2, {})]  # fmt: skip
+    happened(session, [(dana, name, friday - dt.timedelta(days=days), said) for name, days, said in did])
+    happened(session, [(dana, name, friday - dt.timedelta(days=days), said) for name, days, said in heard], source_id=1)
+    happened(session, [(yossi, "Page Viewed", friday - dt.timedelta(days=9), {})])
+    for days, context in ((0.1, {"device": {"type": "ios"}}), (1.7, {"userAgent": "X11"}), (40, {"campaign": {"source": "google", "name": "spring"}})):
+        session.execute(text(CONTEXT), {"c": dumps(context), "at": friday - dt.timedelta(days=days)})
+    wanted = [*BUILT_IN, features.own_event("Brewed")]
+    statement = features.raw(apply.these([dana, yossi], now=friday), wanted, "Asia/Jerusalem", told={})
+    cursor = driver(session).cursor(row_factory=dict_row)
+    rows = {row["profile_id"]: row for row in cursor.execute(statement).fetchall()}
+    found = {one.name: rows[dana][one.name] for one in wanted}
+    assert {name: round(value, 2) if isinstance(value, float) else value for name, value in found.items()} == {
+        "known_days": 300, "seen_days": 0.1, "days_7": 6, "days_30": 8, "acts_365": 15, "trend": 3.52, "visits_30": 6, "pages_30": 2,
+        "depth_30": 0.38, "products_30": 1, "products_365": 2, "categories_90": 2, "searches_30": 1, "carts_30": 1, "cart_days": 4, "cart_waits": 1,
+        "checkouts_30": 1, "orders_90": 1, "orders_365": 2, "order_days": 50, "value_365": 200, "average_order": 100, "sent_30": 1, "opened_90": 1,
+        "clicked_90": 1, "replies_90": 2, "forms_365": 1, "evening": 0.22, "weekend": 0.11, "mobile": 0.5, "sentiment": -0.5, "members": 1, "members_30": 1,
+        "source": "google", "campaign": "spring", "language": "he", "country": "IL", "did:Brewed": 1,
+    }  # fmt: skip
+    assert rows[yossi]["mobile"] is None, "a device that nobody named is no other device"
 
 
 def test_visits_are_six_hours_apart(session: Session, now: dt.datetime) -> None:

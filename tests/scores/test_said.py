@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -71,6 +72,23 @@ def test_no_floor_is_reached_by_what_people_say_nor_by_looks_that_were_taken_out
     with pytest.raises(train.NotEnoughError) as error:
         train.train(session, lead, config=makers.config(), now=now)
     assert (error.value.said["rows"], error.value.said["wins"]) == (2 * 105 - 2 * 20, wins)
+
+
+@pytest.mark.parametrize("looks", [(), (10.0, 20.0), (10.0, 20.0, 30.0, 40.0)])
+def test_what_is_judged_on_comes_after_what_was_learned_from(looks: tuple[float, ...]) -> None:
+    size, chance = 400, np.random.default_rng(8)
+    cutoff = chance.choice(looks, size) if looks else chance.random(size)
+    said = np.zeros(size, bool)
+    said[:20], cutoff[:20] = True, 50
+    nothing = np.zeros(size)
+    matrix = np.zeros((size, 0), np.float32)
+    learning = train.Learning((), matrix, nothing, nothing, cutoff, looks, said, np.arange(size), (), {}, {}, said)
+    fit, check, test = train._parts(learning)
+    assert not (fit & check).any()
+    assert not (fit & test).any()
+    assert not (check & test).any()
+    assert cutoff[fit & ~said].max() <= cutoff[check].min() <= cutoff[check].max() < cutoff[test].min()
+    assert said[fit].sum() == 20, "what people say is fitted to, and nothing is chosen by it or judged on it"
 
 
 def test_where_a_column_holds_the_outcome_it_is_said_of_those_whose_is_not_known(session: Session, now: dt.datetime) -> None:

@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from crm.scores import check, dirty, jobs, work
+from crm.scores import check, dirty, jobs, read, work
 from crm.scores.score import find
 from crm.scores.score_models import Score, ScoreCheck, ScoreFlag, ScoreJob, ScoreKind, ScoreVersion
 from tests import makers
 from tests.scores.makers import column, happened, own_score, people, shop
+from workers import pipeline
+from workers.due import due
 
 
 class Sessions:
@@ -66,6 +68,14 @@ def test_an_event_is_answered_by_the_next_step(session: Session, now: dt.datetim
     settle(session, now)
     assert session.get_one(Score, (dana, "engagement")).band == "hot"
     assert session.scalar(text("SELECT count(*) FROM score_dirty")) == 0
+
+
+def test_what_comes_in_by_the_pipeline_is_answered_by_the_next_step(session: Session, now: dt.datetime) -> None:
+    calls = [makers.track("Checkout Started", user_id="u1", at=now - dt.timedelta(seconds=n)) for n in range(1, 7)]
+    pipeline.run(session, [makers.accepted(call, now) for call in calls], now, makers.config())
+    assert "score" in due(session, now)
+    settle(session, now)
+    assert session.scalars(select(Score.band).where(Score.kind == "engagement")).all() == ["hot"]
 
 
 def test_those_who_never_rest_do_not_keep_a_training_waiting(session: Session, now: dt.datetime) -> None:
@@ -183,6 +193,9 @@ def test_what_was_flagged_stays_for_a_person_to_approve_where_no_column_is_left(
     assert job.status == "failed"
     assert "No column is left" in job.said["text"]
     assert session.scalars(select(ScoreFlag.feature)).all() == ["trait:paid"]
+    read.approve(session, "wins", "trait:paid", yes=True, user_id=None, now=now)
+    settle(session, now)
+    assert [one["name"] for one in session.scalars(select(ScoreVersion)).one().features] == ["trait:paid"], "what a person approved is learned from"
 
 
 def test_a_version_that_is_refused_does_not_forget_that_a_person_chose_rules(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
