@@ -183,7 +183,7 @@ def give(session: Session, score: Asked, model: Model, people: People, *, config
     """The scores of these people, from the model as it is stored; nothing is written."""
     wanted = features.named([column.name for column in model.columns], model.kinds)
     relation = replace(people, relation=_buyers(people.relation, model.told)) if score.buyers_only else people
-    source = SQL("({})").format(features.raw(relation, wanted, config.timezone, told=model.told))
+    source = SQL("({})").format(features.raw(relation, wanted, config, told=model.told))
     got = features.extract(session, features.coded(model.columns, source), len(model.columns))
     return _by_model(model, got) if model.fitted else _by_points(score, model, got)
 

@@ -14,8 +14,8 @@ OWN_EVENT = 20  # codes from here on: events of the company's own that are frequ
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature. `agg` is an aggregate over the acts before the cut-off (columns act, age, hour, weekday, p: properties, c: context); else `row` is a
-    value of the person (`r.first_seen`, `r.known`: traits as known then, `r.cutoff`).
+    """One feature. `agg` is an aggregate over the acts before the cut-off (columns act, age, hour, weekday, money: of an order, p: properties,
+    c: context); else `row` is a value of the person (`r.first_seen`, `r.known`: traits as known then, `r.cutoff`).
     """
 
     name: str
@@ -51,7 +51,9 @@ _QUARTERS = (  # of each of fifteen days, then of fifteen more: quarters of a da
     "FILTER (WHERE act BETWEEN 1 AND 6 AND age >= {first} AND age < {first} + 15), 0) AS bit(64)))"
 )
 _AGENT = "coalesce(c#>>'{device,type}', c->>'userAgent')"
-_MONEY = "CASE WHEN jsonb_typeof(p->'revenue') IN ('number', 'string') AND p->>'revenue' ~ '^-?[0-9]{1,12}([.][0-9]+)?$' THEN CAST(p->>'revenue' AS float8) END"
+MONEY = """CASE WHEN e.name = 'Order Completed' AND upper(coalesce(e.properties->>'currency', {currency})) = {currency}
+  AND jsonb_typeof(e.properties->'revenue') IN ('number', 'string') AND e.properties->>'revenue' ~ '^-?[0-9]{{1,12}}([.][0-9]+)?$'
+  THEN CAST(e.properties->>'revenue' AS float8) END"""  # in the shop's currency: sums of several are none
 ACTS = """CASE WHEN e.source_id = 1 THEN CASE WHEN e.name LIKE '% Opened' AND coalesce(e.properties->>'machine', 'false') <> 'true' THEN 7
   WHEN e.name LIKE '% Clicked' AND coalesce(e.properties->>'machine', 'false') <> 'true' THEN 8 WHEN e.name LIKE '% Replied' THEN 9
   WHEN e.name LIKE '% Sent' THEN 10 ELSE 0 END
@@ -87,8 +89,8 @@ BUILT_IN: tuple[Feature, ...] = (
     Feature("orders_90", _l("Orders in 90 days"), agg=_count("= 6", 90)),
     Feature("orders_365", _l("Orders in a year"), agg=_count("= 6", 365)),
     Feature("order_days", _l("Days since the last order"), "days", agg=_since("= 6")),
-    Feature("value_365", _l("Bought for, in a year"), "money", agg=f"sum({_MONEY}) FILTER (WHERE act = 6)"),
-    Feature("average_order", _l("Average order"), "money", agg=f"avg({_MONEY}) FILTER (WHERE act = 6)"),
+    Feature("value_365", _l("Bought for, in a year"), "money", agg="sum(money) FILTER (WHERE act = 6)"),
+    Feature("average_order", _l("Average order"), "money", agg="avg(money) FILTER (WHERE act = 6)"),
     Feature("sent_30", _l("Messages got in 30 days"), agg=_count("= 10", 30)),
     Feature("opened_90", _l("Messages opened in 90 days"), agg=_count("= 7", 90), raise_it=True),
     Feature("clicked_90", _l("Links followed in 90 days"), agg=_count("= 8", 90), raise_it=True),
@@ -97,8 +99,8 @@ BUILT_IN: tuple[Feature, ...] = (
     Feature("evening", _l("Active in the evening"), "share", agg="avg(CASE WHEN hour >= 18 THEN 1.0 ELSE 0 END) FILTER (WHERE act BETWEEN 1 AND 6)"),
     Feature("weekend", _l("Active on Friday and Saturday"), "share",
             agg="avg(CASE WHEN weekday IN (5, 6) THEN 1.0 ELSE 0 END) FILTER (WHERE act BETWEEN 1 AND 6)"),
-    Feature("mobile", _l("On a phone"), "share",
-            agg=f"avg(CAST({_AGENT} ~* 'mobi|ios|android|iphone' AS integer)) FILTER (WHERE act IN (1, 2) AND age < 90)"),  # a device nobody named is no other one
+    Feature("mobile", _l("On a phone"), "share",  # a device that nobody named is no other device
+            agg=f"avg(CAST({_AGENT} ~* 'mobi|ios|android|iphone' AS integer)) FILTER (WHERE act IN (1, 2) AND age < 90)"),
     Feature("sentiment", _l("Tone of conversations"), "number",
             agg="avg(CASE WHEN jsonb_typeof(p->'sentiment') = 'number' THEN CAST(p->>'sentiment' AS float8) END) FILTER (WHERE act IN (9, 12) AND age < 90)"),
     Feature("members", _l("Colleagues in the account"), row="t.members"),

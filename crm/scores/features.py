@@ -18,11 +18,12 @@ from psycopg.sql import SQL, Composable, Identifier, Literal, quote
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core.config import Config
 from crm.core.json import dumps
 from crm.events.inbox import driver
 from crm.scores import trust
 from crm.scores.estimate import Column, Matrix
-from crm.scores.feature_list import ACTS, BUILT_IN, DAYS_BACK, FULL, HALF_LIFE, OWN_EVENT, POINTS, Feature
+from crm.scores.feature_list import ACTS, BUILT_IN, DAYS_BACK, FULL, HALF_LIFE, MONEY, OWN_EVENT, POINTS, Feature
 from crm.scores.trust import Told
 
 OWN_EVENTS = 8  # so many frequent events of the company's own become features
@@ -89,7 +90,7 @@ def named(names: Sequence[str], kinds: Mapping[str, str]) -> list[Feature]:
     return found
 
 
-def raw(people: People, features: Sequence[Feature], zone: str, *, told: Told, blind: bool = False) -> Composable:
+def raw(people: People, features: Sequence[Feature], config: Config, *, told: Told, blind: bool = False) -> Composable:
     """The statement: n, profile_id, points, then a column per feature, numbers as float4, categories as text.
 
     `told` says whose orders and leads count. `blind` puts a log in place of the log that ends at each person's cut-off, whatever a feature asks of it.
@@ -108,9 +109,10 @@ def raw(people: People, features: Sequence[Feature], zone: str, *, told: Told, b
     ]
     weights = SQL(" ").join(SQL("WHEN {} THEN {}").format(Literal(act), Literal(weight)) for act, weight in POINTS.items())
     return SQL(_RAW).format(
-        rows=people.relation, acts=acts, zone=Literal(zone), blind=SQL(_BLIND).format(rows=people.relation) if blind else SQL(""),
+        rows=people.relation, acts=acts, zone=Literal(config.timezone), blind=SQL(_BLIND).format(rows=people.relation) if blind else SQL(""),
         range=_range(people), lowest=Literal(people.earliest - dt.timedelta(days=DAYS_BACK)),
         latest=Literal(people.latest), back=Literal(dt.timedelta(days=DAYS_BACK)), joined=SQL("".join([", "] if joined else [])) + SQL(", ").join(joined),
+        money=SQL(MONEY).format(currency=Literal(config.currency)),
         weights=weights, half=Literal(HALF_LIFE), team=SQL(_TEAM) if any(one.row.startswith("t.") for one in features) else SQL(_NO_TEAM),
         shown=SQL("".join([", "] if shown else [])) + SQL(", ").join(shown),
     )  # fmt: skip
@@ -145,14 +147,14 @@ def points_of(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(100 * (1 - np.exp(-weights / FULL)), np.float32)
 
 
-def leaks(session: Session, people: People, features: Sequence[Feature], zone: str, *, told: Told) -> list[str]:
+def leaks(session: Session, people: People, features: Sequence[Feature], config: Config, *, told: Told) -> list[str]:
     """Names of features that change when everything from the cut-off on is taken out of the log: they read what they may not know.
 
     `people` holds one row per person. What colleagues did is not looked at: the blind log holds these people's own events, and `_TEAM` names the cut-off
     itself. Both worlds are read by one statement, or an import in between would condemn what is honest.
     """
     own = [one for one in features if not one.row.startswith("t.")]
-    each = (SQL("SELECT to_jsonb(w.*) FROM ({}) w").format(raw(people, own, zone, told=told, blind=blind)) for blind in (False, True))
+    each = (SQL("SELECT to_jsonb(w.*) FROM ({}) w").format(raw(people, own, config, told=told, blind=blind)) for blind in (False, True))
     worlds: dict[int, list[dict[str, Any]]] = {}
     for (row,) in driver(session).cursor().execute(SQL(" UNION ALL ").join(each)).fetchall():  # a join could work one world out anew for every row
         worlds.setdefault(row["n"], []).append(row)
@@ -206,7 +208,7 @@ _BLIND = "events AS (SELECT l.* FROM events l JOIN {rows} h ON h.profile_id = l.
 _RAW = """
 WITH {blind} r AS MATERIALIZED (SELECT q.n, q.profile_id, q.cutoff, q.known, p.first_seen FROM {rows} q JOIN profiles p ON p.id = q.profile_id),
 d AS (
-  SELECT r.n, date_part('epoch', r.cutoff - e.occurred_at) / 86400 AS age, {acts} AS act, e.properties AS p, e.context AS c,
+  SELECT r.n, date_part('epoch', r.cutoff - e.occurred_at) / 86400 AS age, {acts} AS act, {money} AS money, e.properties AS p, e.context AS c,
          date_part('hour', e.occurred_at AT TIME ZONE {zone}) AS hour, date_part('dow', e.occurred_at AT TIME ZONE {zone}) AS weekday
   FROM r JOIN events e ON e.profile_id = r.profile_id AND e.occurred_at < r.cutoff AND e.occurred_at >= r.cutoff - {back}
   WHERE e.occurred_at >= {lowest} AND e.occurred_at < {latest} {range}

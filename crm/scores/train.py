@@ -210,10 +210,10 @@ def _learning(  # noqa: PLR0917  each is one choice of the training
     own = [features.own_event(name) for name in features.frequent_events(session, now=now, without=without)]
     wanted: list[Feature] = [*BUILT_IN, *own, *(features.imported(name, kind) for name, kind in sorted(kinds.items()))]
     sample = _sample(laid.people)
-    late = features.leaks(session, sample, wanted, config.timezone, told=told)
+    late = features.leaks(session, sample, wanted, config, told=told)
     wanted = [one for one in wanted if one.name not in late]
     known = (*wanted, *(one for one in contest.own_events(session, score.kind) if one not in wanted))
-    raw = features.raw(laid.people, known, config.timezone, told=told)
+    raw = features.raw(laid.people, known, config, told=told)
     driver(session).execute(SQL("CREATE TEMP TABLE score_raw ON COMMIT DROP AS {}").format(raw))
     made, refused = columns.columns_of(session, wanted)
     got = features.extract(session, features.coded(made, SQL("score_raw")), len(made))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
@@ -52,6 +53,13 @@ def test_those_who_look_are_hot_and_the_reasons_say_so(session: Session, now: dt
     assert cold.raises
     assert cold.raises["points"] > 0
     assert hot.expected_value is None, "no order was folded: nobody knows what one is worth"
+    buyer = session.scalars(text("SELECT profile_id FROM events WHERE name = 'Order Completed' ORDER BY profile_id")).first()
+    lead, both, worth = find(session, "lead"), apply.these([eager, buyer], now=now), apply.Shop(Decimal(80), {})
+    apply.apply(session, lead, apply.model_of(session, version.id), both, config=makers.config(), now=now + dt.timedelta(minutes=1), shop=worth)
+    session.expire_all()
+    for one, each in ((eager, 80), (buyer, 100)):  # of the shop, and of their own
+        found = session.get_one(Score, (one, "lead"))
+        assert (float(found.expected_value), found.currency) == (pytest.approx(found.probability * each, abs=0.006), "ILS")
 
 
 def test_what_was_loaded_of_a_version_belongs_to_its_database(fresh_url: str, session: Session, now: dt.datetime) -> None:
