@@ -18,6 +18,7 @@ from crm.core.config import Config
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.paging import Page, cursor, read_cursor
+from crm.profiles.called import CALLED
 from journeys import calling
 from journeys.node_models import Endpoint
 from journeys.webhooks import signing_key
@@ -141,12 +142,12 @@ def _one(session: Session, slug: str) -> Endpoint:
     return found
 
 
-_CALLS = text("""
-    SELECT w.id, w.profile_id, coalesce(p.name, ''), j.slug, w.run_id, w.node, w.endpoint, w.status, w.attempts, w.due_at, w.answer_status, w.answer,
+_CALLS = text(f"""
+    SELECT w.id, w.profile_id, {CALLED}, j.slug, w.run_id, w.node, w.endpoint, w.status, w.attempts, w.due_at, w.answer_status, w.answer,
            w.said, w.created_at, w.done_at
     FROM webhook_calls w JOIN journeys j ON j.id = w.journey_id LEFT JOIN profiles p ON p.id = w.profile_id
     WHERE (CAST(:endpoint AS text) IS NULL OR w.endpoint = :endpoint) AND (CAST(:status AS text) IS NULL OR w.status = :status)
       AND (CAST(:before AS timestamptz) IS NULL OR (w.created_at, w.id) < (CAST(:before AS timestamptz), CAST(:before_id AS uuid)))
     ORDER BY w.created_at DESC, w.id DESC LIMIT :limit
-""")
+""")  # noqa: S608  our own fragment
 _COUNTS = text("SELECT endpoint, status, count(*) FROM webhook_calls WHERE created_at >= :since GROUP BY endpoint, status")

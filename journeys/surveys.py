@@ -15,6 +15,7 @@ from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.core.json import dumps
 from crm.events.inbox import append, system_event
+from crm.profiles.called import CALLED
 from journeys.node import Survey
 from journeys.nodes.nps import ANSWERED
 from journeys.passage import Passage
@@ -197,9 +198,9 @@ _SEGMENTS = text(f"""
     SELECT g.name, g.slug, {_BANDS} FROM surveys s JOIN memberships b ON b.profile_id = s.profile_id JOIN segments g ON g.id = b.segment_id
     WHERE s.survey = :survey AND s.answered_at >= :since GROUP BY g.id HAVING count(*) >= :least ORDER BY count(*) DESC, g.name LIMIT 20
 """)  # noqa: S608  our own column names
-_LATEST = text("""
-    SELECT s.profile_id, coalesce(p.name, ''), s.run_id, s.score, s.comment, s.answered_at
+_LATEST = text(f"""
+    SELECT s.profile_id, {CALLED}, s.run_id, s.score, s.comment, s.answered_at
     FROM surveys s LEFT JOIN profiles p ON p.id = s.profile_id
     WHERE s.survey = :survey AND s.answered_at IS NOT NULL ORDER BY s.answered_at DESC, s.id DESC LIMIT :limit
-""")
+""")  # noqa: S608  our own fragment
 _SPREAD = text("SELECT score, count(*) FROM surveys WHERE survey = :survey AND answered_at >= :since GROUP BY score")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.clock import parse_time
 from crm.core.paging import Page, cursor, read_cursor
+from crm.profiles.called import CALLED
 from journeys.past import EVERY
 
 SINCE = dt.timedelta(days=30)
@@ -252,7 +253,7 @@ _PASSED = text("""
     GROUP BY s.node, s.exit
 """)
 _RUNS = text(f"""
-    SELECT r.id, j.slug, r.journey_id, r.version, r.profile_id, p.name AS profile, r.key, r.node, r.status, r.started_at, r.due_at,
+    SELECT r.id, j.slug, r.journey_id, r.version, r.profile_id, {CALLED} AS profile, r.key, r.node, r.status, r.started_at, r.due_at,
            r.ended_at, r.end_reason, r.error, r.start
     FROM {EVERY} r JOIN journeys j ON j.id = r.journey_id LEFT JOIN profiles p ON p.id = r.profile_id
     WHERE (CAST(:journey AS text) IS NULL OR j.slug = :journey)
@@ -275,9 +276,9 @@ _STEPS = text("""
         FROM past_runs r CROSS JOIN LATERAL jsonb_array_elements(r.path) WITH ORDINALITY AS e(step, place) WHERE r.id = ANY(CAST(:runs AS uuid[]))
     ) s ORDER BY run_id, number
 """)
-_REFUSALS = text("""
-    SELECT f.profile_id, coalesce(p.name, ''), f.reason, f.detail, f.at
+_REFUSALS = text(f"""
+    SELECT f.profile_id, {CALLED}, f.reason, f.detail, f.at
     FROM entry_refusals f LEFT JOIN profiles p ON p.id = f.profile_id
     WHERE (CAST(:journey AS int) IS NULL OR f.journey_id = :journey) AND (CAST(:profile AS uuid) IS NULL OR f.profile_id = :profile) AND f.at >= :since
     ORDER BY f.at DESC, f.id DESC LIMIT :limit
-""")
+""")  # noqa: S608  our own fragment

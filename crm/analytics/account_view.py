@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.paging import Page
 from crm.profiles.account_models import Account
+from crm.profiles.called import CALLED
 
 MEMBERS = 200  # shown, the latest seen
 TERMS = ("price_list", "priceList", "terms", "payment_terms", "contract_end", "contractEnd")  # traits shown first
@@ -142,11 +143,11 @@ _ORDERS = """
 SELECT o.currency, count(*) FILTER (WHERE o.ordered_at IS NOT NULL AND o.cancelled_at IS NULL), sum(o.revenue - o.refunded)
 FROM account_members m JOIN orders o ON o.profile_id = m.profile_id WHERE m.account_id = :id GROUP BY o.currency ORDER BY 3 DESC
 """
-_TIMELINE = """
-SELECT e.occurred_at, e.accepted, e.name, e.properties, e.profile_id, p.name
+_TIMELINE = f"""
+SELECT e.occurred_at, e.accepted, e.name, e.properties, e.profile_id, {CALLED}
 FROM (SELECT profile_id FROM account_members WHERE account_id = :id LIMIT 1000) m
 CROSS JOIN LATERAL (
     SELECT * FROM events e WHERE e.profile_id = m.profile_id AND e.occurred_at > :since AND e.occurred_at < :until
     ORDER BY e.occurred_at DESC, e.accepted DESC LIMIT :limit
 ) e JOIN profiles p ON p.id = e.profile_id ORDER BY e.occurred_at DESC, e.accepted DESC LIMIT :limit
-"""
+"""  # noqa: S608  our own fragment

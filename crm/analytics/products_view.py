@@ -14,6 +14,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from crm.core.paging import Page
+from crm.profiles.called import CALLED
 
 DAYS = 90
 RECENT = 30  # days of views in the list
@@ -41,11 +42,10 @@ class ProductRow:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Somebody who asked to be told, in their order."""
+    """Somebody who asked to be told, in their order; `name`: what they go by."""
 
     profile_id: uuid.UUID
     name: str
-    email: str | None
     asked_at: dt.datetime
 
 
@@ -210,11 +210,10 @@ SELECT count(*) FILTER (WHERE ended IS NULL) AS waiting, count(*) FILTER (WHERE 
        count(*) FILTER (WHERE asked_at >= :since) AS asked
 FROM stock_requests WHERE variant_id = :id AND asked_at IS NOT NULL
 """
-_WAITING = """
-SELECT r.profile_id, p.name, (SELECT value FROM identities i WHERE i.profile_id = p.id AND i.kind = 'email' ORDER BY verified DESC, first_seen LIMIT 1),
-       r.asked_at
+_WAITING = f"""
+SELECT r.profile_id, {CALLED}, r.asked_at
 FROM stock_requests r JOIN profiles p ON p.id = r.profile_id WHERE r.variant_id = :id AND r.ended IS NULL ORDER BY r.asked_at, r.profile_id LIMIT :shown
-"""
+"""  # noqa: S608  our own fragment
 _RATES = """
 SELECT coalesce(sum(d.buyers), 0) AS buyers, coalesce(sum(d.viewers - d.out_viewers), 0) AS viewers
 FROM (VALUES (1), (2), (3)) AS w(wide) LEFT JOIN (variant_days d JOIN variants v ON v.id = d.variant_id AND d.day >= :since)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm.consent.models import ConsentState
 from crm.core.json import array
+from crm.profiles.called import CALLED
 from crm.profiles.models import Identity
 from crm.profiles.zones import zone_of
 from crm.segments.rule import AccountFact, CartFact, OrderFact, Person, Place, Query, Seen
@@ -71,10 +72,10 @@ def count(session: Session, tree: Tree, *, now: dt.datetime, place: Place) -> in
 
 
 def sample(session: Session, tree: Tree, *, now: dt.datetime, place: Place, limit: int = 5) -> list[tuple[uuid.UUID, str]]:
-    """Some who satisfy it: id and name."""
+    """Some who satisfy it: id, and what they go by."""
     query = Query(now, place, restricted=False, dues=False)
     clause = compile_tree(tree, query)
-    rows = session.execute(text(f"SELECT p.id, p.name {query.tables} AND ({clause.holds}) LIMIT :most"), query.values | {"most": limit})
+    rows = session.execute(text(f"SELECT p.id, {CALLED} {query.tables} AND ({clause.holds}) LIMIT :most"), query.values | {"most": limit})
     return [(row[0], row[1]) for row in rows]
 
 

@@ -137,6 +137,21 @@ def test_a_product_shows_its_histories_who_waits_and_what_was_lost(shelf: dt.dat
     assert browser_as("viewer").get("/products/none").status_code == 404
 
 
+def test_who_waits_goes_by_what_is_known_of_them(session: Session, shelf: dt.datetime, browser_as: Callable[..., Any]) -> None:
+    asked = "Back In Stock Requested"
+    calls = [
+        track(asked, {"product_id": "vase"}, at=shelf - DAY, user_id="u-8812"),
+        track(asked, {"product_id": "vase"}, at=shelf - DAY, anonymous_id="device-5"),
+        identify({"email": "noa@example.com"}, at=shelf - 2 * DAY, user_id="u-7"),
+        track(asked, {"product_id": "vase"}, at=shelf - DAY, user_id="u-7"),
+    ]
+    pipeline.run(session, [accepted(call, shelf) for call in calls], shelf, config())
+    session.commit()
+    page = browser_as("marketer").get("/products/vase").text
+    assert "<bdi>u-8812</bdi>" in page and "noa@example.com</bdi>" in page and "u-7<" not in page
+    assert page.count("Anonymous visitor") == 1 and "device-5" not in page
+
+
 def test_the_usual_rate_says_what_was_lost(session: Session, shelf: dt.datetime, browser_as: Callable[..., Any]) -> None:
     session.execute(text("INSERT INTO variant_days (day, variant_id, viewers, buyers) VALUES (:d, 'vase', 100, 25)"), {"d": (shelf - 20 * DAY).date()})
     assert "usually" in (page := browser_as("marketer").get("/products/vase").text)

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response
 from crm.core import clock
 from crm.core.errors import InvalidError, KesherError, NotFoundError
 from crm.core.json import dumps, loads
+from crm.profiles.called import CALLED
 from crm.profiles.search import search
 from crm.segments import evaluate, ready, store
 from crm.segments import tree as trees
@@ -205,7 +206,7 @@ def _answer(segment: Segment, asked: str) -> dict[str, Any]:
     tree = trees.parse(segment.rule)
     inside = trees.read(tree, person, now)
     change = trees.smallest_change(tree, person, now, wanted=not inside)
-    name = db().scalar(text("SELECT name FROM profiles WHERE id = :id"), {"id": profile_id}) or _("Anonymous visitor")
+    name = db().scalar(text(f"SELECT {CALLED} FROM profiles p WHERE p.id = :id"), {"id": profile_id}) or _("Anonymous visitor")  # noqa: S608  our own fragment
     since = db().scalar(select(Membership.since).where(Membership.profile_id == profile_id, Membership.segment_id == segment.id))
     checks = [(forms.words(trees.sentence(leaf)), leaf.rule.read(leaf.settings, person, now)) for leaf in trees.leaves(tree)]
     needed = None if change is None else [(forms.words(trees.sentence(leaf)), wanted) for leaf, wanted in change]
