@@ -12,12 +12,19 @@ from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.core.json import dumps, loads
 
-_WRONG_TYPE = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)` - at `(?P<where>[^`]+)`")  # as msgspec says it
 DETAILS = {  # code -> what exactly is wrong with a call that is held
     "bytes": _l("The event has %(size)s bytes; the limit is %(limit)s."),
     "name_length": _l("The name of the event has %(size)s characters, %(limit)s at most; put what varies into `properties`."),
     "unreadable": _l("The event is not understood: %(why)s"),
     "wrong_type": _l("The event is not understood: `%(where)s` is of type %(got)s, expected is %(wanted)s."),
+    "no_object": _l("The event is not understood: it is of type %(got)s and must be a JSON object."),
+    "no_type": _l("`type` is missing; it says which kind of call this is, such as track."),
+    "malformed": _l("The event is not understood: from byte %(byte)s on it is no valid JSON."),
+    "truncated": _l("The event is not understood: its JSON ends too early."),
+    "deep": _l("The event is nested too deeply."),
+    "range": _l("`%(where)s` is a number too large to be read."),
+    "wide": _l("The event holds a number beyond the 64-bit range; send it as text."),
+    "not_text": _l("A text in the event is no valid UTF-8."),
     "type": _l("`type` is “%(type)s”; it must be one of %(types)s."),
     "nobody": _l("The call says nobody: `userId` or `anonymousId` is missing."),
     "unusable": _l("None of userId, anonymousId, e-mail or phone is usable."),
@@ -30,6 +37,21 @@ DETAILS = {  # code -> what exactly is wrong with a call that is held
     "before_1990": _l("It happened %(at)s, before 1990."),
 }
 
+_COMPLAINTS = tuple(  # of the libraries that read and write JSON, as they word them; the first that fits counts
+    (re.compile(said), code)
+    for said, code in (
+        (r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)` - at `(?P<where>[^`]+)`", "wrong_type"),
+        (r"Expected `object`, got `(?P<got>[^`]+)`", "no_object"),
+        (r"Object missing required field `type`", "no_type"),
+        (r"JSON is malformed: .*\(byte (?P<byte>\d+)\)", "malformed"),
+        (r"Input data was truncated", "truncated"),
+        (r"it is nested too deeply|Recursion limit reached", "deep"),
+        (r"Number out of range - at `(?P<where>[^`]+)`", "range"),
+        (r"Integer exceeds 64-bit range", "wide"),
+        (r"str is not valid UTF-8: .*", "not_text"),
+    )
+)
+
 
 class HeldError(InvalidError):
     """A call that cannot be taken: alone it is refused with this text, in a batch it goes to quarantine under `reason`; `code` is one of `DETAILS`."""
@@ -40,12 +62,12 @@ class HeldError(InvalidError):
         self.detail = dumps({"code": code, "slots": {name: str(value) for name, value in slots.items()}})
 
 
-def misunderstood(said: str) -> HeldError:
-    """What the decoder complains of, in our words where it is the type of a field."""
-    wrong = _WRONG_TYPE.fullmatch(said)
-    if wrong:
-        return HeldError("bad_json", "wrong_type", where=wrong["where"], got=wrong["got"], wanted=wrong["wanted"])
-    return HeldError("bad_json", "unreadable", why=said)
+def misunderstood(said: str, otherwise: str = "unreadable") -> HeldError:
+    """What a library complains of, in our words where we have them; else under `otherwise`, with its own."""
+    for complaint, code in _COMPLAINTS:
+        if found := complaint.fullmatch(said):
+            return HeldError("bad_json", code, **found.groupdict())
+    return HeldError("bad_json", otherwise, why=said)
 
 
 def detail_of(stored: str) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +15,10 @@ from crm.core.i18n import _l
 from crm.events.importing.models import Upload
 from crm.events.importing.outcomes import BAD_CALL, BAD_VALUE, DUPLICATE, FUTURE, LATE, NO_EVENT, NO_IDENTITY, OUTSIDE, UNREADABLE
 from crm.events.importing.rejects import LEFT_OUT, harmless
+from crm.events.source import DETAILS as HELD
 from crm.web.isolates import bdi, ltr, num
 from crm.web.show import local
+from crm.web.words import IDENTITIES
 
 OWN_SOURCE = "Imports"
 CHANGEABLE = frozenset({"new", "ready", "checked", "failed", "undone"})
@@ -91,6 +95,39 @@ REASONS = {
     LEFT_OUT: _l("Taken without one value"),
 }
 
+_COLUMN = re.compile(r"('?)c(\d{1,6}): (.*)", re.DOTALL)
+_DETAILS = tuple(  # what exactly is wrong with a line: the sentence, and what finds its slots in one that was written down
+    (said, re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(said)), re.DOTALL))
+    for said in (
+        _l("%(value)s is not a whole number"),
+        _l("%(value)s is not an amount"),
+        _l("%(value)s is neither true nor false"),
+        _l("%(value)s is a formula"),
+        _l("%(value)s goes on for more than %(most)s characters"),
+        _l("%(value)s is not a number"),
+        _l("%(value)s is not an e-mail address"),
+        _l("%(value)s is not a phone number"),
+        _l("%(value)s is not a date"),
+        _l("%(value)s is not a time in seconds"),
+        _l("%(value)s is not a time written as %(form)s"),
+        _l("%(value)s is not a time"),
+        _l("%(value)s is out of the calendar"),
+        _l("%(kinds)s missing or unusable"),
+        _l("%(value)s had no line for %(many)s lines; raise group_within"),
+        _l("%(value)s is empty"),
+        _l("the event has no name"),
+        _l("%(time)s has not come yet"),
+        _l("%(time)s is not between %(earliest)s and %(latest)s"),
+        _l("%(time)s is before 1990"),
+        _l("%(field)s cannot be calculated: a column is empty"),
+        _l("%(field)s cannot be calculated: %(value)s is no number"),
+        _l("not written in %(encoding)s"),
+        _l("%(found)s columns instead of %(wanted)s"),
+        _l("a cell shows the error %(error)s"),
+        *HELD.values(),
+    )
+)
+
 
 def changeable(row: Upload) -> bool:
     """Whether its columns may still be chosen: nothing of it is in."""
@@ -124,6 +161,23 @@ def word(table: dict[str, str], code: str) -> str:
 def reason(code: str) -> str:
     """Why a line was not taken."""
     return word(REASONS, code)
+
+
+def detail(text: str, names: Mapping[int, str]) -> str:
+    """What exactly is wrong with a line, as text; it begins with the name of a column where it is one's. What we have no words for stays as it was written."""
+    if column := _COLUMN.fullmatch(text):
+        return f"{column[1]}{names.get(int(column[2]), f'c{column[2]}')}: {detail(column[3], names)}"
+    for said, form in _DETAILS:
+        if found := form.fullmatch(text):
+            return str(_(said, **{slot: _slot(slot, value, names) for slot, value in found.groupdict().items()}))
+    return text
+
+
+def _slot(slot: str, value: str, names: Mapping[int, str]) -> str:
+    """A column by its name in the file, kinds of identities in words, anything else as it is."""
+    if slot == "kinds":
+        return ", ".join(str(_(IDENTITIES[kind][0])) if kind in IDENTITIES else kind for kind in value.split(", "))
+    return names.get(int(value[1:]), value) if re.fullmatch(r"c\d{1,6}", value) else value
 
 
 def failure(error: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 
+import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,6 +13,8 @@ from crm.core import partitions
 from crm.events import quarantine
 from crm.events.models import SYSTEM_SOURCE, InboxRow, QuarantinedCall
 from crm.events.quarantine import Holding
+from crm.events.source import HeldError
+from crm.events.sources import segment
 
 GOOD = '{"type":"track","event":"Bought","userId":"u"}'
 
@@ -94,3 +97,23 @@ def test_discarded_calls_are_gone(session: Session, now: dt.datetime) -> None:
 def test_a_held_call_may_contain_nul(session: Session, now: dt.datetime) -> None:
     held(session, '{"a": "\x00"}', at=now)
     assert quarantine.page(session)[0].body == '{"a": ""}'
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("7", "no_object"),
+        ("{}", "no_type"),
+        ('{"type": 1}', "wrong_type"),
+        ('{"type": "track" 5}', "malformed"),
+        ('{"type": "track"', "truncated"),
+        ('{"type": "track", "properties": {"n": 1e999}}', "range"),
+        ('{"type": "track", "x": ' + "[" * 9000 + "]" * 9000 + "}", "deep"),
+        ('{"type": "track", "userId": "u", "event": "x", "properties": {"n": 99999999999999999999999}}', "wide"),
+        ('{"type": "track", "userId": "u", "event": "x", "properties": ' + '{"n": ' * 300 + "1" + "}" * 301, "deep"),
+    ],
+)
+def test_what_a_library_complains_of_is_kept_as_a_code_of_ours(body: str, code: str) -> None:
+    with pytest.raises(HeldError) as refused:
+        segment.check(call := segment.read(body), call.type)
+    assert json.loads(refused.value.detail)["code"] == code

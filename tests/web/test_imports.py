@@ -101,6 +101,7 @@ def test_a_file_goes_from_upload_to_people_and_back(browser_as: Callable[[str], 
     assert "<b>note" not in page
     assert "31/02/1990" in page
     assert "Says nobody" in page
+    assert "אינו תאריך" in browser.get(f"/imports/{number}/preview", "he").text
     browser.post(f"/imports/{number}", act="check")
     assert "Dry run going on" in browser.get(f"/imports/{number}/progress").text
     assert settle(session, config, number) == "checked"
@@ -117,7 +118,8 @@ def test_a_file_goes_from_upload_to_people_and_back(browser_as: Callable[[str], 
     assert listed.data.startswith("\ufeffline,reason,detail,row".encode())
     assert "birthday: '31/02/1990' is not a date" in listed.text
     assert "Says nobody" in listed.text
-    assert "לא אומרת מי" in browser.get(f"/imports/{number}/rejects", "he").text
+    listed = browser.get(f"/imports/{number}/rejects", "he")
+    assert "לא אומרת מי" in listed.text and "birthday: '31/02/1990' אינו תאריך" in listed.text
     browser.post(f"/imports/{number}", act="undo")
     assert settle(session, config, number) == "undone"
     assert session.scalar(text("SELECT count(*) FROM profiles")) == 0

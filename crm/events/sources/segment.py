@@ -145,7 +145,7 @@ def storable(*values: object) -> None:
             if value:
                 orjson.dumps(value)
     except TypeError as error:
-        raise HeldError("bad_json", "unstorable", why=error) from error
+        raise misunderstood(str(error), "unstorable") from error
 
 
 def made_id(seed: bytes, body: bytes) -> str:

@@ -38,7 +38,6 @@ bp = Blueprint("imports", __name__, url_prefix="/imports")
 PAGE = 30
 _FORM_ROOM = 64 * 1024  # bytes around a file
 _NOTHING: dict[str, Any] = {"source": "", "empty": "", "as_of": "", "event": "", "external": "", "currency": "", "consent": None}
-_COLUMN = re.compile(r"^('?)c(\d+)(?=[: ])")
 
 
 @bp.record_once
@@ -149,7 +148,7 @@ def preview(number: int) -> str | AnyResponse:
     lines = wizard.preview(uploads.stored(settings().home, row), uploads.mapping_of(row), now=clock.now())
     choices = _choices(row.settings, uploads.look(row, settings().home))
     read = [place for place, choice in enumerate(choices) if choice.role != "skip"]
-    return render_template("imports-preview.html", row=row, lines=lines, choices=choices, read=read, said=said, title=_title(row))
+    return render_template("imports-preview.html", row=row, lines=lines, choices=choices, read=read, said=said, title=_title(row), names=_names(row))
 
 
 @bp.post("/<int:number>")
@@ -199,8 +198,7 @@ def _translated(path: Path, row: Upload) -> Iterator[str]:
             if len(line) != 4:
                 continue
             heads = [_("line"), _("reason"), _("detail"), _("row")]
-            detail = _COLUMN.sub(lambda found: f"{found[1]}{names.get(int(found[2]), found[0])}", line[2])
-            writer.writerow(heads if place == 0 else [line[0], said.reason(line[1]), said.guarded(detail), line[3]])
+            writer.writerow(heads if place == 0 else [line[0], said.reason(line[1]), said.guarded(said.detail(line[2], names)), line[3]])
             yield ("\ufeff" if place == 0 else "") + held.getvalue()
             held.seek(0)
             held.truncate()
