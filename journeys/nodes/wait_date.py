@@ -46,10 +46,10 @@ class WaitDate(Node[WaitDateSettings]):
 
     def summary(self, settings: WaitDateSettings) -> Sentence:
         """When."""
-        values = {"trait": settings.trait, "days": abs(settings.days), "at": settings.at}
+        values = {"trait": settings.trait, "time": dt.timedelta(days=abs(settings.days)), "at": settings.at}
         if settings.days < 0:
-            return Sentence(_l("Until %(days)s days before “%(trait)s”, %(at)s"), values)
-        return Sentence(_l("Until %(days)s days after “%(trait)s”, %(at)s"), values) if settings.days else Sentence(_l("Until “%(trait)s”, %(at)s"), values)
+            return Sentence(_l("Until %(time)s before “%(trait)s”, %(at)s"), values)
+        return Sentence(_l("Until %(time)s after “%(trait)s”, %(at)s"), values) if settings.days else Sentence(_l("Until “%(trait)s”, %(at)s"), values)
 
 
 plugin = WaitDate()

@@ -106,15 +106,15 @@ class DateTrigger(Trigger[DateSettings]):
 
     def summary(self, settings: DateSettings) -> Sentence:
         """When."""
-        values = {"trait": settings.trait, "days": abs(settings.days), "at": settings.at}
+        values = {"trait": settings.trait, "time": dt.timedelta(days=abs(settings.days)), "at": settings.at}
         if settings.by_hebrew and not settings.days:
             return Sentence(_l("On “%(trait)s” by the Hebrew calendar, %(at)s"), values)
         if settings.by_hebrew:
-            before = _l("%(days)s days before “%(trait)s” by the Hebrew calendar, %(at)s")
-            return Sentence(before if settings.days < 0 else _l("%(days)s days after “%(trait)s” by the Hebrew calendar, %(at)s"), values)
+            before = _l("%(time)s before “%(trait)s” by the Hebrew calendar, %(at)s")
+            return Sentence(before if settings.days < 0 else _l("%(time)s after “%(trait)s” by the Hebrew calendar, %(at)s"), values)
         if settings.days < 0:
-            return Sentence(_l("%(days)s days before “%(trait)s”, %(at)s"), values)
-        return Sentence(_l("%(days)s days after “%(trait)s”, %(at)s"), values) if settings.days else Sentence(_l("On “%(trait)s”, %(at)s"), values)
+            return Sentence(_l("%(time)s before “%(trait)s”, %(at)s"), values)
+        return Sentence(_l("%(time)s after “%(trait)s”, %(at)s"), values) if settings.days else Sentence(_l("On “%(trait)s”, %(at)s"), values)
 
 
 plugin = DateTrigger()
