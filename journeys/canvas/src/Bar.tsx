@@ -41,7 +41,7 @@ export function Bar({ onPublish }: { onPublish: () => void }) {
 function Saving() {
   const saving = use((s) => s.saving);
   const at = use((s) => s.savedAt);
-  const words = { saved: at ? t("draft_saved", { time: time(at) }) : t("no_draft"), waiting: t("saving"), saving: t("saving"), failed: t("not_saved"), conflict: t("conflict_short") };
+  const words = { saved: at ? t("draft_saved", { time: time(at) }) : t("no_draft"), waiting: t("saving"), saving: t("saving"), failed: t("not_saved_short"), conflict: t("conflict_short") };
   return (
     <span className={`k-tiny k-not-s d-saving ${saving === "failed" || saving === "conflict" ? "k-bad" : "k-3rd"}`} data-saving={saving}>
       {words[saving]}
@@ -57,6 +57,18 @@ export function Conflict() {
     <div className="k-banner d-conflict" role="alert">
       <Icon name="users" className="k-i-s" />
       <span className="k-grow">{theirs.saved_by ? t("conflict_by", { who: theirs.saved_by, time: moment(theirs.saved_at) }) : t("conflict", { time: moment(theirs.saved_at) })}</span>
+/** Why nothing is stored, as long as it is not: a word in the bar is overlooked, and a phone has no room for it. */
+export function Unsaved() {
+  const trouble = use((s) => s.trouble);
+  if (!trouble) return null;
+  return (
+    <div className="k-banner d-conflict" role="alert">
+      <Icon name="alert-triangle" className="k-i-s" />
+      <span className="k-grow">{trouble}</span>
+    </div>
+  );
+}
+
       <button type="button" className="btn btn-sm" onClick={() => void takeTheirs()}>
         {t("take_theirs")}
       </button>

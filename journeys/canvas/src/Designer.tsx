@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "react";
 import { Backtest } from "./Backtest";
-import { Bar, Conflict } from "./Bar";
+import { Bar, Conflict, Unsaved } from "./Bar";
 import { Canvas } from "./Canvas";
 import { Outline } from "./Outline";
 import { Palette } from "./Palette";
@@ -39,6 +39,7 @@ export function Designer() {
     <>
       <Bar onPublish={() => publish(true)} />
       <Conflict />
+      <Unsaved />
       <div className={`k-dwork${selected ? "" : " d-two"}`}>
         {!narrow && <Palette />}
         <div className="k-dmid">

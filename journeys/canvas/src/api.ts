@@ -11,15 +11,34 @@ export class Refused extends Error {
   }
 }
 
-export async function ask<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<T> {
-  const answer = await fetch(path, {
-    method,
-    headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": page.csrf },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  });
-  const said = answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : {};
-  if (!answer.ok || answer.redirected) throw new Refused(answer.redirected ? 401 : answer.status, said);
+type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+export async function ask<T>(method: Method, path: string, body?: unknown): Promise<T> {
+  let answer = await send(method, path, body);
+  if (answer.status === 400 && !isJson(answer)) {
+    page.csrf = await freshToken(); // the page's own is void once somebody signed out, also where they signed in again in another window
+    answer = await send(method, path, body);
+  }
+  if (answer.redirected) throw signedOut();
+  const said = isJson(answer) ? await answer.json() : {};
+  if (!answer.ok) throw new Refused(answer.status, said);
   return said as T;
+}
+
+const isJson = (answer: Response) => answer.headers.get("Content-Type")?.includes("json") ?? false;
+const signedOut = () => new Refused(401, { error: t("signed_out") });
+
+function send(method: Method, path: string, body: unknown): Promise<Response> {
+  const headers = { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": page.csrf };
+  return fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+}
+
+/** The form token of who is signed in now, as this page would have it if it were loaded again. */
+async function freshToken(): Promise<string> {
+  const answer = await fetch(own("edit"));
+  if (answer.redirected) throw signedOut();
+  const again = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("designer-page");
+  return again ? JSON.parse(again.textContent!).csrf : page.csrf;
 }
 
 export const own = (tail: string) => `/journeys/${encodeURIComponent(page.slug)}/${tail}`;

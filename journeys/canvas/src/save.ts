@@ -47,12 +47,13 @@ export async function save(): Promise<boolean> {
   try {
     const said = await ask<Saved>("PUT", own("draft"), { revision, graph, layout: stored(layout) });
     const same = get().graph === graph && get().layout === layout;
-    hear(lookOf(said), { revision: said.revision, savedAt: said.saved_at, saving: same ? "saved" : "waiting", theirs: null });
+    hear(lookOf(said), { revision: said.revision, savedAt: said.saved_at, saving: same ? "saved" : "waiting", trouble: "", theirs: null });
     if (get().saving === "waiting") later(PAUSE);
   } catch (problem) {
     if (problem instanceof Refused && problem.status === 409) meet(problem.said as unknown as Theirs);
     else {
-      set({ saving: "failed", said: t("not_saved") });
+      const trouble = (problem instanceof Refused && typeof problem.said.error === "string" && problem.said.error) || t("not_saved");
+      set({ saving: "failed", trouble, said: trouble });
       later(AGAIN);
     }
   } finally {
@@ -74,7 +75,7 @@ export async function settled(): Promise<boolean> {
 
 /** Somebody else saved meanwhile: nothing more is stored before one of the two was chosen. */
 export function meet(theirs: Theirs): void {
-  set({ saving: "conflict", theirs: { ...theirs, layout: placed(theirs.layout) }, said: t("conflict_short") });
+  set({ saving: "conflict", trouble: "", theirs: { ...theirs, layout: placed(theirs.layout) }, said: t("conflict_short") });
 }
 
 /** Of two drawings, mine is the one to keep: it becomes the revision after theirs. */

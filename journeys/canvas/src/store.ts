@@ -16,6 +16,7 @@ export interface State extends Shot {
   revision: number;
   savedAt: string | null;
   saving: "saved" | "waiting" | "saving" | "failed" | "conflict";
+  trouble: string; // why it could not be saved, until it is
   theirs: Theirs | null;
   look: Look;
   selected: string[];
@@ -60,6 +61,7 @@ export function begin(draft: Draft, palette: Palette): void {
     revision: draft.revision,
     savedAt: draft.saved_at,
     saving: "saved",
+    trouble: "",
     theirs: null,
     look: draft.look,
     selected: [],

@@ -62,6 +62,22 @@ def test_two_who_draw_at_once_choose_whose_drawing_stays(site: Site) -> None:
     expect(step(noa, "wait")).to_contain_text("Noa still waits")
 
 
+def test_what_is_drawn_while_signed_out_is_saved_once_somebody_signs_in_again_in_another_window(site: Site) -> None:
+    page = site.designer("abandoned_cart", width=360)
+    page.wait_for_load_state("networkidle")  # every answer sets the cookie anew
+    page.context.clear_cookies()
+    step(page, "wait").click()
+    page.get_by_label("Name on the drawing").fill("Drawn")
+    expect(page.get_by_role("alert")).to_contain_text("you are signed out")
+    site.sign_in(page.context.new_page(), "noa")
+    page.get_by_label("Name on the drawing").fill("Drawn and kept")
+    settle(page)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.reload()
+    expect(step(page, "wait")).to_contain_text("Drawn and kept")
+    site.troubles[:] = [each for each in site.troubles if "400" not in each]  # the browser logs the refusal itself
+
+
 def test_a_number_stands_on_its_way_also_where_the_way_has_no_words(site: Site, now: dt.datetime) -> None:
     with Session(site.engine) as session:
         wake_due(session, now + dt.timedelta(hours=2), 100, config())
