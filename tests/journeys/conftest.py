@@ -1,8 +1,8 @@
-"""The pages' application over the test's own transaction, and a browser signed in."""
+"""The pages' application over the test's own transaction, a browser signed in, and a server that webhooks call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from crm.web.app import create_app
 from crm.web.models import User
 from journeys.api import bp as api
 from journeys.pages import bp
+from tests.journeys.standin import WebServer, web_server
 
 
 @pytest.fixture
@@ -25,6 +26,12 @@ def app(session: Session) -> Flask:
     made = create_app(settings, lambda: Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint"), blueprints=[bp, api])
     made.config["WTF_CSRF_ENABLED"] = False
     return made
+
+
+@pytest.fixture
+def server() -> Iterator[WebServer]:
+    with web_server() as made:
+        yield made
 
 
 @pytest.fixture

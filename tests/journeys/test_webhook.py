@@ -7,7 +7,6 @@ import datetime as dt
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,7 +19,7 @@ from journeys.engine import wake_due
 from journeys.graph import parse
 from journeys.runs import break_journeys
 from journeys.simulate import tell
-from tests.journeys.standin import WebServer, web_server
+from tests.journeys.standin import WebServer
 from tests.makers import accepted as take
 from tests.makers import config, track
 from workers import pipeline
@@ -52,14 +51,13 @@ CALLING: dict[str, Any] = {
 
 
 @pytest.fixture
-def server() -> Iterator[WebServer]:
-    with web_server() as made:
-        yield made
-
-
-@pytest.fixture
 def make(session: Session, server: WebServer, now: dt.datetime) -> sessionmaker[Session]:
-    endpoints.save(session, "crm", url=f"{server.url}/hooks", headers="Authorization: Bearer s3cret", private=True, now=now)
+    return begin(session, f"{server.url}/hooks", now)
+
+
+def begin(session: Session, url: str, now: dt.datetime) -> sessionmaker[Session]:
+    """Dana's run asks for a call there."""
+    endpoints.save(session, "crm", url=url, headers="Authorization: Bearer s3cret", private=True, now=now)
     publish.publish(session, "calling", CALLING, now=now)
     pipeline.run(session, [take(track("Signed Up", {"plan": "b2b"}, at=now, user_id="dana"), now)], now, CONFIG)
     return sessionmaker(session.connection(), expire_on_commit=False, join_transaction_mode="create_savepoint")

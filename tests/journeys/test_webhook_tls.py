@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,8 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from journeys import endpoints, publish
-from tests.journeys.standin import WebServer, web_server
-from tests.journeys.test_webhook import CALLING, CONFIG, call, calls, drain, ended, minutes
-from tests.makers import accepted, track
-from workers import pipeline
+from tests.journeys.standin import WebServer
+from tests.journeys.test_webhook import begin, call, calls, drain, ended, minutes
 
 DAY = dt.timedelta(days=1)
 WRONG = {
@@ -67,18 +64,8 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ssl
 
 
 @pytest.fixture
-def server() -> Iterator[WebServer]:
-    with web_server() as made:
-        yield made
-
-
-@pytest.fixture
 def make(session: Session, server: WebServer, now: dt.datetime) -> sessionmaker[Session]:
-    port = server.url.rpartition(":")[2]
-    endpoints.save(session, "crm", url=f"https://localhost:{port}/hooks", headers="", private=True, now=now)
-    publish.publish(session, "calling", CALLING, now=now)
-    pipeline.run(session, [accepted(track("Signed Up", at=now, user_id="dana"), now)], now, CONFIG)
-    return sessionmaker(session.connection(), expire_on_commit=False, join_transaction_mode="create_savepoint")
+    return begin(session, f"https://localhost:{server.url.rpartition(':')[2]}/hooks", now)
 
 
 def behind(server: WebServer, context: ssl.SSLContext) -> None:
