@@ -6,7 +6,7 @@ import datetime as dt
 import importlib
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -29,15 +29,19 @@ def score() -> None:
     ours, work = _tools[0], _work()
     ours.hints.taken("score")
     until = time.monotonic() + TURN_S
-    while work.step(ours.sessions, ours.config, clock.now, rank_again):
+    while work.step(ours.sessions, ours.config, clock.now, ranking(ours.config.currency)):
         if time.monotonic() > until:
             ours.hints.hint("score")
             return
 
 
-def rank_again(session: Session, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
-    """Whose score moved has another place in the queue of leads."""
-    rank.refresh(session, profile_ids=profile_ids, shop=_tools[0].config.currency, now=now)
+def ranking(currency: str) -> Callable[[Session, Collection[uuid.UUID], dt.datetime], None]:
+    """Whose score moved has another place in the queue of leads, whose sums are in the shop's currency."""
+
+    def again(session: Session, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
+        rank.refresh(session, profile_ids=profile_ids, shop=currency, now=now)
+
+    return again
 
 
 def _work() -> Any:

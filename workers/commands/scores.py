@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,12 +13,12 @@ from crm.core import clock
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.core.errors import KesherError
-from crm.scores import check, jobs, work
+from crm.scores import check, jobs, words, work
 from crm.scores.score import Asked, asked, find
 from crm.scores.score_models import BANDS, Score, ScoreCheck, ScoreFlag, ScoreKind, ScoreVersion
 from workers.commands import Subparsers
 from workers.install import opened
-from workers.scoring import rank_again
+from workers.scoring import ranking
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -65,7 +66,7 @@ def score(args: argparse.Namespace) -> int:
             for one in [find(session, args.kind)] if args.kind else asked(session).values():
                 jobs.row_of(session, one.kind, now).apply_at = now
             session.commit()
-        work.rounds(maker, config, clock.now, rank_again)
+        work.rounds(maker, config, clock.now, ranking(config.currency))
         with maker() as session:
             for kind, count in session.execute(select(Score.kind, func.count()).group_by(Score.kind).order_by(Score.kind)):
                 print(f"{kind:16} {count:>10,} people")
@@ -86,12 +87,12 @@ def judge(args: argparse.Namespace) -> int:
     with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
         made = _compared(session, find(session, args.kind), config)
         session.commit()
-    for band in made.bands:
-        print(f"{band['band']:6} {band['people']:>8,} people   promised {band['promised']:.3f}   happened {band['actual']:.3f}")
-    for each in made.drift[:5]:
-        print(f"PSI {each['psi']:.3f}   {each['feature']}")
-    print(f"alarm: {made.alarm}" if made.alarm else "no alarm")
-    return 1 if made.alarm else 0
+        for band in made.bands:
+            print(f"{band['band']:6} {band['people']:>8,} people   promised {band['promised']:.3f}   happened {band['actual']:.3f}")
+        for each in made.drift[:5]:
+            print(f"PSI {each['psi']:.3f}   {each['feature']}")
+        print(f"alarm: {made.alarm}" if made.alarm else "no alarm")
+        return 1 if made.alarm else 0
 
 
 def _compared(session: Session, one: Asked, config: Config) -> ScoreCheck:
@@ -108,9 +109,13 @@ def _tell(session: Session, one: Asked) -> None:
     version = session.scalar(select(ScoreVersion).where(ScoreVersion.kind == one.kind).order_by(ScoreVersion.number.desc()).limit(1))
     print(f"{one.kind}: {one.title}{' (rules in use)' if row and row.rules_only else ''}")
     if row and row.notice:
-        print(f"  notice: {row.notice}")
+        print(f"  notice: {', '.join(f'{name} {value}' for name, value in row.notice.items())}")
     counts = dict(session.execute(select(Score.band, func.count()).where(Score.kind == one.kind).group_by(Score.band)).all())
     print("  " + ", ".join(f"{band} {counts.get(band, 0):,}" for band in BANDS))
+    for flag in session.scalars(select(ScoreFlag).where(ScoreFlag.kind == one.kind).order_by(ScoreFlag.feature)):
+        print(f"  {'approved' if flag.approved_at else 'left out'}: {flag.feature}")
+        for said in flag.evidence:
+            print(f"    {words.evidence(said) % _plain(said)}")
     if version is None:
         print("  by rules: no version was trained")
         return
@@ -121,7 +126,11 @@ def _tell(session: Session, one: Asked) -> None:
         print(f"  {name:8} {each['value']:.3f}  ({each['low']:.3f}–{each['high']:.3f}){rules}")
     if beside := version.metrics.get("against"):
         print(f"  beside version {beside['version']} on the same {beside['rows']:,} rows: Brier {beside['ours']:.4f}, that one {beside['brier']:.4f}")
-    for flag in session.scalars(select(ScoreFlag).where(ScoreFlag.kind == one.kind).order_by(ScoreFlag.feature)):
-        print(f"  {'approved' if flag.approved_at else 'left out'}: {flag.feature}  {flag.evidence}")
     for refused in version.metrics["refused"]:
-        print(f"  not used: {refused['feature']} ({refused['code']})")
+        print(f"  not used: {refused['feature']} {words.REFUSED[refused['code']]}")
+
+
+def _plain(said: dict[str, Any]) -> dict[str, str]:
+    """Figures of evidence for a terminal: shares in percent."""
+    shares = {name: f"{value:.0%}" for name, value in said.items() if isinstance(value, float) and name != "auc"}
+    return {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in said.items()} | shares
