@@ -21,8 +21,6 @@ from crm.core.db import engine_for, sessions
 from crm.web import users
 from crm.web.app import create_app
 from hatch_build import build_front_end
-from tests.browsers import CHROMIUM, PASSWORD, browser, sign_in  # noqa: F401  what the tests of this folder take from here
-from tests.databases import Databases
 from journeys import install
 from journeys.api import bp as api
 from journeys.pages import bp
@@ -51,9 +49,6 @@ def chromium() -> Iterator[Browser]:
 
 
 class Site:
-        return page
-
-    def sign_in(self, page: Page, who: str) -> None:
     """A running application, its database, and pages on which somebody is signed in."""
 
     def __init__(self, url: str, engine: Engine, chromium: Browser) -> None:
@@ -61,19 +56,19 @@ class Site:
         self.troubles: list[str] = []
 
     def page(self, who: str = "noa", *, language: str = "en", width: int = 1440, height: int = 900) -> Page:
-        """Somebody's; nothing is open on it yet."""
-        context = self.chromium.new_context(viewport={"width": width, "height": height}, locale=language)
-        sign_in(context, self.url, f"{who}@shop.example")
-        page = context.new_page()
+        page = self.chromium.new_context(viewport={"width": width, "height": height}, locale=language).new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda said: self.troubles.append(said.text) if said.type == "error" and "409" not in said.text else None)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.sign_in(page, who)
+        return page
+
+    def sign_in(self, page: Page, who: str) -> None:
         page.goto(f"{self.url}/sign-in")
         page.fill("#email", f"{who}@shop.example")
         page.fill("#password", PASSWORD)
         page.click("button.btn-primary")
         page.wait_for_url(f"{self.url}/")
-        return page
 
     def designer(self, slug: str, **how: Any) -> Page:
         page = self.page(**how)
