@@ -11,8 +11,6 @@ export function Bar({ onPublish }: { onPublish: () => void }) {
   const name = use((s) => named(s.graph.name, page.slug));
   const status = use((s) => s.status);
   const version = use((s) => s.version);
-  const back = use((s) => s.past.length > 0);
-  const forth = use((s) => s.future.length > 0);
   return (
     <header className="k-dbar">
       <button type="button" className="k-icon-btn k-only-s" data-menu aria-controls="nav" aria-expanded="false" aria-label={t("menu")}>
@@ -27,14 +25,24 @@ export function Bar({ onPublish }: { onPublish: () => void }) {
       <span className={`k-badge ${TONES[status] ?? ""}`}>{version ? t("state_version", { state: t(`state_${status}`), n: num(version) }) : t("state_draft")}</span>
       <Saving />
       <span className="k-push k-row k-not-s d-tools">
-        <IconButton icon="arrow-back-up" label={t("undo")} disabled={!back} onClick={undo} />
-        <IconButton icon="arrow-forward-up" label={t("redo")} disabled={!forth} onClick={redo} />
+        <BackAndForth />
         <IconButton icon="sitemap" label={t("tidy")} onClick={() => change(get().graph, {})} />
       </span>
       <button type="button" className="btn btn-primary d-publish" onClick={onPublish}>
         {t("publish")}
       </button>
     </header>
+  );
+}
+
+export function BackAndForth() {
+  const back = use((s) => s.past.length > 0);
+  const forth = use((s) => s.future.length > 0);
+  return (
+    <>
+      <IconButton icon="arrow-back-up" label={t("undo")} disabled={!back} onClick={undo} />
+      <IconButton icon="arrow-forward-up" label={t("redo")} disabled={!forth} onClick={redo} />
+    </>
   );
 }
 
@@ -49,14 +57,6 @@ function Saving() {
   );
 }
 
-/** When somebody else saved meanwhile: both are kept until one is chosen. */
-export function Conflict() {
-  const theirs = use((s) => s.theirs);
-  if (!theirs) return null;
-  return (
-    <div className="k-banner d-conflict" role="alert">
-      <Icon name="users" className="k-i-s" />
-      <span className="k-grow">{theirs.saved_by ? t("conflict_by", { who: theirs.saved_by, time: moment(theirs.saved_at) }) : t("conflict", { time: moment(theirs.saved_at) })}</span>
 /** Why nothing is stored, as long as it is not: a word in the bar is overlooked, and a phone has no room for it. */
 export function Unsaved() {
   const trouble = use((s) => s.trouble);
@@ -69,6 +69,14 @@ export function Unsaved() {
   );
 }
 
+/** When somebody else saved meanwhile: both are kept until one is chosen. */
+export function Conflict() {
+  const theirs = use((s) => s.theirs);
+  if (!theirs) return null;
+  return (
+    <div className="k-banner d-conflict" role="alert">
+      <Icon name="users" className="k-i-s" />
+      <span className="k-grow">{theirs.saved_by ? t("conflict_by", { who: theirs.saved_by, time: moment(theirs.saved_at) }) : t("conflict", { time: moment(theirs.saved_at) })}</span>
       <button type="button" className="btn btn-sm" onClick={() => void takeTheirs()}>
         {t("take_theirs")}
       </button>

@@ -1,6 +1,7 @@
 // The same journey as a list, where a drawing has no room: steps can be read, opened, added and taken away.
 
 import { useState } from "react";
+import { BackAndForth } from "./Bar";
 import { Icon } from "./Icon";
 import { Palette } from "./Palette";
 import { Card } from "./StepNode";
@@ -38,6 +39,9 @@ export function Outline() {
   );
   return (
     <div className="k-outline">
+      <div className="k-row k-end d-tools">
+        <BackAndForth />
+      </div>
       {card(START)}
       {!targetOf(graph, { node: START, way: "" }) && open({ node: START, way: "" })}
       {told(graph, ways).map((line, index) => {

@@ -7,7 +7,7 @@ import { Refused, ask, own } from "./api";
 import { meet, settled } from "./save";
 import { get } from "./store";
 import type { Drawing, Plan, Theirs } from "./types";
-import { labelOf } from "./view";
+import { choicesOf, labelOf } from "./view";
 import { named, num, page, t } from "./words";
 
 export function Publish({ onClose }: { onClose: () => void }) {
@@ -119,9 +119,9 @@ function Target(props: { node: string; label: string; to: Record<string, string>
       </label>
       <select className="form-select" id={id} value={props.to[props.node] ?? ""} onChange={(event) => props.onChoose({ ...props.to, [props.node]: event.target.value })}>
         <option value="">{t("choose_step")}</option>
-        {Object.keys(get().graph.nodes).map((each) => (
+        {choicesOf(get()).map(([each, words]) => (
           <option key={each} value={each}>
-            {labelOf(get(), each)}
+            {words}
           </option>
         ))}
       </select>

@@ -6,7 +6,7 @@ import { START, connect, targetOf, withStep } from "./graph";
 import { focusNode } from "./keys";
 import { change, get, kindOf, removeChosen, set, setSettings, use, waysOf } from "./store";
 import type { Problem, Settings } from "./types";
-import { iconOf, labelOf, problemsOf } from "./view";
+import { choicesOf, iconOf, problemsOf } from "./view";
 import { num, page, t } from "./words";
 
 export function SettingsPanel({ id }: { id: string }) {
@@ -152,6 +152,7 @@ function WaysOut({ id }: { id: string }) {
   const counts = use((s) => s.counts);
   const out = id === START ? [{ name: "", label: "" }] : waysOf(look, palette, graph)(id);
   if (!out.length) return null;
+  const targets = choicesOf(get());
   const taken = out.map((way) => counts?.edges[`${id}/${way.name}`] ?? 0);
   const all = taken.reduce((sum, each) => sum + each, 0);
   return (
@@ -166,9 +167,9 @@ function WaysOut({ id }: { id: string }) {
           </label>
           <select className="form-select" id={`d-way-${way.name}`} value={targetOf(graph, { node: id, way: way.name }) ?? ""} onChange={(event) => change(connect(get().graph, { node: id, way: way.name }, event.target.value || undefined))}>
             <option value="">{t("nowhere")}</option>
-            {Object.keys(graph.nodes).map((other) => (
+            {targets.map(([other, words]) => (
               <option key={other} value={other}>
-                {labelOf(get(), other)}
+                {words}
               </option>
             ))}
           </select>

@@ -13,6 +13,14 @@ export function labelOf(state: State, id: string): string {
   return named(step?.name, kindOf(state.palette, step)?.title ?? id);
 }
 
+/** Every step to choose from; those called the same are told apart by their sentences. */
+export function choicesOf(state: State): [string, string][] {
+  const labels = Object.keys(state.graph.nodes).map((id) => [id, labelOf(state, id)] as const);
+  const called = new Map<string, number>();
+  for (const [, label] of labels) called.set(label, (called.get(label) ?? 0) + 1);
+  return labels.map(([id, label]) => [id, called.get(label)! > 1 && summaryOf(state, id) ? t("step_way", { step: label, way: summaryOf(state, id) }) : label]);
+}
+
 /** The event that starts it, in words. */
 function startOf(state: State): string {
   const event = state.graph.trigger.settings?.event;

@@ -67,7 +67,7 @@ def test_how_often_a_schedule_comes_is_said_and_changed_without_a_calendars_gram
 
 
 def test_on_a_phone_the_journey_is_a_list_that_can_be_edited(site: Site) -> None:
-    for language, add, last in (("he", "הוספת צעד", "end"), ("en", "Add a step", "stop")):
+    for language, add, last, undo in (("he", "הוספת צעד", "end", "ביטול פעולה"), ("en", "Add a step", "stop", "Undo")):
         page = site.designer("abandoned_cart", language=language, width=360, height=760)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         expect(page.locator(".react-flow")).to_have_count(0)
@@ -77,6 +77,8 @@ def test_on_a_phone_the_journey_is_a_list_that_can_be_edited(site: Site) -> None
         palette(page, "stop")
         settle(page)
         expect(page.locator(".d-open, .k-outline .d-more")).to_have_count(0)
+        page.get_by_role("button", name=undo, exact=True).click()
+        expect(page.locator(".d-open, .k-outline .d-more").first).to_be_visible()
 
 
 def test_two_hundred_steps_do_not_stutter(site: Site) -> None:
