@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -29,6 +29,7 @@ from journeys.runs import Refused
 
 log = structlog.get_logger()
 AGAIN = "|#"  # in a run's key, between what it is about and the event that started it again
+UNREADABLE = "people stand on version {}, which this Kesher cannot read; publish one it can and move them there"
 _Mine = tuple[uuid.UUID, int]  # profile and journey
 
 
@@ -75,6 +76,7 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
     active = [passage for passage in runs.active_of(session, board, profiles) if passage.id in due]
     if gone := due - {passage.id for passage in active}:
         session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(gone)})
+        runs.break_journeys(session, _unreadable(session, board, gone))
     known = facts.read(session, profiles, _reads(active, ()), config.locale, config.timezone)
     facts.count_visits(session, active, now)
     moving = Moving(board, now, config)
@@ -278,6 +280,13 @@ class Moving:
         runs.break_journeys(session, self.broken)
 
 
+def _unreadable(session: Session, board: Board, run_ids: Collection[uuid.UUID]) -> dict[int, str]:
+    """Journeys some of whose runs can go no further, and why: they would stand there for ever and nobody would know."""
+    left = session.execute(_LEFT, {"runs": list(run_ids)}).all()
+    known = {(each.id, number) for each in board.journeys.values() for number in each.graphs}
+    return {row.journey_id: UNREADABLE.format(row.version) for row in left if (row.journey_id, row.version) not in known}
+
+
 def _asked(active: Sequence[Passage], candidates: Sequence[Candidate], events: Sequence[Happened]) -> set[uuid.UUID]:
     """Profiles whose facts may be looked at."""
     named: Mapping[uuid.UUID, set[str]] = defaultdict(set)
@@ -298,6 +307,7 @@ _CLAIM = text("""
     WHERE w.due_at <= :now ORDER BY w.due_at LIMIT :limit
     FOR UPDATE OF p SKIP LOCKED
 """)
+_LEFT = text("SELECT DISTINCT journey_id, version FROM runs WHERE id = ANY(:runs) AND status = 'active'")
 _KEYS = text("""
     WITH a AS MATERIALIZED (SELECT * FROM unnest(CAST(:profiles AS uuid[]), CAST(:journeys AS int[])) AS a(profile_id, journey_id))
     SELECT r.profile_id, r.journey_id, r.key, r.start, r.started_at

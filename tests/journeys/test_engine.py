@@ -315,6 +315,17 @@ def test_a_version_that_can_no_longer_be_read_breaks_its_journey(session: Sessio
     assert "the journey: trigger: this is needed" in problem
 
 
+def test_an_older_version_that_can_no_longer_be_read_breaks_its_journey_where_people_stand_on_it(session: Session, now: dt.datetime) -> None:
+    wait = HELLO | {"entry": "rest", "nodes": HELLO["nodes"] | {"rest": {"kind": "wait", "settings": {"for": "1h"}, "exits": {"next": "mail"}}}}
+    publish.publish(session, "hello", wait, now=now)
+    go(session, now, track("Signed Up", at=now, user_id="anna"))
+    publish.publish(session, "hello", HELLO, now=now)
+    session.execute(text("UPDATE journey_versions SET graph = '{}', published_at = now() WHERE graph->>'entry' = 'rest'"))
+    wake_due(session, now + minutes(61), 100, CONFIG)
+    status, problem = session.execute(text("SELECT status, problem FROM journeys WHERE slug = 'hello'")).one()
+    assert (status, "version 1" in problem, runs(session)) == ("broken", True, [("active", None)])
+
+
 def test_a_chain_of_causes_comes_to_an_end(session: Session, now: dt.datetime) -> None:
     publish.publish(session, "hello", HELLO, now=now)
     call = accepted(track("Signed Up", at=now, user_id="anna"), now)
