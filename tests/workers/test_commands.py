@@ -15,7 +15,7 @@ import workers.commands
 from crm.core.config import Config
 from crm.core.errors import KesherError
 from workers import check, manage
-from workers.bench import Measure
+from workers.bench import Measure, begin
 from workers.commands import key
 from workers.commands.bench import table
 
@@ -122,6 +122,13 @@ def test_a_quick_bench_says_that_it_was_quick():
     assert "--quick" in lines[0]
     assert "ratio 0.500" in lines[1]
     assert "floor" not in lines[2]
+
+
+def test_what_goes_on_in_a_bench_is_said_beside_its_figures(capsys):
+    begin("waking 50,000 runs")
+    said = capsys.readouterr()
+    assert said.out == "", "there stand the figures, as a table or as JSON"
+    assert "waking 50,000 runs" in said.err
 
 
 @pytest.mark.parametrize("new", [True, False])

@@ -8,6 +8,8 @@ started) and takes it down afterwards. What else a bench needs it starts itself:
 from __future__ import annotations
 
 import datetime as dt
+import sys
+import time
 from dataclasses import dataclass
 
 
@@ -24,3 +26,8 @@ class Measure:
     floor: float | None
     ratio: float | None
     at: dt.datetime
+
+
+def begin(part: str) -> None:
+    """Say what goes on in a bench of minutes, beside its figures."""
+    print(f"{time.strftime('%H:%M:%S')} {part} …", file=sys.stderr, flush=True)

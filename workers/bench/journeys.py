@@ -24,7 +24,7 @@ from journeys import publish
 from journeys.engine import wake_due
 from workers import pipeline
 from workers.batches import uncollected
-from workers.bench import Measure
+from workers.bench import Measure, begin
 from workers.tasks import BATCH
 
 WORKERS, SHOP, JOURNEYS = 2, 10, 50
@@ -53,6 +53,7 @@ def run(config: Config, quick: bool) -> list[Measure]:
     `runs_memory`: MB a worker holds at most over the last third of the runs; its floor is the middle third.
     """
     waiting, due = (60_000, 20_000) if quick else (1_000_000, 50_000)
+    begin(f"putting {waiting:,} runs to wait")
     engine = engine_for(config.database_url)
     maker = sessions(engine)
     now = clock.now()
@@ -79,6 +80,7 @@ def _fill(session: Session, waiting: int, due: int, now: dt.datetime) -> None:
 
 
 def _wake(config: Config, maker: sessionmaker[Session], due: int, now: dt.datetime) -> Measure:
+    begin(f"waking {due:,} of them")
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         pool.map(_warm, [config] * WORKERS, chunksize=1)
         started = time.perf_counter()
@@ -106,6 +108,7 @@ def _floor(maker: sessionmaker[Session], due: int) -> float:
 
 def _latency(config: Config, maker: sessionmaker[Session], events: int) -> Measure:
     """Each event comes at its own moment; whatever has come by then is one batch, as a worker takes it."""
+    begin(f"{events * 5 // 4:,} events at {PER_SECOND} a second")
     with maker() as session:
         for number in range(JOURNEYS):
             publish.publish(session, f"bench_{number}", {**AT_ONCE, "trigger": {"kind": "event", "settings": {"event": f"Bench {number}", "key": "event"}}},
@@ -149,6 +152,7 @@ def _memory(config: Config, maker: sessionmaker[Session], runs: int) -> Measure:
         session.commit()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         for third in range(3):
+            begin(f"{runs // 3:,} runs begin and end, part {third + 1} of 3")
             peaks.append(pool.apply(_begin_and_end, (config, third * runs // 3, (third + 1) * runs // 3)))
     return Measure("runs_memory", peaks[2], "MB", peaks[1], peaks[2] / peaks[1], clock.now())
 
