@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.profiles.called import CALLED
 from crm.profiles.people import weight
 from crm.profiles.suggest.judge import alike
 from crm.profiles.timeline import follow
@@ -59,7 +60,7 @@ def compare(session: Session, one: uuid.UUID, other: uuid.UUID) -> Comparison | 
         return None
     rows = {row.id: row for row in session.execute(text(_SIDES), {"ids": [first, second]})}
     pair = (rows[first], rows[second])
-    sides = tuple(Side(row.id, row.name, row.known, row.first_seen, row.last_seen, row.events, row.orders) for row in pair)
+    sides = tuple(Side(row.id, row.called, row.known, row.first_seen, row.last_seen, row.events, row.orders) for row in pair)
     traits = [_trait(name, pair) for name in sorted((pair[0].traits.keys() | pair[1].traits.keys()) - SAID_ABOVE)]
     identities = _identities(session, first, second)
     differing = sum(line.state == "differs" for line in [*identities, *traits])
@@ -90,10 +91,11 @@ def _state(kind: str, mine: list[str], theirs: list[str]) -> str:
     return "differs" if kind == "user_id" else "same"
 
 
-_SIDES = """
-SELECT p.*, (SELECT count(*) FROM events e WHERE e.profile_id = p.id) AS events, (SELECT count(*) FROM orders o WHERE o.profile_id = p.id) AS orders
+_SIDES = f"""
+SELECT p.*, {CALLED} AS called, (SELECT count(*) FROM events e WHERE e.profile_id = p.id) AS events,
+       (SELECT count(*) FROM orders o WHERE o.profile_id = p.id) AS orders
 FROM profiles p WHERE p.id = ANY(CAST(:ids AS uuid[]))
-"""
+"""  # noqa: S608  our own fragments
 _IDENTITIES = """
 SELECT kind, value, profile_id FROM identities WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND kind <> 'anonymous_id'
 ORDER BY kind, first_seen, value LIMIT 120

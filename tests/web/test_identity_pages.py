@@ -10,7 +10,7 @@ from crm.profiles.move import Join
 from crm.profiles.suggest import queue
 from crm.web.tokens import create_token
 from tests import makers
-from tests.makers import identify
+from tests.makers import identify, track
 from tests.profiles.test_undo import World, two_people
 
 
@@ -144,6 +144,15 @@ def test_a_join_that_failed_is_shown_where_one_can_ask_again(world, browser_as):
     world.session.commit()
     assert "DivisionByZero" not in browser.get("/people/held").text
     assert world.session.scalar(text("SELECT count(*) FROM large_joins")) == 0
+
+
+def test_somebody_with_a_user_id_or_an_address_is_compared_as_no_anonymous_visitor(world, browser_as):
+    world.process(track("Page", at=world.ago(9), user_id="u-8812"), track("Page", at=world.ago(8), email="mia@example.com"))
+    world.session.commit()
+    mia, nameless = world.owner("user_id", "u-8812"), world.owner("email", "mia@example.com")
+    page = browser_as("marketer").get(f"/people/{mia}/join?with={nameless}").text
+    assert f'<a href="/people/{mia}"><bdi>u-8812</bdi></a>' in page
+    assert "Anonymous visitor" not in page
 
 
 def test_every_page_speaks_hebrew(world, browser_as):
