@@ -163,3 +163,15 @@ def test_a_wait_ends_when_the_person_comes_into_the_segment(session: Session, no
     assert session.scalar(text(ended)) == "done"
     why = session.execute(text("SELECT exit, detail->>'segment' AS segment FROM run_steps WHERE node = 'wait'")).one()
     assert (why.exit, why.segment) == ("happened", "vip")
+
+
+def test_coming_into_a_segment_ends_a_run_where_that_is_drawn(session: Session, now: dt.datetime) -> None:
+    goal = {"event": "Segment Entered", "where": [{"name": "segment", "value": "vip"}], "goal": True}
+    publish.publish(session, "hopes", drawing(WAIT, exit_on=[goal]), now=now)
+    go(session, now, track("Signed Up", at=now, user_id="dana"))
+    who = session.scalar(text("SELECT id FROM profiles"))
+    for slug, ended in (("other", None), ("vip", "goal:Segment Entered")):
+        later = now + dt.timedelta(minutes=1)
+        inbox.append(session, [inbox.system_event("Segment Entered", who, {"segment": slug}, cause=None, hops=1)], later)
+        come_back(session, later)
+        assert session.scalar(text("SELECT end_reason FROM runs")) == ended
