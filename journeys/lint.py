@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.i18n import _l
 from journeys.graph import TRIGGER, Graph, Problem, read
+from journeys.mistakes import NEEDED, Mistake
 from journeys.node import Settings
 from journeys.nodes.assign import AssignSettings
 from journeys.nodes.branch import BranchSettings
@@ -31,7 +32,15 @@ def review(session: Session, stored: object) -> list[Problem]:
     graph, problems = read(stored)
     if graph is None:
         return problems
-    return [*problems, *templates(session, graph), *named(session, graph), *surprises(graph)]
+    return [*problems, *_unnamed(graph), *templates(session, graph), *named(session, graph), *surprises(graph)]
+
+
+def _unnamed(graph: Graph) -> Iterator[Problem]:
+    """An event of a wait that was left empty: only the time would ever end it."""
+    for spot in graph.nodes.values():
+        for number, name in enumerate(spot.settings.until if isinstance(spot.settings, WaitSettings) else ()):
+            if not name.strip():
+                yield Problem(spot.name, "%(field)s: %(said)s", {"field": f"until.{number}", "said": Mistake(NEEDED)})
 
 
 def surprises(graph: Graph) -> Iterator[Problem]:

@@ -34,6 +34,7 @@ CORPUS: list[tuple[str, dict[str, Any], str, str]] = [
     ("a buyer is reminded", drawing({"mail": MAIL}) | {"trigger": {"kind": "event", "settings": CART}}, "warning", "an order does not end it"),
     ("twice the same words", drawing({"mail": MAIL, "again": MAIL}), "warning", "which mail sends before it"),
     ("nothing happens", drawing(WAIT), "warning", "nothing in it sends or changes anything"),
+    ("a wait for no event", drawing({"rest": {"kind": "wait", "settings": {"for": "1h", "until": [""]}}}), "error", "until.0: this is needed"),
     ("no such template", drawing({"mail": {"kind": "send", "settings": {"template": "none"}}}), "error", "there is no published template"),
     ("another channel", drawing({"mail": {"kind": "send", "settings": {"template": "hello", "channel": "sms"}}}), "error", "is not for the channel sms"),
     ("no topic", drawing({"mail": {"kind": "send", "settings": {"template": "silent"}}}), "error", "names no topic"),
