@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from crm.events.inbox import driver
 from crm.scores.estimate import Column, Matrix
 from crm.scores.feature_list import Feature
+from crm.scores.features import spelled
 
 MOST_CATEGORIES, LEAST_ROWS = 40, 20  # further ones, and those of fewer people, are grouped as "other"
 LONG_WORDS, UNIQUE = 45, 0.5  # characters on average, share of distinct values: beyond that it is free text
@@ -57,7 +58,7 @@ def _dull(column: Column, values: Any) -> str:
 def _category(session: Session, feature: Feature) -> tuple[Column | None, str]:
     """The values of at least twenty people, most frequent first; words that are all different are no categories."""
     cursor = driver(session).cursor()
-    row = cursor.execute(SQL(_LOOK).format(here=Identifier(feature.name))).fetchone()
+    row = cursor.execute(SQL(_LOOK).format(here=Identifier(spelled(feature.name)))).fetchone()
     known, distinct, length, dates = row or (0, 0, 0, 0)
     if feature.name.startswith("trait:"):
         if not known:
@@ -66,7 +67,8 @@ def _category(session: Session, feature: Feature) -> tuple[Column | None, str]:
             return None, "dates"
         if distinct > MOST_CATEGORIES and (distinct > UNIQUE * known or length > LONG_WORDS):
             return None, "text"
-    counted = cursor.execute(SQL(_COUNT).format(here=Identifier(feature.name), least=Literal(LEAST_ROWS), most=Literal(MOST_CATEGORIES))).fetchall()
+    count = SQL(_COUNT).format(here=Identifier(spelled(feature.name)), least=Literal(LEAST_ROWS), most=Literal(MOST_CATEGORIES))
+    counted = cursor.execute(count).fetchall()
     if not counted and feature.name.startswith("trait:"):
         return None, "many"
     return Column(feature.name, "category", tuple(value for value, _n in counted)), ""

@@ -6,6 +6,7 @@ Whatever it reads happened before each row's cut-off: the join with the log says
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import math
 import uuid
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from crm.scores.trust import Told
 OWN_EVENTS = 8  # so many frequent events of the company's own become features
 CHECKED = 200  # rows on which every training compares the two worlds
 LONGEST = 120  # characters of a category
+LONGEST_NAME = 63  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,9 @@ def raw(people: People, features: Sequence[Feature], config: Config, *, told: To
         own=SQL(" ").join(SQL("WHEN e.name = {} THEN {}").format(Literal(name), Literal(OWN_EVENT + at)) for at, name in enumerate(own)),
     )
     aggs = [(one, _aggregate(one, own)) for one in features if one.agg or one.name.startswith("did:")]
-    joined = [SQL("{} AS {}").format(_cast(one, SQL(sql)), Identifier(one.name)) for one, sql in aggs]
+    joined = [SQL("{} AS {}").format(_cast(one, SQL(sql)), Identifier(spelled(one.name))) for one, sql in aggs]
     counted = {one.name for one, _sql in aggs}
-    shown = [
-        SQL("a.{}").format(Identifier(one.name)) if one.name in counted else SQL("{} AS {}").format(_cast(one, SQL(one.row)), Identifier(one.name))
-        for one in features
-    ]
+    shown = [SQL("a.{}" if one.name in counted else "{value} AS {}").format(Identifier(spelled(one.name)), value=_cast(one, SQL(one.row))) for one in features]
     weights = SQL(" ").join(SQL("WHEN {} THEN {}").format(Literal(act), Literal(weight)) for act, weight in POINTS.items())
     return SQL(_RAW).format(
         rows=people.relation, acts=acts, zone=Literal(config.timezone), blind=SQL(_BLIND).format(rows=people.relation) if blind else SQL(""),
@@ -159,7 +158,7 @@ def leaks(session: Session, people: People, features: Sequence[Feature], config:
     for (row,) in driver(session).cursor().execute(SQL(" UNION ALL ").join(each)).fetchall():  # a join could work one world out anew for every row
         worlds.setdefault(row["n"], []).append(row)
     found = {name for one, other in worlds.values() for name in one if differ(one[name], other[name])}
-    return sorted(found)
+    return sorted(one.name for one in own if spelled(one.name) in found)
 
 
 def differ(one: object, other: object) -> bool:
@@ -167,6 +166,11 @@ def differ(one: object, other: object) -> bool:
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
         return not math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-9)
     return one != other
+
+
+def spelled(name: str) -> str:
+    """As a column of a relation: PostgreSQL cuts a name after 63 bytes, and two questions of a form may begin alike."""
+    return name if len(name.encode()) <= LONGEST_NAME else hashlib.sha256(name.encode()).hexdigest()[:LONGEST_NAME]
 
 
 def _aggregate(one: Feature, own: Sequence[str]) -> str:
@@ -178,7 +182,7 @@ def _cast(one: Feature, value: Composable) -> Composable:
 
 
 def _code(column: Column) -> Composable:
-    here = Identifier(column.name)
+    here = Identifier(spelled(column.name))
     if column.type == "number":
         return here
     return SQL("CAST(coalesce(array_position({known}, {here}) - 1, CASE WHEN {here} IS NOT NULL THEN {other} END) AS float4)").format(

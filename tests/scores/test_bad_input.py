@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
-from crm.scores import estimate, leakage, measure, train
+from crm.scores import apply, estimate, leakage, measure, train
 from crm.scores.estimate import Column
 from crm.scores.score import find
 from tests import makers
 from tests.scores.makers import column, happened, own_score, people
+
+LONG = "What would have to be different for you to take the course with us this year"
 
 
 def test_every_bad_column_is_named_with_its_reason_and_the_good_one_is_used(session: Session, now: dt.datetime) -> None:
@@ -27,10 +29,11 @@ def test_every_bad_column_is_named_with_its_reason_and_the_good_one_is_used(sess
             "won": won, "visits": round(visits, 3), "note": f"called on {n} and said {chance.random():.5f} times that it may be so, or not",
             "code": f"c{n % 300}" * 3, "same": "yes", "born": f"{1 + n % 28:02}/{1 + n % 12:02}/{1950 + n % 50}", "number": 1000 + n,
             "joined": f"20{10 + n % 10}-0{1 + n % 9}-1{n % 9}", "club": bool(n % 2),
+            f"{LONG}: price": n % 4, f"{LONG}: time": "early" if n % 3 else "late",
         })  # fmt: skip
-    people(session, rows, at=now)
+    ids = people(session, rows, at=now)
     kinds = {"visits": "number", "note": "words", "code": "words", "same": "words", "born": "words", "number": "number", "empty": "words",
-             "nothing": "number", "joined": "date", "club": "bool"}  # fmt: skip
+             "nothing": "number", "joined": "date", "club": "bool", f"{LONG}: price": "number", f"{LONG}: time": "words"}  # fmt: skip
     for name, kind in kinds.items():
         column(session, name, kind, now=now)
     column(session, "by_sales", "words", filled_by="sales", now=now)
@@ -48,7 +51,10 @@ def test_every_bad_column_is_named_with_its_reason_and_the_good_one_is_used(sess
         "by_sales": "sales",
     }
     used = {one["name"] for one in version.features}
-    assert {"trait:visits", "trait:joined", "trait:club"} <= used
+    assert {"trait:visits", "trait:joined", "trait:club", f"trait:{LONG}: price", f"trait:{LONG}: time"} <= used
+    score = find(session, "wins")
+    given = apply.give(session, score, apply.model_of(session, version.id), apply.these(ids, now=now), config=makers.config())
+    assert np.isfinite(given.p).all()
 
 
 def test_ten_thousand_categories_are_grouped(session: Session, now: dt.datetime) -> None:
