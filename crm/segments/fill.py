@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -60,12 +62,22 @@ def rebuild(session: Session, segment: Loaded, now: dt.datetime, config: Config)
 def differences(session: Session, segment: Loaded, now: dt.datetime, config: Config, *, span: Span = (FIRST, LAST)) -> int:
     """How many people of a span are in a live segment who should not be, or should be and are not; who is to be looked at anyway is left out."""
     made = statement(segment.tree, now=now, place=place_of(config), span=span)
-    return int(session.scalar(text(_DIFFERENT.replace("{found}", made.sql)), made.values | {"segment": segment.id, "now": now}) or 0)
+    with _in_sets(session):
+        return int(session.scalar(text(_DIFFERENT.replace("{found}", made.sql)), made.values | {"segment": segment.id, "now": now}) or 0)
+
+
+@contextmanager
+def _in_sets(session: Session) -> Iterator[None]:
+    """No loop over everybody: where PostgreSQL knows nothing yet of many new people, it takes them for one, and goes through all for each."""
+    session.execute(text("SET LOCAL enable_nestloop = off"))
+    yield
+    session.execute(text("SET LOCAL enable_nestloop = on"))
 
 
 def _write(session: Session, segment: Loaded, span: Span, now: dt.datetime, config: Config) -> tuple[int, int]:
     made = statement(segment.tree, now=now, place=place_of(config), span=span)
-    row = session.execute(text(_WRITE.replace("{found}", made.sql)), made.values | {"segment": segment.id, "now": now}).one()
+    with _in_sets(session):
+        row = session.execute(text(_WRITE.replace("{found}", made.sql)), made.values | {"segment": segment.id, "now": now}).one()
     return row.came, row.went
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.segments import fill, store
+from crm.segments.rule import Clause
+from crm.segments.rules import did
 from tests import makers
 from tests.segments.test_refresh import BUYERS, CONFIG, happen, make, members, order, settle
 from workers.check import Patient, segments_from_rules
@@ -29,6 +32,16 @@ def test_a_filling_goes_on_where_it_stood(session: Session, now: dt.datetime) ->
     row = store.find(session, "buyers")
     assert (members(session, "buyers"), row.status, row.size, row.filled) == (5, "live", 5, None)
     assert fill.fill(session, now, CONFIG, at_once=2) == 0
+
+
+def test_everybody_is_found_in_sets_though_nothing_is_known_of_them_yet(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right after an import 50,000 people were taken for one, and went through once for each of them."""
+    shoppers(session, now)
+    monkeypatch.setattr(did.plugin, "sql", lambda _settings, _query: Clause("current_setting('enable_nestloop') = 'off'"))
+    make(session, now, "all", {"kind": "did", "event": "Nothing"})
+    assert members(session, "all") == 5
+    assert fill.differences(session, store.load(session, "live")[0], now, CONFIG) == 0
+    assert session.scalar(text("SHOW enable_nestloop")) == "on"
 
 
 def test_a_rule_changed_meanwhile_begins_anew(session: Session, now: dt.datetime) -> None:
