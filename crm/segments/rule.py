@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from crm.core.crypto import Keys
 
-_UNKEPT = re.compile("[\0\ud800-\udfff]")  # what no text of PostgreSQL's holds, and half a character
+UNKEPT = re.compile("[\0\ud800-\udfff]")  # what no text of PostgreSQL's holds, and half a character
 
 
 class Settings(BaseModel):
@@ -26,7 +26,7 @@ class Settings(BaseModel):
     @field_validator("*")
     @classmethod
     def _can_be_kept(cls, value: Any) -> Any:
-        if isinstance(value, str) and _UNKEPT.search(value):
+        if isinstance(value, str) and UNKEPT.search(value):
             raise ValueError("there is a character in it that cannot be kept")
         if isinstance(value, int) and abs(value) >= 2**63:
             raise ValueError("a number so large cannot be kept")

@@ -17,7 +17,7 @@ from crm.core.errors import InvalidError, NotFoundError
 from crm.core.json import dumps, loads
 from crm.segments import tree as trees
 from crm.segments.models import List, Segment
-from crm.segments.rule import Reads
+from crm.segments.rule import UNKEPT, Reads
 from crm.segments.tree import Tree
 
 DEEPEST = 20  # segments that name each other
@@ -42,8 +42,8 @@ def save(session: Session, *, slug: str, name: str, rule: object, now: dt.dateti
     """Keep a segment under its slug; its members are found anew, silently. InvalidError names what is wrong."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,99}", slug):
         raise InvalidError("slug: use small letters, digits and hyphens, for example big-spenders.")
-    if not name.strip():
-        raise InvalidError("name: a segment needs a name.")
+    if not name.strip() or UNKEPT.search(name):
+        raise InvalidError("name: a segment needs a name, without characters that cannot be kept.")
     written = trees.write(trees.parse(rule))
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     _refuse_cycles(session, slug, written)

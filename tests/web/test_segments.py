@@ -208,3 +208,5 @@ def test_the_api_saves_lists_and_names_members(app: Flask, session: Session, now
     refused = client.post("/api/v1/segments", json={"slug": "bad", "name": "Bad", "rule": {"all": [{"kind": "did"}]}}, headers=headers)
     assert (refused.status_code, "rule.all[0].event" in refused.json["error"]) == (400, True)
     assert client.get("/api/v1/segments/none/members", headers=headers).status_code == 404
+    for body in (json.dumps({"slug": "x", "name": "\0", "rule": BUYERS}), "[" * 100_000):
+        assert client.post("/api/v1/segments", data=body, content_type="application/json", headers=headers).status_code == 400

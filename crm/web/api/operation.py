@@ -173,7 +173,10 @@ def _allowed(session: Session, roles: tuple[str, ...], now: dt.datetime) -> ApiT
 
 
 def _json() -> Any:
-    read = request.get_json(silent=True)
+    try:
+        read = request.get_json(silent=True)
+    except RecursionError:  # a hundred thousand brackets
+        read = None
     if read is None:
         raise InvalidError("Send a JSON body with `Content-Type: application/json`.")
     return read
