@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
@@ -107,7 +107,7 @@ def _move(session: Session, journey: Journey, number: int, onto: Sequence[tuple[
 
 
 def _end(session: Session, runs: Sequence[uuid.UUID], reason: str, now: dt.datetime) -> None:
-    session.execute(update(RunRow).where(RunRow.id.in_(runs)).values(status="done", ended_at=now, end_reason=reason, due_at=None))
+    session.execute(_END, {"runs": list(runs), "reason": reason, "now": now})
     session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": list(runs)})
     outbox.withdraw(session, runs, reason, now)
     selling.withdraw(session, runs, now)
@@ -208,6 +208,7 @@ def _revive(session: Session, journey: Journey) -> None:
     session.flush()
 
 
+_END = text("UPDATE runs SET status = 'done', ended_at = :now, end_reason = :reason, due_at = NULL WHERE id = ANY(:runs)")
 _WAKE_ALL = text("""
     INSERT INTO wakeups (run_id, profile_id, due_at)
     SELECT id, profile_id, due_at FROM runs WHERE journey_id = :id AND status = 'active' AND due_at IS NOT NULL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,14 @@ def test_stopping_takes_back_messages_of_runs_that_are_over(session: Session, no
     assert outbox(session) == [("dropped", "stopped")]
 
 
+def test_more_runs_end_together_than_a_statement_takes_values(session: Session, now: dt.datetime) -> None:
+    publish.publish(session, "waits", drawing(WAIT), now=now)
+    go(session, now, signed(now))
+    some = [uuid.UUID(int=number) for number in range(66_000)]  # a driver sends 65,535 values at most
+    publish._end(session, [*some, *session.scalars(text("SELECT id FROM runs"))], "stopped", now)
+    assert runs(session) == [("done", "stopped")]
+
+
 def test_failed_runs_go_on_together(session: Session, now: dt.datetime) -> None:
     publish.publish(session, "waits", drawing(WAIT), now=now)
     go(session, now, signed(now), signed(now, "bella"))
@@ -123,6 +132,9 @@ def test_the_page_offers_to_stop_and_to_choose_how_to_go_on(session: Session, no
     client.post("/journeys/waits/resume", data={"how": "shift"})
     client.post("/journeys/waits/stop")
     assert session.scalar(text("SELECT status FROM journeys WHERE slug = 'waits'")) == "stopped"
+    assert "Start again" in client.get("/journeys/waits").get_data(as_text=True)
+    client.post("/journeys/waits/resume")
+    assert session.scalar(text("SELECT status FROM journeys WHERE slug = 'waits'")) == "live"
 
 
 def test_what_would_have_ended_a_run_takes_back_the_message_of_one_that_is_over(session: Session, now: dt.datetime) -> None:
