@@ -29,8 +29,8 @@ class JourneyRow:
     name: Mapping[str, str]
     status: str
     problem: str | None
-    version: int | None
     paused_at: dt.datetime | None
+    version: int | None
     published_at: dt.datetime | None
     published_by: str | None
     active_runs: int

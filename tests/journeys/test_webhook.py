@@ -210,11 +210,6 @@ def test_a_pause_longer_than_the_wait_holds_the_call(session, make, server, now,
     assert (ended(session), calls(session)) == after
 
 
-def test_a_call_that_was_taken_back_is_made_when_its_run_goes_on(session, make, server, now):
-    session.execute(text("UPDATE runs SET status = 'failed', error = 'x', due_at = NULL"))
-    session.execute(text("UPDATE webhook_calls SET attempts = 11"))
-    key = session.scalar(text("SELECT id FROM webhook_calls"))
-    assert call(make, now) == 0
 def test_a_call_under_way_when_the_waits_are_made_longer_has_the_longer_time_too(session, make, server, now, monkeypatch):
     reached = [now + minutes(50)]
 
@@ -229,6 +224,11 @@ def test_a_call_under_way_when_the_waits_are_made_longer_has_the_longer_time_too
     assert calls(session) == [("waiting", 1)]
 
 
+def test_a_call_that_was_taken_back_is_made_when_its_run_goes_on(session, make, server, now):
+    session.execute(text("UPDATE runs SET status = 'failed', error = 'x', due_at = NULL"))
+    session.execute(text("UPDATE webhook_calls SET attempts = 11"))
+    key = session.scalar(text("SELECT id FROM webhook_calls"))
+    assert call(make, now) == 0
     assert calls(session) == [("withdrawn", 11)]
     publish.retry(session, "calling", now=now + minutes(1))
     wake_due(session, now + minutes(1), 10, CONFIG)
