@@ -32,6 +32,7 @@ class Lead(Base):
         Index("ix_leads_check", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_leads_touched", "touched_by", "touched_at"),
         Index("ix_leads_source", "source", "created_at"),
+        Index("ix_leads_mql", "mql_at", postgresql_where=text("mql_at IS NOT NULL")),
     )
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), primary_key=True, info={"moves": "lead"})
     status: Mapped[str] = mapped_column(Text, server_default=text("'new'"))
@@ -70,6 +71,9 @@ class Task(Base):
     __table_args__ = (
         CheckConstraint(f"kind IN ({', '.join(map(repr, TASK_KINDS))})", name="kind"),
         Index("ix_tasks_owner", "owner_id", "due_at", "id", postgresql_where=text("done_at IS NULL")),
+        Index("ix_tasks_due", "due_at", "id", postgresql_where=text("done_at IS NULL")),
+        Index("ix_tasks_role", "role", "due_at", "id", postgresql_where=text("done_at IS NULL AND owner_id IS NULL AND role IS NOT NULL")),
+        Index("ix_tasks_done", "done_by", "done_at", "id", postgresql_where=text("done_at IS NOT NULL")),
         Index("ix_tasks_open", "profile_id", "due_at", postgresql_where=text("done_at IS NULL")),
         Index("ix_tasks_check", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_tasks_deal", "deal_id", postgresql_where=text("deal_id IS NOT NULL")),

@@ -19,6 +19,7 @@ from crm.sales import deals, settings
 from crm.sales.deal_models import Deal
 from crm.sales.models import Alert, Lead, SavedFilter, Seller, Task
 from crm.segments.models import Segment
+from crm.web.pages.tasks import _TASKS as TASKS
 from crm.web.pages.tasks import PAGE
 from crm.web.phrases import event_detail
 from tests.scores.makers import own_score
@@ -326,6 +327,15 @@ def test_a_stage_with_deals_stays(shop, browser_as, session):
     left = {name: ["new", *value] if isinstance(value, list) else value for name, value in left.items()} | {"days": ["5"] * 4}
     browser.post("/settings/sales/stages", probability=["5", "10", "50", "60"], **left)
     assert [one.name for one in deals.stages(session)] == ["new", "Need", "Quote", "Trial"]
+
+
+@pytest.mark.parametrize(("view", "index"), [("role", "ix_tasks_role"), ("all", "ix_tasks_due"), ("done", "ix_tasks_done")])
+def test_each_view_of_tasks_walks_an_index_in_its_order(session, view, index):
+    for way in ("seqscan", "sort", "incremental_sort"):
+        session.execute(text(f"SET LOCAL enable_{way} = off"))
+    values = {"user": 1, "role": "agent", "limit": 51, "since": clock.now()}
+    plan = "\n".join(session.scalars(text(f"EXPLAIN {TASKS[view] % {'after': 'true'}}"), values))
+    assert index in plan and "Sort" not in plan, plan
 
 
 def test_alerts_show_until_they_are_seen(shop, browser_as, session, people):
