@@ -143,6 +143,13 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
     page.keyboard.press("j")
     expect(page.locator(".k-lead-main h1")).to_have_text(second)
     assert len(LEADS) >= rows.count() > 1
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.evaluate("window.stayed = true")
+    page.locator(".k-back a").click()
+    expect(page.locator(".k-lead-row[aria-current] .k-lead-name")).to_have_text(second)
+    expect(page.locator(".k-lead-row[aria-current]")).to_be_in_viewport()
+    expect(page.locator(".k-lead-main")).to_be_hidden()
+    assert (page.evaluate("window.stayed"), page.url) == (True, f"{url}/leads?view=all")
     assert troubles == []
 
 

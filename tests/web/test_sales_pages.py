@@ -19,6 +19,7 @@ from crm.sales import deals, settings
 from crm.sales.deal_models import Deal
 from crm.sales.models import Alert, Lead, SavedFilter, Seller, Task
 from crm.segments.models import Segment
+from crm.web.pages import leads
 from crm.web.pages.tasks import _TASKS as TASKS
 from crm.web.pages.tasks import PAGE
 from crm.web.phrases import event_detail
@@ -209,6 +210,20 @@ def test_a_lead_of_somebody_who_takes_none_any_more_is_not_said_to_be_nobodys(sh
     session.commit()
     for role in ("viewer", "admin"):
         assert browser_as(role).get("/leads?view=all").text.count("who had it before") == 2  # in the list, and beside the lead
+
+
+def test_a_page_far_down_is_there_again_with_the_lead_opened_on_it(shop, browser_as, session, people, monkeypatch):
+    monkeypatch.setattr(leads, "PAGE", 1)
+    now, other = clock.now(), new_id()
+    session.execute(insert(Profile).values(id=other, bucket=1, first_seen=now, last_seen=now))
+    session.execute(insert(Lead).values(profile_id=other, status_at=now, created_at=now, owner_id=people["sales"].id, source="fair", rank=-9))
+    session.commit()
+    browser = browser_as("sales")
+    more = re.search(r'hx-get="(/leads/more[^"]+)"', browser.get("/leads?source=fair").text)[1]
+    row = re.search(r'hx-get="(/leads/[^"]+)"', browser.get(unescape(more)).text)[1]
+    page = browser.get(unescape(row)).text
+    assert re.findall(r'data-lead="([^"]+)"', page) == re.findall(r'data-lead="([^"]+)"[^>]* aria-current="true"', page) == [str(other)]
+    assert '<a class="btn k-lead-more" href="/leads?source=fair">First page</a>' in page
 
 
 @pytest.mark.parametrize("owner", ["999", "²", "9" * 30])

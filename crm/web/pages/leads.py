@@ -38,6 +38,7 @@ from crm.web import users
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
 from crm.web.pages.home import midnight
+from crm.web.titles import as_told
 from crm.web.users import SELLERS
 
 bp = Blueprint("leads", __name__, url_prefix="/leads")
@@ -197,7 +198,7 @@ def keep_filter() -> AnyResponse:
     """Keep this view of the list, or forget one."""
     form = request.form
     if form.get("forget", "").isdecimal():
-        queue.forget(db(), me().user_id, int(form["forget"]))
+        queue.forget(db(), me().user_id, int(form["forget"][:9]))
     else:
         queue.save(db(), me().user_id, "leads", name=form.get("name", ""), query=_query())
     db().commit()
@@ -245,12 +246,14 @@ def _page(profile_id: uuid.UUID | None) -> str:
 
 
 def _list() -> dict[str, Any]:
-    asked, sales = _asked(), rules_()
-    page = queue.page(db(), asked, shop=settings().currency, now=clock.now(), after=request.args.get("after"), limit=PAGE, score=sales.score)
+    asked, sales, after = _asked(), rules_(), request.args.get("after", "")
+    page = queue.page(db(), asked, shop=settings().currency, now=clock.now(), after=after, limit=PAGE, score=sales.score)
     return {
         "page": page,
         "asked": asked,
         "query": _query(),
+        "after": after,
+        "place": "&".join(filter(None, (_query(), urlencode({"after": after}) if after else ""))),
         "words": words,
         "open_statuses": OPEN,
         "now": clock.now(),
@@ -309,7 +312,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "score": score,
         "before": before,
         "best_hour": counted.get("preferred_hour"),
-        "events": timeline(db(), person.id, limit=EVENTS, now=now),
+        "events": [as_told(entry) for entry in timeline(db(), person.id, limit=EVENTS, now=now, echoes=False)],
         "companies": companies,
         "groups": buying.of_profile(db(), person.id, now=now, score=sales.score) if companies else [],
         "deals": (mine := deals.of_profile(db(), person.id)),

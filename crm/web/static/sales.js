@@ -29,6 +29,13 @@
       chosen(row);
       $(".k-leads").dataset.open = "";
     }
+    const list = event.target.closest(".k-back a") && rows().length; // it is still here, as it was left
+    if (list) {
+      event.preventDefault();
+      delete $(".k-leads").dataset.open;
+      history.replaceState(null, "", event.target.closest("a").href);
+      $(".k-lead-row[aria-current]")?.scrollIntoView({ block: "center" });
+    }
     const by = event.target.closest("[data-step]");
     if (by) step(Number(by.dataset.step));
     const opens = event.target.closest("[data-opens]");
