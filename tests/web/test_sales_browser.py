@@ -190,7 +190,7 @@ def test_a_deal_is_lost_on_the_board_for_a_reason(site, chromium: Browser, way: 
 
 
 @pytest.mark.parametrize(("language", "forward"), [("en", "ArrowRight"), ("he", "ArrowLeft")])
-def test_a_deal_is_carried_over_the_board_by_keyboard(site, chromium: Browser, language: str, forward: str) -> None:  # noqa: F811
+def test_a_deal_is_carried_over_the_board_by_keyboard_and_by_mouse(site, chromium: Browser, language: str, forward: str) -> None:  # noqa: F811
     url, made = site
     page, troubles = signed_in(chromium, url, language, 1440)
     page.goto(f"{url}/deals")
@@ -202,4 +202,7 @@ def test_a_deal_is_carried_over_the_board_by_keyboard(site, chromium: Browser, l
     with page.expect_navigation():
         page.keyboard.press("Enter")
     assert page.locator("[data-stage]:has([data-deal='" + str(made["deal"]) + "'])").get_attribute("data-stage") == "terms"
+    with page.expect_navigation():
+        card.drag_to(page.locator("[data-stage='need'] h2"))
+    assert page.locator("[data-stage]:has([data-deal='" + str(made["deal"]) + "'])").get_attribute("data-stage") == "need"
     assert troubles == []
