@@ -14,6 +14,7 @@ from crm.commerce.computed_models import ComputedTrait
 from crm.core import clock
 from crm.core.ids import new_id
 from crm.messages.models import Message
+from crm.profiles import accounts
 from crm.profiles.models import Profile
 from crm.sales import deals, settings
 from crm.sales.deal_models import Deal
@@ -224,6 +225,19 @@ def test_a_page_far_down_is_there_again_with_the_lead_opened_on_it(shop, browser
     page = browser.get(unescape(row)).text
     assert re.findall(r'data-lead="([^"]+)"', page) == re.findall(r'data-lead="([^"]+)"[^>]* aria-current="true"', page) == [str(other)]
     assert '<a class="btn k-lead-more" href="/leads?source=fair">First page</a>' in page
+
+
+def test_a_company_s_page_names_the_roles_nobody_fills_and_who_sells_to_it(shop, browser_as, session, people):
+    acme = accounts.save(session, key="acme", name="Acme", domain=None, parent=None, traits={}, now=clock.now())
+    accounts.set_member(session, account_id=acme.id, profile_id=shop.dana, role="buyer", now=clock.now())
+    session.execute(insert(Seller).values(user_id=people["admin"].id, name="Admin", email="admin@shop.example"))
+    session.commit()
+    browser, path = browser_as("sales"), f"/leads/buying/{acme.id}"
+    page = browser.get(path).text
+    assert ("No approver engaged" in page, "No payer engaged" in page, "No buyer engaged" in page, "checked" in page) == (True, True, False, False)
+    browser.post(path, owners=[people["admin"].id, people["sales"].id])
+    assert browser.get(path).text.count("checked") == 2
+    assert browser.post(path, owners="9" * 30).status_code == 400
 
 
 @pytest.mark.parametrize("owner", ["999", "²", "9" * 30])

@@ -219,7 +219,7 @@ def company(account_id: uuid.UUID) -> str:
 @requires(*SELLERS)
 def company_owners(account_id: uuid.UUID) -> AnyResponse:
     """Who looks after the company, the first one first."""
-    buying.set_owners(db(), account_id, [int(one) for one in request.form.getlist("owners") if one.isdecimal()])
+    buying.set_owners(db(), account_id, [one for said in request.form.getlist("owners") if (one := seller_(said))])
     users.audit(db(), user_id=me().user_id, action="account.changed", subject=str(account_id))
     db().commit()
     return redirect(f"/accounts/{account_id}")
