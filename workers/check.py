@@ -192,6 +192,8 @@ def segments_from_rules(patient: Patient) -> Verdict:
     if wrong:
         said = f"{len(wrong)} of {len(live)} hold other people than their rules name: {', '.join(wrong[:5])}; press “Find its members anew” on their pages"
         return Verdict("segments", "bad", said)
+    if broken := list(session.scalars(text("SELECT slug FROM segments WHERE status = 'broken' ORDER BY slug"))):
+        return Verdict("segments", "warn", f"broken: {', '.join(broken[:5])}; their pages say why, change the rule and save it")
     return Verdict("segments", "ok", f"{len(live)} hold whom their rules name")
 
 

@@ -13,7 +13,7 @@ from crm.segments.rule import Clause
 from crm.segments.rules import did
 from tests import makers
 from tests.segments.test_refresh import BUYERS, CONFIG, happen, make, members, order, settle
-from workers.check import Patient, segments_from_rules
+from workers.check import Patient, Verdict, segments_from_rules
 
 
 def shoppers(session: Session, now: dt.datetime, count: int = 5) -> None:
@@ -88,3 +88,5 @@ def test_the_doctor_finds_a_segment_that_holds_others_than_its_rule_names(sessio
     store.find_anew(session, "buyers")
     settle(session, now)
     assert segments_from_rules(patient).state == "ok"
+    session.execute(text("UPDATE segments SET status = 'broken'"))
+    assert segments_from_rules(patient) == Verdict("segments", "warn", "broken: buyers; their pages say why, change the rule and save it")
