@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.core.json import dumps
-from crm.segments import evaluate, lists, store, tree
+from crm.segments import evaluate, lists, store, tree, values
 from crm.segments.rule import Place
 from crm.segments.rules import rfm
 
@@ -220,6 +220,13 @@ def live(session: Session, person: dict[str, Any], number: int) -> uuid.UUID:
             {"hash": PLACE.keys.address_hash("email", address), "action": person["consent"], "now": NOW},
         )
     return profile
+
+
+def test_letters_are_folded_as_the_database_folds_them(session: Session) -> None:
+    """Latin with Turkish, Greek, Cyrillic, Armenian, Hebrew, Georgian."""
+    letters = [chr(n) for block in (range(0x20, 0x600), range(0x10A0, 0x1100), range(0x1E00, 0x2000)) for n in block]
+    folded = session.scalars(text("SELECT lower(x) FROM unnest(CAST(:all AS text[])) WITH ORDINALITY u(x, n) ORDER BY n"), {"all": letters})
+    assert [values.fold(letter) for letter in letters] == folded.all()
 
 
 def reads_others(parsed: tree.Tree) -> bool:
