@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Blueprint, render_template
-from sqlalchemy import text
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
 from crm.core.json import dumps
+from crm.segments import store
 from crm.web.auth import requires
 from crm.web.db import db
 from crm.web.i18n import language
@@ -21,8 +25,14 @@ def using(kind: str, slug: str) -> str:
     """A fragment: the journeys whose published form names it."""
     if kind not in PATHS:
         raise NotFound
-    rows = db().execute(_USING, {"path": PATHS[kind], "vars": dumps({"slug": slug}), "language": language()}).all()
-    return render_template("journeys/using.html", rows=rows)
+    return render_template("journeys/using.html", rows=_naming(db(), kind, slug))
+
+
+def _naming(session: Session, kind: str, slug: str) -> Sequence[Row[tuple[str, str]]]:
+    return session.execute(_USING, {"path": PATHS[kind], "vars": dumps({"slug": slug}), "language": language()}).all()
+
+
+store.named_by.append(lambda session, kind, slug: [row.name for row in _naming(session, kind, slug)])
 
 
 _USING = text("""

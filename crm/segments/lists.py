@@ -88,10 +88,9 @@ def remove(session: Session, slug: str, profile_ids: Collection[uuid.UUID], *, n
 
 
 def delete(session: Session, slug: str) -> None:
-    """Delete a list no segment names."""
+    """Delete a list that nothing names."""
     row = find(session, slug)
-    if users := used_by(session, slug):
-        raise InvalidError(f"{row.name} is used by {', '.join(one.name for one in users)}; change that first.")
+    store.refuse_in_use(session, "list", slug, row.name, used_by(session, slug))
     session.delete(row)
     session.flush()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,8 @@ from crm.segments.rule import UNKEPT, Reads
 from crm.segments.tree import Tree
 
 DEEPEST = 20  # segments that name each other
+# Upper parts that name segments and lists: the titles of what names this one ("segment" or "list", and its slug), so that it is not taken from under them.
+named_by: list[Callable[[Session, str, str], Sequence[str]]] = []
 LOCK = 0x73656731  # shared by batches, alone for whoever changes a segment
 
 
@@ -71,11 +73,10 @@ def find_anew(session: Session, slug: str) -> None:
 
 
 def remove(session: Session, slug: str) -> None:
-    """Delete a segment that no other names."""
+    """Delete a segment that nothing names."""
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     segment = find(session, slug)
-    if users := used_by(session, slug):
-        raise InvalidError(f"{segment.name} is used by {', '.join(one.name for one in users)}; change that first.")
+    refuse_in_use(session, "segment", slug, segment.name, used_by(session, slug))
     for table in ("memberships", "segment_lapses", "segment_moves", "segment_sizes"):
         session.execute(text(f"DELETE FROM {table} WHERE segment_id = :id"), {"id": segment.id})
     session.delete(segment)
@@ -93,6 +94,12 @@ def find(session: Session, slug: str) -> Segment:
 def used_by(session: Session, slug: str) -> list[Segment]:
     """Segments whose rule names this one."""
     return [one for one in session.scalars(select(Segment).order_by(Segment.name)) if slug in reads_of(one).segments]
+
+
+def refuse_in_use(session: Session, kind: str, slug: str, title: str, users: Sequence[Segment]) -> None:
+    """What others name is not deleted."""
+    if names := [one.name for one in users] + [name for each in named_by for name in each(session, kind, slug)]:
+        raise InvalidError(f"{title} is used by {', '.join(names)}; change that first.")
 
 
 def reads_of(segment: Segment) -> Reads:

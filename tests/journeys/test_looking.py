@@ -316,3 +316,12 @@ def test_a_segment_says_which_journeys_ask_about_it(signed_in: Callable[..., Fla
     client = signed_in()
     assert "Asks" in client.get("/journeys/using/segment/vip").get_data(as_text=True)
     assert "Asks" not in client.get("/journeys/using/segment/other").get_data(as_text=True)
+
+
+def test_a_segment_that_a_journey_asks_about_is_not_deleted(signed_in: Callable[..., FlaskClient], session: Session, now: dt.datetime) -> None:
+    make(session, now, "vip", BUYERS)
+    publish.publish(session, "asks", asking({"of": "segment", "name": "vip"}), now=now)
+    session.commit()
+    refused = signed_in().post("/segments/vip/delete")
+    assert (refused.status_code, "is used by Asks" in refused.get_data(as_text=True)) == (400, True)
+    assert session.scalar(text("SELECT count(*) FROM segments")) == 1
