@@ -108,6 +108,11 @@
     if (live && (document.hidden || live.querySelector("[data-pause]:hover, [data-pause]:focus-within, details[open]"))) event.preventDefault();
   });
 
+  document.querySelectorAll(".k-canvas").forEach((box) => { // what it begins with, in the middle of what is seen
+    const begin = box.querySelector(".trig")?.getBoundingClientRect();
+    const seen = box.getBoundingClientRect();
+    if (begin) box.scrollLeft += begin.left + begin.width / 2 - seen.left - seen.width / 2;
+  });
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset?.confirm;
     if (question && !confirm(question)) event.preventDefault();

@@ -9,6 +9,14 @@ from playwright.sync_api import expect
 from tests.journeys.browsing import Site, browser, settle, step
 
 pytestmark = browser
+CUT = """box => [-1, 1].map(side => {
+    box.scrollLeft = side * 1e6;
+    const seen = box.getBoundingClientRect();
+    return [...box.querySelectorAll(".k-node")].filter(each => {
+        const found = each.getBoundingClientRect();
+        return side < 0 ? found.left < seen.left : found.right > seen.right;
+    }).length;
+})"""
 
 
 def test_stories_are_told_again_when_the_drawing_changes_and_kept_from_what_was_tried(site: Site) -> None:
@@ -53,3 +61,7 @@ def test_in_hebrew_versions_and_stories_read_from_the_right(site: Site) -> None:
     page.goto(f"{site.url}/journeys/abandoned_cart/history")
     expect(page.locator("main")).to_contain_text("ריצות חדשות הולכות לפיה")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.set_viewport_size({"width": 780, "height": 900})
+    page.goto(f"{site.url}/journeys/abandoned_cart")
+    cut = page.locator(".k-canvas").evaluate(CUT)
+    assert cut == [0, 0], "a drawing wider than its place is reached from end to end"
