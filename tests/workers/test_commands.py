@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import pkgutil
+import sys
 from argparse import Namespace
 from contextlib import nullcontext
 
@@ -16,7 +17,7 @@ from crm.core.config import Config
 from crm.core.errors import KesherError
 from workers import check, manage
 from workers.bench import Measure, begin
-from workers.commands import key
+from workers.commands import key, test
 from workers.commands.bench import table
 
 NAMES = [info.name for info in pkgutil.iter_modules(workers.commands.__path__)]
@@ -122,6 +123,19 @@ def test_a_quick_bench_says_that_it_was_quick():
     assert "--quick" in lines[0]
     assert "ratio 0.500" in lines[1]
     assert "floor" not in lines[2]
+
+
+def test_every_check_runs_and_is_told_in_its_turn(monkeypatch, capfd):
+    def says(word: str, code: int) -> list[str]:
+        return [sys.executable, "-c", f"print({word!r}); raise SystemExit({code})"]
+
+    monkeypatch.setattr(test, "checks", lambda: {"one": says("first", 3), "two": says("second", 0)})
+    assert test.call(Namespace(full=False)) == 1
+    said = capfd.readouterr().out
+    told = [said.index(each) for each in ("── one", "first", "── two", "second", "failed: one")]
+    assert told == sorted(told)
+    monkeypatch.setattr(test, "checks", lambda: {"two": says("second", 0)})
+    assert test.call(Namespace(full=False)) == 0
 
 
 def test_what_goes_on_in_a_bench_is_said_beside_its_figures(capsys):
