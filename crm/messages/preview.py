@@ -49,6 +49,11 @@ def preview(session: Session, config: Config, *, name: str, language: str | None
     return shown(version, config, person, cart, language)
 
 
+def sampled(version: TemplateVersion, config: Config, language: str) -> Preview:
+    """One version filled in with its own sample."""
+    return shown(version, config, _sample_person(version.sample), sample_cart(version.sample), language)
+
+
 def shown(version: TemplateVersion, config: Config, person: Person, cart: Mapping[str, Any] | None, wanted: str | None) -> Preview:
     """One version filled in with these values; `wanted` is the language asked for."""
     languages = tuple(sorted(version.content))

@@ -18,6 +18,7 @@ from crm.events import store
 from crm.events.models import InboxRow
 from crm.events.spec import Happened
 from crm.messages.models import Message
+from crm.messages.templates import install, shipped_templates
 from crm.profiles.models import Identity, Profile
 from crm.profiles.search import refresh_search
 from crm.web.app import create_app
@@ -68,6 +69,15 @@ def test_bands_of_a_score_are_told_once_as_what_they_are(browser_as: Callable[[s
     assert "קנייה בתוך 30 ימים: קר" in said and "פושר, לפני כן קר" in said
     assert "קנייה בתוך 30 ימים" in words(page[: page.index('id="timeline"')]) and "lead_band" not in page
     assert "hair_band" in page  # a company's own trait
+
+
+def test_templates_are_listed_by_their_names_and_with_subjects_as_they_read(browser_as: Callable[[str], Browser], session: Session, now: dt.datetime) -> None:
+    install(session, shipped_templates(), now)
+    session.commit()
+    page = browser_as("viewer").get("/templates", "he").text
+    said = words(page[page.index("<tbody>") :])
+    assert "עגלה נטושה, תזכורת ראשונה" in said and "{" not in said
+    assert "profile." not in said and "first_name" not in said
 
 
 def test_home_tells_of_a_score_once_and_by_its_name(browser_as: Callable[[str], Browser], session: Session, person: uuid.UUID, now: dt.datetime) -> None:

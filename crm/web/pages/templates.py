@@ -13,13 +13,14 @@ from crm.core import clock
 from crm.core.errors import NotFoundError
 from crm.messages import sending
 from crm.messages.models import Message, Template, TemplateVersion
-from crm.messages.preview import preview
+from crm.messages.preview import preview, sampled
 from crm.messages.sending import Later
 from crm.profiles.models import Profile
 from crm.profiles.search import search
 from crm.profiles.zones import zone_of
 from crm.web.auth import requires
 from crm.web.db import db, settings
+from crm.web.i18n import language
 from crm.web.security import framed
 
 bp = Blueprint("templates", __name__, url_prefix="/templates")
@@ -35,7 +36,8 @@ def index() -> str:
     rows = db().execute(select(Template, TemplateVersion).outerjoin(TemplateVersion, latest).order_by(Template.name)).all()
     counted = select(Message.template, func.count().label("messages")).where(Message.status == "sent").group_by(Message.template)
     sent = {row.template: row.messages for row in db().execute(counted)}
-    return render_template("templates.html", rows=rows, sent=sent, topics=_topics())
+    subjects = {version.name: sampled(version, settings(), language()).subject for _template, version in rows if version}
+    return render_template("templates.html", rows=rows, sent=sent, topics=_topics(), subjects=subjects)
 
 
 @bp.get("/<name>")
