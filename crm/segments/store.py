@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
+from crm.core.i18n import _l
 from crm.core.json import dumps, loads
 from crm.segments import tree as trees
 from crm.segments.models import List, Segment
@@ -87,7 +88,7 @@ def find(session: Session, slug: str) -> Segment:
     """The segment with this slug; NotFoundError where there is none."""
     found = session.scalar(select(Segment).where(Segment.slug == slug))
     if found is None:
-        raise NotFoundError("There is no such segment. It may have been deleted.")
+        raise NotFoundError(_l("There is no such segment. It may have been deleted."))
     return found
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.events.importing import people as imported
 from crm.events.importing.models import Upload
-from crm.segments import list_jobs, lists
+from crm.segments import list_jobs, lists, store
 from crm.web.tokens import create_token
 from tests import makers
 from tests.web.conftest import Browser
@@ -66,6 +66,18 @@ def test_the_pages_speak_both_languages(shop: Shop, session: Session, now: dt.da
     assert "textarea" not in viewer.get("/lists/fair").text
     assert viewer.post("/lists/fair/empty").status_code == 403
     assert viewer.get("/lists/none").status_code == 404
+
+
+def test_what_is_named_elsewhere_stays_and_says_where(shop: Shop, session: Session, now: dt.datetime, browser_as: Callable[[str], Browser]) -> None:
+    store.save(session, slug="visitors", name="Visitors", rule={"kind": "in_list", "list": "fair"}, now=now)
+    store.save(session, slug="guests", name="Guests", rule={"kind": "in_segment", "segment": "visitors"}, now=now)
+    session.commit()
+    noa = browser_as("marketer")
+    for path, names in (("/lists/fair", "Visitors"), ("/segments/visitors", "Guests")):
+        answer = noa.post(f"{path}/delete", page=path)
+        assert answer.status_code == 400 and f"It is used by these: {names}. Change them first." in answer.text
+        assert noa.get(path).status_code == 200
+    assert "אין קהל כזה" in noa.get("/segments/nothing", "he").text
 
 
 def test_everybody_of_an_import_goes_on_it(shop: Shop, session: Session, now: dt.datetime, browser_as: Callable[[str], Browser]) -> None:

@@ -124,6 +124,8 @@ def empty(slug: str) -> Response:
 @requires(*MAKERS)
 def delete(slug: str) -> Response:
     """Remove a list no segment names."""
+    if naming := lists.used_by(db(), slug):
+        raise InvalidError(_("It is used by these: %(names)s. Change them first.", names=", ".join(one.name for one in naming)))
     lists.delete(db(), slug)
     _note("list.deleted", slug)
     return redirect("/lists")

@@ -116,6 +116,8 @@ def save() -> Response | tuple[str, int]:
 @requires(*MAKERS)
 def delete(slug: str) -> Response:
     """Remove a segment nothing uses."""
+    if naming := store.used_by(db(), slug):
+        raise InvalidError(_("It is used by these: %(names)s. Change them first.", names=", ".join(one.name for one in naming)))
     store.remove(db(), slug)
     users.audit(db(), user_id=me().user_id, action="segment.deleted", subject=slug, detail={})
     db().commit()
