@@ -69,6 +69,13 @@ def test_the_queue_opens_on_the_best_lead_with_everything_about_it(shop, browser
         assert words in page
 
 
+def test_in_hebrew_too_an_answer_that_is_overdue_is_no_order_to_answer_before_a_moment(shop, browser_as, session):
+    session.execute(text("UPDATE leads SET owner_id = NULL, answer_by = now() - interval '5 minutes'"))
+    session.commit()
+    page = re.sub(r"<[^>]+>", "", browser_as("sales").get("/leads?view=all", "he").text)
+    assert page.count("מועד המענה: לפני") == 2 and "· אף אחד" in page
+
+
 def test_the_queue_asks_the_database_for_what_it_shows_alone(shop, browser_as, session):
     browser, asked = browser_as("sales"), []
     browser.get("/leads")
