@@ -8,14 +8,21 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
-import psycopg
 import pytest
+from argon2 import PasswordHasher
+from flask import Flask
 from hypothesis import settings
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crm.core.db import engine_for
+from crm.web import users
+from tests.browsers import chromium, launched  # noqa: F401  fixtures
+from tests.databases import Databases
 from workers.migrate import migrate
 from workers.servers import Postgres, Valkey
 
@@ -25,6 +32,12 @@ settings.register_profile("fresh", deadline=None, print_blob=True)
 settings.load_profile("fresh" if os.environ.get("KESHER_TEST_FULL") else "same every time")
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+LONG = ("tests/workers/test_up.py", "tests/test_stories.py", "tests/web/test_access.py", "tests/journeys/test_killed.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: at the end one worker would be alone with it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +51,8 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(home: Path) -> Iterator[Postgres]:
-    server = Postgres(home)
+    """What it holds ends with the run, so nothing waits for the disk; whoever tests that it does starts a product of their own."""
+    server = Postgres(home, options=["-c", "fsync=off", "-c", "full_page_writes=off"])
     server.start()
     yield server
     server.stop()
@@ -71,16 +85,38 @@ def session(engine: Engine) -> Iterator[Session]:
         outer.rollback()
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres, engine: Engine) -> Databases:
+    return Databases(postgres, engine)
+
+
 @pytest.fixture
-def fresh_url(postgres: Postgres, engine: Engine) -> Iterator[str]:
+def fresh_url(databases: Databases) -> Iterator[str]:
     """A database of its own, for tests with several processes or connections: a copy of the migrated one."""
-    name = f"t{os.urandom(6).hex()}"
-    engine.dispose()
-    with psycopg.connect(postgres.url_for("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE kesher STRATEGY file_copy")
-    yield postgres.url_for(name)
-    with psycopg.connect(postgres.url_for("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with databases.copy() as url:
+        yield url
+
+
+class Compiled(BytecodeCache):
+    """What Jinja made of the pages' templates: every test has an application of its own, the templates are the same."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._kept.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key, bucket.checksum] = bucket.code
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Argon2 as everywhere, but cheap; templates compiled once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(users, "HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        patch.setitem(Flask.jinja_options, "bytecode_cache", Compiled())
+        yield
 
 
 @pytest.fixture

@@ -20,14 +20,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.events import keys
 from crm.events.intake import Intake
-from workers.servers import Postgres
+from tests.databases import Databases
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -132,13 +131,10 @@ def serve(home: Path, database_url: str) -> Door:
 
 
 @pytest.fixture(scope="session")
-def own_database(postgres: Postgres, engine: Engine) -> Iterator[str]:
+def own_database(databases: Databases) -> Iterator[str]:
     """One migrated database for all tests here that look only at their own rows."""
-    name = f"door{os.urandom(4).hex()}"
-    engine.dispose()
-    with psycopg.connect(postgres.url_for("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE kesher STRATEGY file_copy")
-    yield postgres.url_for(name)
+    with databases.copy() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

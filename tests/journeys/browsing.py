@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
@@ -24,28 +21,19 @@ from hatch_build import build_front_end
 from journeys import install
 from journeys.api import bp as api
 from journeys.pages import bp
+from tests.browsers import CHROMIUM, PASSWORD, browser, sign_in  # noqa: F401  what the tests of this folder take from here
+from tests.databases import Databases
 from tests.makers import accepted, config, product, track
+from tests.serving import served
 from workers import pipeline
 
 ROOT = Path(__file__).parents[2]
-PASSWORD = "a long enough password"
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-browser = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def bundle() -> None:
     """What the browser gets, built where its sources changed."""
     build_front_end(ROOT)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as tool:
-        made = tool.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield made
-        made.close()
 
 
 class Site:
@@ -56,11 +44,13 @@ class Site:
         self.troubles: list[str] = []
 
     def page(self, who: str = "noa", *, language: str = "en", width: int = 1440, height: int = 900) -> Page:
-        page = self.chromium.new_context(viewport={"width": width, "height": height}, locale=language).new_page()
+        """Somebody's; nothing is open on it yet."""
+        context = self.chromium.new_context(viewport={"width": width, "height": height}, locale=language)
+        sign_in(context, self.url, f"{who}@shop.example")
+        page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda said: self.troubles.append(said.text) if said.type == "error" and "409" not in said.text else None)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.sign_in(page, who)
         return page
 
     def sign_in(self, page: Page, who: str) -> None:
@@ -83,9 +73,9 @@ class Site:
             return dict(session.scalars(statement, {"slug": slug}).one())
 
 
-@pytest.fixture
-def site(fresh_url: str, home: Path, now: dt.datetime, chromium: Browser) -> Iterator[Site]:
-    engine = engine_for(fresh_url)
+def fill(url: str, now: dt.datetime) -> None:
+    """Two who draw, every recipe, five carts and an order."""
+    engine = engine_for(url)
     with Session(engine, expire_on_commit=False) as session:
         for name in ("noa", "yossi"):
             users.create_user(session, email=f"{name}@shop.example", name=name.title(), role="marketer", password=PASSWORD)
@@ -96,17 +86,21 @@ def site(fresh_url: str, home: Path, now: dt.datetime, chromium: Browser) -> Ite
         calls.append(track("Order Completed", {"order_id": "1", "total": 10, "currency": "ILS"}, at=now, user_id="u0"))
         pipeline.run(session, [accepted(call, now) for call in calls], now, config())
         session.commit()
-    settings = Config(home=home, database_url=fresh_url, redis_url="memory://", smtp_url="", secret_key="secret")
-    server = make_server("127.0.0.1", 0, create_app(settings, sessions(engine), [bp, api]), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    made = Site(f"http://127.0.0.1:{server.port}", engine, chromium)
-    yield made
-    for context in chromium.contexts:
-        context.close()
-    server.shutdown()
-    thread.join()
     engine.dispose()
+
+
+@pytest.fixture
+def site(databases: Databases, home: Path, now: dt.datetime, chromium: Browser) -> Iterator[Site]:
+    template, _ = databases.filled("designer", lambda url: fill(url, now))
+    with databases.copy(template) as url:
+        engine = engine_for(url)
+        settings = Config(home=home, database_url=url, redis_url="memory://", smtp_url="", secret_key="secret")
+        with served(create_app(settings, sessions(engine), [bp, api])) as address:
+            made = Site(address, engine, chromium)
+            yield made
+            for context in chromium.contexts:
+                context.close()
+        engine.dispose()
     assert made.troubles == []
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -19,9 +17,9 @@ from crm.core.db import engine_for, sessions
 from crm.core.errors import InvalidError
 from journeys import backtest, backtest_read, drafts, past, publish
 from journeys.backtest_models import Backtest
+from tests.databases import Databases
 from tests.journeys import history
 from tests.makers import config
-from workers.servers import Postgres
 
 CONFIG = config()
 DAYS, PEOPLE = 3, 200
@@ -29,19 +27,14 @@ HOUR = dt.timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
-def week(postgres: Postgres, engine: Engine) -> Iterator[tuple[Engine, dt.datetime]]:
+def week(databases: Databases) -> Iterator[tuple[Engine, dt.datetime]]:
     """A database that has lived through some days."""
-    name = f"t{os.urandom(6).hex()}"
-    engine.dispose()
-    with psycopg.connect(postgres.url_for("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE kesher STRATEGY file_copy")
-    made = engine_for(postgres.url_for(name))
-    began = dt.datetime.now(dt.UTC).replace(minute=0, second=0, microsecond=0) - dt.timedelta(days=DAYS + 1)
-    history.make(made, began, CONFIG, people=PEOPLE, days=DAYS)
-    yield made, began
-    made.dispose()
-    with psycopg.connect(postgres.url_for("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with databases.copy() as url:
+        made = engine_for(url)
+        began = dt.datetime.now(dt.UTC).replace(minute=0, second=0, microsecond=0) - dt.timedelta(days=DAYS + 1)
+        history.make(made, began, CONFIG, people=PEOPLE, days=DAYS)
+        yield made, began
+        made.dispose()
 
 
 def now_of(began: dt.datetime) -> dt.datetime:
@@ -155,7 +148,9 @@ def table_counts(engine: Engine) -> dict[str, int]:
     engine.dispose()
     with engine.connect() as connection:
         others = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        until = time.monotonic() + 60
         while connection.scalar(others):
+            assert time.monotonic() < until
             time.sleep(0.01)
         rows = connection.execute(text("SELECT relname, n_tup_ins + n_tup_upd + n_tup_del AS n FROM pg_stat_user_tables"))
         return {row.relname: row.n for row in rows}

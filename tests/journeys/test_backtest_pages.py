@@ -26,7 +26,7 @@ from journeys import backtest, publish
 from journeys.backtest_api import bp as api
 from journeys.backtest_models import Backtest
 from journeys.models import Journey
-from tests.journeys.browsing import CHROMIUM, Site, bundle, chromium, settle, site  # noqa: F401  fixtures of the browser
+from tests.journeys.browsing import CHROMIUM, Site, bundle, settle, site  # noqa: F401  fixtures of the browser
 from tests.journeys.history import LOOK
 from tests.makers import accepted, config, track
 from workers import backtesting, manage, pipeline

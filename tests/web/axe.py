@@ -10,6 +10,7 @@ from playwright.sync_api import Page
 SOURCE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 OF_WIDTH = ("target-size", "scrollable-region-focusable", "button-name", "link-name", "label", "select-name")  # rules that another width may break
+SETTLED = "() => !document.querySelector('.htmx-request') && (!document.querySelector('#designer-page') || document.querySelector('.k-node'))"
 ASK = """async ([type, values]) => {
     const found = await axe.run(document, { runOnly: { type, values }, resultTypes: ["violations"] });
     return found.violations.flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.target.join(" ")} ${node.any.map(one => one.message).join("; ")}`));
@@ -18,12 +19,16 @@ ASK = """async ([type, values]) => {
 
 def violations(page: Page) -> list[str]:
     """One sentence for each element that breaks a rule."""
-    page.evaluate(SOURCE)
-    found: list[str] = page.evaluate(ASK, ["tag", TAGS])
-    return found
+    return _ask(page, "tag", TAGS)
 
 
 def of_width(page: Page) -> list[str]:
-    """The same on a page that was looked at already and has another width now; colours do not change with it."""
-    found: list[str] = page.evaluate(ASK, ["rule", OF_WIDTH])
+    """The same of a page that was looked at in this language at another width already, and at this one in another language: colours are the same in both."""
+    return _ask(page, "rule", OF_WIDTH)
+
+
+def _ask(page: Page, kind: str, values: tuple[str, ...]) -> list[str]:
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(SOURCE)
+    found: list[str] = page.evaluate(ASK, [kind, values])
     return found

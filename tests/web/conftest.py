@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
@@ -18,22 +17,16 @@ from crm.web import users
 from crm.web.app import create_app
 from crm.web.models import ROLES, User
 from hatch_build import _compile_translations
+from tests.browsers import PASSWORD
 from workers.mailbox_pages import bp as mailbox
 
 ROOT = Path(__file__).parents[2]
-PASSWORD = "a long enough password"  # of a test's user
 
 
 @pytest.fixture(scope="session", autouse=True)
 def translations() -> None:
     """The Hebrew words, compiled where they changed."""
     _compile_translations(ROOT / "crm/web/translations")
-
-
-@pytest.fixture(autouse=True)
-def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2 as everywhere, but cheap."""
-    monkeypatch.setattr(users, "HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture

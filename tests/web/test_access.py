@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from playwright.sync_api import Browser, Page
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
@@ -23,14 +18,15 @@ from hatch_build import build_front_end
 from journeys.api import bp as journeys_api
 from journeys.backtest_api import bp as backtests_api
 from journeys.pages import bp as journeys
+from tests.browsers import PASSWORD, browser, signed_in
+from tests.databases import Databases
+from tests.serving import served
 from tests.web import axe
-from tests.web.conftest import PASSWORD, ROOT
-from tests.web.test_browser import CHROMIUM, chromium, signed_in  # noqa: F401  the fixture
+from tests.web.conftest import ROOT
 from tests.web.whole_shop import open_whole
 from workers.mailbox_pages import bp as mailbox
-from workers.servers import Postgres
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
+pytestmark = browser
 EMAIL = "admin@shop.example"
 PUBLIC = ("/sign-in", "/mine", "{mine}", "{unsubscribe}", "{survey}", "/u/nonsense")
 PAGES = (
@@ -44,38 +40,30 @@ PAGES = (
     *("/sources", "/sources/{source}", "/quarantine", "/account", "/settings/users", "/settings/tokens", "/settings/changes", "/settings/privacy"),
     *("/settings/sending", "/settings/identity", "/settings/traits"),
 )
-DONE = "() => !document.querySelector('.htmx-request') && (!document.querySelector('#designer-page') || document.querySelector('.k-node'))"
 
 
 @pytest.fixture(scope="module")
-def site(postgres: Postgres, engine: Engine, home: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def site(databases: Databases, home: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """One running application for all of it: the pages are only looked at."""
     build_front_end(ROOT)
-    name = f"t{os.urandom(6).hex()}"
-    engine.dispose()
-    with psycopg.connect(postgres.url_for("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE kesher STRATEGY file_copy")
-    own = engine_for(postgres.url_for(name))
-    config = Config(home=home, database_url=postgres.url_for(name), redis_url="memory://", smtp_url="", secret_key="secret")
-    app = create_app(config, sessions(own), [journeys, journeys_api, backtests_api, mailbox])
-    with Session(own) as session:
-        user = users.create_user(session, email=EMAIL, name="תמר אלון", role="admin", password=PASSWORD)
-        session.commit()
-        made = open_whole(app, session, config, user_id=user.id, email=EMAIL, password=PASSWORD)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}", made
-    server.shutdown()
-    thread.join()
-    own.dispose()
+    with databases.copy() as own:
+        engine = engine_for(own)
+        config = Config(home=home, database_url=own, redis_url="memory://", smtp_url="", secret_key="secret")
+        app = create_app(config, sessions(engine), [journeys, journeys_api, backtests_api, mailbox])
+        with Session(engine) as session:
+            user = users.create_user(session, email=EMAIL, name="תמר אלון", role="admin", password=PASSWORD)
+            session.commit()
+            made = open_whole(app, session, config, user_id=user.id, email=EMAIL, password=PASSWORD)
+        with served(app) as url:
+            yield url, made
+        engine.dispose()
 
 
 def wrong(page: Page, path: str, widths: tuple[int, int]) -> list[str]:
     """What a page breaks, once all of it is there: at the first width, and what another one may change at that."""
     page.set_viewport_size({"width": widths[0], "height": 800})
     answer = page.goto(path)
-    page.wait_for_function(DONE)
+    page.wait_for_function(axe.SETTLED)
     found = [f"answers {answer.status}"] if answer and answer.status >= 400 and "nonsense" not in path else []
     found += _wide(page) + axe.violations(page)
     page.set_viewport_size({"width": widths[1], "height": 800})
@@ -89,7 +77,7 @@ def _wide(page: Page) -> list[str]:
 @pytest.mark.parametrize(("language", "widths"), [("en", (1440, 360)), ("he", (360, 1440))])
 def test_every_page_breaks_no_rule_of_access(
     site: tuple[str, Mapping[str, Any]],
-    chromium: Browser,  # noqa: F811  the fixture
+    chromium: Browser,
     language: str,
     widths: tuple[int, int],
 ) -> None:

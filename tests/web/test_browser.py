@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.web import plots, show, users
 from crm.web.app import create_app
+from tests.browsers import PASSWORD, browser, signed_in, troubles_of
+from tests.databases import Databases
 from tests.makers import accepted, config, identify, track
-from tests.web.conftest import PASSWORD
+from tests.serving import served
 from tests.web.shop import Shop, open_shop
 from workers import pipeline
 from workers.mailbox_pages import bp as mailbox
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
+pytestmark = browser
 PAGES = (
     "/",
     "/people",
@@ -52,43 +49,32 @@ PAGES = (
 )
 
 
-@pytest.fixture
-def site(fresh_url: str, home: Path, now: dt.datetime) -> Iterator[tuple[str, Shop]]:
-    """A running application with a small shop in it."""
-    engine = engine_for(fresh_url)
+def fill(url: str, now: dt.datetime) -> Shop:
+    """A small shop and its admin."""
+    engine = engine_for(url)
     with Session(engine) as session:
         users.create_user(session, email="admin@shop.example", name="תמר אלון", role="admin", password=PASSWORD)
         shop = open_shop(session, now)
-    config = Config(home=home, database_url=fresh_url, redis_url="memory://", smtp_url="", secret_key="secret")
-    server = make_server("127.0.0.1", 0, create_app(config, sessions(engine), [mailbox]), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}", shop
-    server.shutdown()
-    thread.join()
     engine.dispose()
+    return shop
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as tool:
-        made = tool.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield made
-        made.close()
+@pytest.fixture
+def small(databases: Databases, now: dt.datetime) -> Iterator[tuple[str, Shop]]:
+    """A database with that shop in it."""
+    template, shop = databases.filled("small shop", lambda url: fill(url, now))
+    with databases.copy(template) as url:
+        yield url, shop
 
 
-def signed_in(chromium: Browser, url: str, language: str, width: int) -> tuple[Page, list[str]]:
-    page = chromium.new_context(viewport={"width": width, "height": 800}, locale=language).new_page()
-    page.set_default_timeout(15_000)
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(f"{url}/sign-in")
-    page.fill("#email", "admin@shop.example")
-    page.fill("#password", PASSWORD)
-    page.click("button.btn-primary")
-    page.wait_for_url(f"{url}/")
-    return page, troubles
+@pytest.fixture
+def site(small: tuple[str, Shop], home: Path) -> Iterator[tuple[str, Shop]]:
+    """A running application over it."""
+    engine = engine_for(small[0])
+    config = Config(home=home, database_url=small[0], redis_url="memory://", smtp_url="", secret_key="secret")
+    with served(create_app(config, sessions(engine), [mailbox])) as url:
+        yield url, small[1]
+    engine.dispose()
 
 
 def test_no_page_is_wider_than_its_window_or_has_an_error(site: tuple[str, Shop], chromium: Browser) -> None:
@@ -108,7 +94,7 @@ def test_no_page_is_wider_than_its_window_or_has_an_error(site: tuple[str, Shop]
             page.context.close()
 
 
-def test_words_without_a_space_stay_within_a_phone(site: tuple[str, Shop], chromium: Browser, fresh_url: str, now: dt.datetime) -> None:
+def test_words_without_a_space_stay_within_a_phone(site: tuple[str, Shop], chromium: Browser, small: tuple[str, Shop], now: dt.datetime) -> None:
     url = site[0]
     word = "Ω" * 150
     traits = {"name": word, "company": word}
@@ -118,7 +104,7 @@ def test_words_without_a_space_stay_within_a_phone(site: tuple[str, Shop], chrom
         track("Lead Created", {"source": word}, at=now, user_id="w"),
         track("Order Completed", {"order_id": word, "total": 1, "currency": "ILS"}, at=now, user_id="w"),
     ]
-    engine = engine_for(fresh_url)
+    engine = engine_for(small[0])
     with Session(engine) as session:
         pipeline.run(session, [accepted(call, now) for call in calls], now, config())
         person = session.execute(text("SELECT profile_id FROM identities WHERE kind = 'user_id' AND value = 'w'")).scalar_one()
@@ -149,6 +135,7 @@ def test_typing_finds_people_and_keeps_the_search_in_the_address(site: tuple[str
 def test_ctrl_k_finds_a_profile_and_enter_opens_it(site: tuple[str, Shop], chromium: Browser) -> None:
     url, shop = site
     page, troubles = signed_in(chromium, url, "en", 1440)
+    page.goto(f"{url}/")
     page.keyboard.press("Control+k")
     expect(page.locator("#palette")).to_be_visible()
     page.keyboard.type("דנה")
@@ -171,8 +158,14 @@ def test_the_reason_of_a_message_opens_beside_the_log_and_closes_again(site: tup
     assert troubles == []
 
 
-def test_home_is_live_and_the_menu_opens_on_a_phone(site: tuple[str, Shop], chromium: Browser) -> None:
-    page, troubles = signed_in(chromium, site[0], "he", 360)
+def test_one_signs_in_by_the_form_home_is_live_and_the_menu_opens_on_a_phone(site: tuple[str, Shop], chromium: Browser) -> None:
+    page = chromium.new_context(viewport={"width": 360, "height": 800}, locale="he").new_page()
+    troubles = troubles_of(page)
+    page.goto(f"{site[0]}/sign-in")
+    page.fill("#email", "admin@shop.example")
+    page.fill("#password", PASSWORD)
+    page.click("button.btn-primary")
+    page.wait_for_url(f"{site[0]}/")
     with page.expect_response(lambda answer: answer.url.endswith("/home/pulse") and answer.status == 200):
         pass
     expect(page.locator("#nav")).not_to_be_visible()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
@@ -20,12 +19,13 @@ from crm.sales import intake
 from crm.sales.intake import Form
 from crm.web import users
 from crm.web.app import create_app
+from tests.browsers import PASSWORD, browser, signed_in
+from tests.databases import Databases
+from tests.serving import served
 from tests.web import axe
-from tests.web.conftest import PASSWORD
 from tests.web.sales_shop import LEADS, open_sales
-from tests.web.test_browser import CHROMIUM, chromium, signed_in  # noqa: F401  the fixture
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
+pytestmark = browser
 EMAIL = "admin@shop.example"
 PAGES = {
     "queue": "/leads?view=all",
@@ -45,23 +45,27 @@ PAGES = {
 }
 
 
-@pytest.fixture
-def site(fresh_url: str, home: Path) -> Iterator[tuple[str, dict[str, uuid.UUID]]]:
-    """A running application in which somebody sells."""
-    engine = engine_for(fresh_url)
-    config = Config(home=home, database_url=fresh_url, redis_url="memory://", smtp_url="", secret_key="secret")
-    app = create_app(config, sessions(engine), [])
+def fill(config: Config) -> dict[str, uuid.UUID]:
+    """A company in which somebody sells."""
+    engine = engine_for(config.database_url)
     with Session(engine) as session:
         user = users.create_user(session, email=EMAIL, name="תמר אלון", role="admin", password=PASSWORD)
         session.commit()
-        made = open_sales(app, session, config, user_id=user.id, email=EMAIL, password=PASSWORD)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}", made
-    server.shutdown()
-    thread.join()
+        made = open_sales(create_app(config, sessions(engine)), session, config, user_id=user.id, email=EMAIL, password=PASSWORD)
     engine.dispose()
+    return made
+
+
+@pytest.fixture
+def site(databases: Databases, home: Path) -> Iterator[tuple[str, dict[str, uuid.UUID]]]:
+    """A running application over that company."""
+    config = Config(home=home, database_url="", redis_url="memory://", smtp_url="", secret_key="secret")
+    template, made = databases.filled("sales", lambda url: fill(dataclasses.replace(config, database_url=url)))
+    with databases.copy(template) as own:
+        engine = engine_for(own)
+        with served(create_app(dataclasses.replace(config, database_url=own), sessions(engine))) as url:
+            yield url, made
+        engine.dispose()
 
 
 def picture(page: Page, name: str) -> None:
@@ -69,47 +73,49 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("language", ["he", "en"])
-def test_every_page_fits_its_window_and_breaks_no_rule_of_access(site, chromium: Browser, language: str) -> None:  # noqa: F811
+@pytest.mark.parametrize(("language", "widths"), [("he", (360, 1440)), ("en", (1440, 360))])
+def test_every_page_fits_its_window_and_breaks_no_rule_of_access(site, chromium: Browser, language: str, widths: tuple[int, int]) -> None:
     url, made = site
     found = []
-    for width in (1440, 360):
+    for width, broken in zip(widths, (axe.violations, axe.of_width), strict=True):
         page, troubles = signed_in(chromium, url, language, width)
         for name, path in PAGES.items():
-            page.goto(url + path.format(**made), wait_until="networkidle")
+            page.goto(url + path.format(**made))
+            page.wait_for_function(axe.SETTLED)
             picture(page, f"{name}-{language}-{width}")
             if page.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
                 found.append(f"{name} {width}: wider than its window")
-            found += [f"{name} {width}: {said}" for said in axe.violations(page)]
-        page.goto(f"{url}/leads/{made['lead']}?view=all", wait_until="networkidle")
+            found += [f"{name} {width}: {said}" for said in broken(page)]
+        page.goto(f"{url}/leads/{made['lead']}?view=all")
+        page.wait_for_function(axe.SETTLED)
         for opens in ("d-call", "d-mail", "d-next", "d-later"):
             page.locator(f"[data-opens={opens}]").click()
             picture(page, f"{opens}-{language}-{width}")
-            found += [f"{opens} {width}: {said}" for said in axe.violations(page)]
+            found += [f"{opens} {width}: {said}" for said in broken(page)]
             page.keyboard.press("Escape")
         page.locator(".k-bell summary").click()
         picture(page, f"alerts-{language}-{width}")
         box = page.locator(".k-alerts").bounding_box()
         if box is None or box["x"] < 0 or box["x"] + box["width"] > width:
             found.append(f"alerts {width}: outside of the window")
-        found += [f"alerts {width}: {said}" for said in axe.violations(page)]
+        found += [f"alerts {width}: {said}" for said in broken(page)]
         found += [f"{width}: {said}" for said in troubles]
         page.context.close()
     assert found == []
 
 
-@pytest.mark.parametrize("language", ["he", "en"])
-def test_a_form_of_ours_is_filled_in_refused_and_thanked_for(site, chromium: Browser, language: str) -> None:  # noqa: F811
+@pytest.mark.parametrize(("language", "widths"), [("he", (360, 1440)), ("en", (1440, 360))])
+def test_a_form_of_ours_is_filled_in_refused_and_thanked_for(site, chromium: Browser, language: str, widths: tuple[int, int]) -> None:
     url, _made = site
     found = []
-    for width in (1440, 360):
+    for width, broken in zip(widths, (axe.violations, axe.of_width), strict=True):
         page, _troubles = signed_in(chromium, url, language, width)
-        page.goto(f"{url}/forms/{intake.token(Keys('secret'), Form('site'))}", wait_until="networkidle")
+        page.goto(f"{url}/forms/{intake.token(Keys('secret'), Form('site'))}")
         for name, phone in (("form", ""), ("form-refused", "+972505550142"), ("form-thanks", None)):
             picture(page, f"{name}-{language}-{width}")
             if page.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
                 found.append(f"{name} {width}: wider than its window")
-            found += [f"{name} {width}: {said}" for said in axe.violations(page)]
+            found += [f"{name} {width}: {said}" for said in broken(page)]
             if phone is not None:
                 page.locator("[name=phone]").fill(phone)
                 page.locator("main form button").click()
@@ -118,10 +124,11 @@ def test_a_form_of_ours_is_filled_in_refused_and_thanked_for(site, chromium: Bro
     assert found == []
 
 
-def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> None:  # noqa: F811
+def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> None:
     url, _made = site
     page, troubles = signed_in(chromium, url, "en", 1440)
-    page.goto(f"{url}/leads?view=all", wait_until="networkidle")
+    page.goto(f"{url}/leads?view=all")
+    page.wait_for_function(axe.SETTLED)
     rows = page.locator(".k-lead-row .k-lead-name")
     first, second = rows.nth(0).inner_text(), rows.nth(1).inner_text()
     page.keyboard.press("c")
@@ -154,7 +161,7 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
 
 
 @pytest.mark.parametrize("way", ["key", "carried", "chosen"])
-def test_a_deal_is_lost_on_the_board_for_a_reason(site, chromium: Browser, way: str) -> None:  # noqa: F811
+def test_a_deal_is_lost_on_the_board_for_a_reason(site, chromium: Browser, way: str) -> None:
     url, made = site
     page, troubles = signed_in(chromium, url, "he", 1440)
     page.goto(f"{url}/deals?who=mine")
@@ -190,7 +197,7 @@ def test_a_deal_is_lost_on_the_board_for_a_reason(site, chromium: Browser, way: 
 
 
 @pytest.mark.parametrize(("language", "forward"), [("en", "ArrowRight"), ("he", "ArrowLeft")])
-def test_a_deal_is_carried_over_the_board_by_keyboard_and_by_mouse(site, chromium: Browser, language: str, forward: str) -> None:  # noqa: F811
+def test_a_deal_is_carried_over_the_board_by_keyboard_and_by_mouse(site, chromium: Browser, language: str, forward: str) -> None:
     url, made = site
     page, troubles = signed_in(chromium, url, language, 1440)
     page.goto(f"{url}/deals")

@@ -7,14 +7,15 @@ import os
 import pytest
 from playwright.sync_api import Browser
 
+from tests.browsers import browser, signed_in
 from tests.web.shop import Shop
-from tests.web.test_browser import CHROMIUM, chromium, signed_in, site  # noqa: F401  fixtures
+from tests.web.test_browser import site, small  # noqa: F401  fixtures
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")]
+pytestmark = browser
 
 
 @pytest.mark.parametrize(("language", "width"), [("en", 1440), ("he", 360)])
-def test_a_rule_is_added_changed_counted_and_saved(site: tuple[str, Shop], chromium: Browser, language: str, width: int) -> None:  # noqa: F811  fixtures
+def test_a_rule_is_added_changed_counted_and_saved(site: tuple[str, Shop], chromium: Browser, language: str, width: int) -> None:  # noqa: F811  the fixture
     url, _shop = site
     page, troubles = signed_in(chromium, url, language, width)
     page.goto(f"{url}/segments/new")
@@ -51,7 +52,7 @@ EVERY = """any:
 
 
 @pytest.mark.parametrize(("language", "width"), [("en", 1440), ("he", 360)])
-def test_every_new_kind_is_a_sentence_and_its_form_opens(site: tuple[str, Shop], chromium: Browser, language: str, width: int) -> None:  # noqa: F811  fixtures
+def test_every_new_kind_is_a_sentence_and_its_form_opens(site: tuple[str, Shop], chromium: Browser, language: str, width: int) -> None:  # noqa: F811  the fixture
     url, _shop = site
     page, troubles = signed_in(chromium, url, language, width)
     page.goto(f"{url}/segments/new")
@@ -76,7 +77,7 @@ def test_every_new_kind_is_a_sentence_and_its_form_opens(site: tuple[str, Shop],
 
 
 @pytest.mark.parametrize(("language", "width"), [("en", 1440), ("he", 360)])
-def test_a_list_is_made_and_people_are_found_for_it(site: tuple[str, Shop], chromium: Browser, language: str, width: int) -> None:  # noqa: F811  fixtures
+def test_a_list_is_made_and_people_are_found_for_it(site: tuple[str, Shop], chromium: Browser, language: str, width: int) -> None:  # noqa: F811  the fixture
     url, _shop = site
     page, troubles = signed_in(chromium, url, language, width)
     page.goto(f"{url}/lists")

@@ -22,9 +22,9 @@ from workers.models import Mail
 @contextmanager
 def listening(sessions: sessionmaker[Session]) -> Iterator[int]:
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(serve(socket.create_server(("127.0.0.1", 0)), sessions))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    server = asyncio.run_coroutine_threadsafe(serve(socket.create_server(("127.0.0.1", 0)), sessions), loop).result(20)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -1,3 +1,3 @@
 """A browser for every test of this folder."""
 
-from tests.journeys.browsing import bundle, chromium, site  # noqa: F401  fixtures
+from tests.journeys.browsing import bundle, site  # noqa: F401  fixtures
