@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +11,7 @@ from sqlalchemy import text
 from crm.commerce import computed
 from crm.core.db import engine_for, sessions
 from tests import makers
+from tests.waiting import until_it_waits
 from workers import pipeline
 
 
@@ -33,11 +33,8 @@ def test_a_trait_dropped_while_a_worker_counts_it_is_gone(fresh_url: str, now: d
     def dropped_meanwhile(*said: object, **more: object) -> int:
         count = recompute(*said, **more)  # type: ignore[arg-type]  # whatever it is called with
         dropping.start()
-        until = time.monotonic() + 20
         with made() as watching:
-            while dropping.is_alive() and not watching.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")):
-                assert time.monotonic() < until
-                time.sleep(0.01)
+            until_it_waits(watching, dropping)
         return count
 
     monkeypatch.setattr(computed, "recompute", dropped_meanwhile)

@@ -17,6 +17,7 @@ from crm.core.db import engine_for, sessions
 from crm.events.models import HISTORY
 from crm.events.spec import Call
 from tests.makers import accepted, config, product, track
+from tests.waiting import until_it_waits
 from workers import pipeline
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
@@ -149,8 +150,7 @@ def test_what_is_being_told_of_a_day_while_it_is_counted_is_counted(fresh_url: s
         shop.buy("a", "tea", ago=5 * DAY, origin=HISTORY)
         counting = threading.Thread(target=count)
         counting.start()
-        while not session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")) and counting.is_alive():
-            pass
+        until_it_waits(session, counting)
         session.commit()
         counting.join()
         assert day(session, "tea", then).buyers == 1

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-import psycopg
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.clock import now as clock_now
@@ -20,11 +16,13 @@ from crm.core.db import engine_for, sessions
 from crm.messages.deliver import LEASE, deliver_due, expire_leases
 from crm.messages.templates import install, shipped_templates
 from journeys import coupons, dates, files, publish
+from tests.killing import killed
 from tests.messages.people import person, shop
 from tests.messages.standin import mail_server
 from workers import pipeline
 
 PEOPLE, CODES, FEW = 12, 8, 4
+MOMENTS = ("before_commit", "after_commit")
 AT = dt.timedelta(hours=9)  # of the recipe's day
 
 
@@ -46,33 +44,6 @@ def work(url: str, config: Config, now: Callable[[], dt.datetime]) -> None:
     engine.dispose()
 
 
-def killed(url: str, config: Config, when: str, number: int) -> bool:
-    """Work in a process that is killed right before or after its commit of that number; False where it ended before."""
-    child = os.fork()
-    if child == 0:
-        commits: list[object] = []
-
-        def die(session: Session) -> None:
-            commits.append(session)
-            if len(commits) == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        event.listen(Session, when, die)
-        work(url, config, clock_now)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in {0, signal.SIGKILL}
-    _let_go(url)
-    return status != 0
-
-
-def _let_go(url: str) -> None:
-    """Wait until the database has noticed: what the dead one held would make the next find nothing to do."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        while connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").fetchone() != (0,):
-            time.sleep(0.005)
-
-
 def test_a_birthday_comes_once_a_year_whatever_dies_meanwhile(fresh_url: str) -> None:
     engine, began = engine_for(fresh_url), clock_now()
     with Session(engine) as session:
@@ -85,7 +56,7 @@ def test_a_birthday_comes_once_a_year_whatever_dies_meanwhile(fresh_url: str) ->
     engine.dispose()
     with mail_server() as server:
         config, deaths, number = shop(server.url), 0, 1
-        while dead := [when for when in ("before_commit", "after_commit") if killed(fresh_url, config, when, number)]:
+        while dead := [when for when in MOMENTS if killed(fresh_url, lambda: work(fresh_url, config, clock_now), (Session, when), number)]:
             deaths, number = deaths + len(dead), number + 1
         with Session(engine) as session:
             expire_leases(session, clock_now() + 2 * LEASE)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import os
-import signal
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from crm.consent.ledger import Change, record
@@ -26,7 +24,7 @@ from crm.messages.templates import publish as publish_words
 from journeys import endpoints, publish, webhooks
 from journeys.engine import wake_due
 from tests.journeys.standin import web_server
-from tests.journeys.test_birthday import _let_go
+from tests.killing import killed
 from tests.makers import accepted, identify, track
 from tests.messages.people import shop
 from tests.messages.standin import mail_server
@@ -68,25 +66,6 @@ def work(url: str, config: Config, now: Callable[[], dt.datetime]) -> None:
     engine.dispose()
 
 
-def killed(url: str, config: Config, now: dt.datetime, on: tuple[type[Any], str], number: int) -> bool:
-    """Work in a process that is killed at the so-manieth of its commits or statements; False where it ended before."""
-    child = os.fork()
-    if child == 0:
-        counted = itertools.count(1)
-
-        def die(*_: object) -> None:
-            if next(counted) == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        event.listen(*on, die)
-        work(url, config, lambda: now)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in {0, signal.SIGKILL}
-    _let_go(url)
-    return status != 0
-
-
 def begin(session: Session, config: Config, server: str, now: dt.datetime) -> None:
     endpoints.save(session, "crm", url=server, headers="", private=True, now=now)
     about = About(channel="email", topic="offers", purpose="marketing", subject={"en": "Hello"})
@@ -120,7 +99,7 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(fresh_url: s
             dead = 0
             for on in moments:
                 now += 2 * MINUTES  # what the dead one leased is free again
-                dead += killed(fresh_url, config, now, on, number)
+                dead += killed(fresh_url, lambda at=now: work(fresh_url, config, lambda: at), on, number)
             deaths += dead
             if not dead and now > began + 30 * MINUTES:
                 break

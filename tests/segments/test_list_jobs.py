@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +19,7 @@ from crm.segments import list_jobs, lists
 from tests import makers
 from tests.profiles.test_undo import World
 from tests.segments.test_refresh import happen
+from tests.waiting import until_it_waits
 
 NAMES = ("adi", "gil", "tal", "uri")
 
@@ -136,11 +136,8 @@ def test_deleting_a_list_waits_for_the_part_in_hand(made: sessionmaker[Session],
 
     def add_meanwhile(session: Session, *said: Any, **more: Any) -> int:
         deleting.start()
-        until = time.monotonic() + 20
         with made() as watching:
-            while not watching.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")):
-                assert time.monotonic() < until
-                time.sleep(0.01)
+            until_it_waits(watching, deleting)
         return add(session, *said, **more)
 
     monkeypatch.setattr(lists, "add", add_meanwhile)

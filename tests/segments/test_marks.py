@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core.db import engine_for, sessions
@@ -16,6 +14,7 @@ from crm.profiles import accounts
 from crm.segments import refresh
 from tests import makers
 from tests.segments.test_refresh import CONFIG, happen, make, members
+from tests.waiting import until_it_waits
 
 GOLD = {"kind": "account", "name": "tier", "value": "gold"}
 
@@ -48,10 +47,7 @@ def test_a_mark_renewed_while_it_is_looked_at_stays(made: sessionmaker[Session],
         save(session, now + dt.timedelta(seconds=1), "gold")
         looking = threading.Thread(target=look)
         looking.start()
-        until = time.monotonic() + 20
-        while not session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")) and looking.is_alive():
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until_it_waits(session, looking)
         session.commit()
     looking.join()
     look()

@@ -19,9 +19,10 @@ from crm.core import clock
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
 from crm.core.errors import InvalidError
-from crm.events.importing import load, mapping
+from crm.events.importing import mapping
 from crm.messages import templates
 from journeys import install
+from tests.killing import die_after
 from workers.importing import Job, dry_run, import_file
 
 ORDERS = """
@@ -92,15 +93,7 @@ def test_importing_again_adds_nothing_even_when_all_is_read_anew(made, config, f
 
 def test_a_killed_import_goes_on_where_it_stopped(made, config, file, monkeypatch):
     monkeypatch.setattr(workers.importing, "CHUNK", 20)
-    append, chunks = load.append, []
-
-    def killed(*args: object, **words: object) -> int:
-        chunks.append(1)
-        if len(chunks) == 4:
-            raise KeyboardInterrupt
-        return append(*args, **words)
-
-    monkeypatch.setattr(load, "append", killed)
+    die_after(monkeypatch, chunks=3)
     with pytest.raises(KeyboardInterrupt):
         import_file(made, config, job(file), quiet)
     assert one(made, "SELECT done FROM imports") == 60

@@ -13,6 +13,7 @@ from crm.events.importing import uploads
 from crm.events.importing.models import Upload
 from crm.profiles import accounts
 from crm.segments import fill, refresh, store
+from tests.waiting import until_it_waits
 from tests.web.imports.filing import CONSENT, ORDERS, PEOPLE, act, act_again, everything, live, one, upload
 from workers.takeback import take_back
 
@@ -100,8 +101,7 @@ def test_what_is_told_of_somebody_elses_order_while_a_file_is_undone_is_not_lost
         assert take_back(session, number, config=config, now=clock.now())
         telling = threading.Thread(target=live, args=(made, config, said | refund), kwargs={"source": "Imports"})
         telling.start()
-        while not session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")) and telling.is_alive():
-            pass
+        until_it_waits(session, telling)
         session.commit()
         telling.join()
     assert one(made, "SELECT jsonb_agg(jsonb_build_array(order_id, revenue, refunded)) FROM orders") == [["7", 50.0, 4.0]]
