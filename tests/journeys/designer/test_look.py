@@ -90,6 +90,10 @@ def test_two_hundred_steps_do_not_stutter(site: Site) -> None:
             "settings": {"ways": [{"exit": "yes", "when": [condition]}]},
             "exits": {"yes": f"n{at + 1}", "otherwise": f"n{at + 4}"},
         }
+    for at in range(3, 33, 6):
+        cases = [{"exit": f"case_{number}", "value": str(number)} for number in range(4)]
+        ends = {each["exit"]: "n199" for each in cases}
+        nodes[f"n{at}"] = {"kind": "switch", "settings": {"of": "trait", "name": "city", "cases": cases}, "exits": ends | {"otherwise": f"n{at + 1}"}}
     nodes["n199"] = {"kind": "stop"}
     graph = {"name": {"en": "Long"}, "trigger": {"kind": "event", "settings": {"event": "Product Added"}}, "entry": "n0", "nodes": nodes}
     with Session(site.engine) as session:
@@ -103,6 +107,8 @@ def test_two_hundred_steps_do_not_stutter(site: Site) -> None:
     page = site.designer("long")
     expect(page.locator(".react-flow__node-step")).to_have_count(201)
     opened = time.monotonic() - began
+    middles = page.locator(".react-flow__node-step").evaluate_all("all => all.map(each => new DOMMatrix(getComputedStyle(each).transform).e)")
+    assert max(middles) - min(middles) < 1500, "ways that pass many steps push them apart"
     frames = page.evaluate(FRAMES)
     late = sorted(frames)[int(len(frames) * 0.95)]
     print(f"200 steps: open in {opened:.1f} s with sign-in; panning {len(frames)} frames, median {sorted(frames)[len(frames) // 2]:.1f} ms, p95 {late:.1f} ms")
