@@ -64,7 +64,7 @@ export function TryIt() {
           </span>
         )}
         {trial && (
-          <span className="k-push k-row d-tight">
+          <span className="k-push k-row k-row-wrap d-tight">
             <button type="button" className="btn btn-sm" disabled={!next} onClick={() => next && jump(next)}>
               <Icon name="player-skip-forward" />
               {t("jump_next")}
