@@ -78,6 +78,7 @@ def test_templates_are_listed_by_their_names_and_with_subjects_as_they_read(brow
     said = words(page[page.index("<tbody>") :])
     assert "עגלה נטושה, תזכורת ראשונה" in said and "{" not in said
     assert "profile." not in said and "first_name" not in said
+    assert "<h1><bdi>עגלה נטושה, תזכורת ראשונה</bdi></h1>" in browser_as("viewer").get("/templates/abandoned_cart", "he").text
 
 
 def test_home_tells_of_a_score_once_and_by_its_name(browser_as: Callable[[str], Browser], session: Session, person: uuid.UUID, now: dt.datetime) -> None:
