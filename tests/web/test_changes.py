@@ -92,7 +92,9 @@ def test_details_are_told_in_hebrew(app: Flask) -> None:
 
 def test_the_page_names_who_got_leads(browser_as: Callable[[str], Browser], people: dict[str, User], session: Session) -> None:
     session.add(AuditEntry(action="leads.given", subject="leads", detail={"people": 4, "to": [people["sales"].id, people["admin"].id]}))
+    session.add(AuditEntry(action="api POST /consents", subject="", detail={"token": "till"}))
     session.commit()
     page = browser_as("admin").get("/settings/changes", "he").text
     said = " ".join(re.sub("<[^>]*>", " ", page[page.index("<tbody>") :]).split())
     assert "לידים נמסרו לאנשי המכירות" in said and "Sales , Admin" in said and "leads" not in said
+    assert "ה־API הסכמה או סירוב נרשמו, דרך ה־API עם המפתח till" in said and said.count("שורת הפקודה") == 1
