@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import uuid
+from functools import cache
 from typing import Any
 
 import pytest
@@ -141,12 +142,16 @@ def words_of(kind: str, plain: dict[str, Any]) -> set[str]:
     return {node.title, node.summary(settings).text} | ways | fields
 
 
+@cache
+def hebrew() -> set[Any]:
+    """What the catalogue has words for."""
+    with (CATALOGS / "he" / "LC_MESSAGES" / "messages.po").open("rb") as file:
+        return {message.id for message in read_po(file, locale="he") if message.string}
+
+
 @pytest.mark.parametrize(("kind", "plain"), CASES)
 def test_every_word_exists_in_hebrew(kind: str, plain: dict[str, Any]) -> None:
-    with (CATALOGS / "he" / "LC_MESSAGES" / "messages.po").open("rb") as file:
-        catalog = read_po(file, locale="he")
-    known = {message.id for message in catalog if message.string}
-    assert words_of(kind, plain) <= known
+    assert words_of(kind, plain) <= hebrew()
 
 
 def test_every_trigger_has_examples() -> None:
@@ -169,7 +174,7 @@ def test_every_word_of_a_start_exists_in_hebrew(kind: str, plain: dict[str, Any]
     sentence = trigger.summary(trigger.settings_type.model_validate(plain))
     assert sentence.text % sentence.values
     fields = {str(word) for field in trigger.settings_type.model_fields.values() for word in (field.title, field.description) if word}
-    assert {trigger.title, sentence.text} | fields <= known
+    assert {trigger.title, sentence.text} | fields <= hebrew()
 
 
 @pytest.mark.parametrize("form", [each.settings_type for each in (*NODES.values(), *TRIGGERS.values())] + list(palette.WHOLE.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -28,6 +29,7 @@ SAFE = {"_": 1, "gettext": 1, "ngettext": 2, "pgettext": 2, "npgettext": 3}  # h
 SIDES = re.compile(r"(?<![\w-])(margin|padding|border|inset)-(left|right)\b|(?<![\w-])(left|right)\s*:|text-align:\s*(left|right)|float:\s*(left|right)")
 
 
+@functools.cache
 def said() -> set[str]:
     found = set()
     for package in ("crm", "journeys", "workers"):
@@ -36,6 +38,7 @@ def said() -> set[str]:
     return found
 
 
+@functools.cache
 def hebrew() -> dict[str, list[str]]:
     with (WEB / "translations/he/LC_MESSAGES/messages.po").open("rb") as file:
         catalog = read_po(file, locale="he")
