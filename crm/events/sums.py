@@ -20,6 +20,7 @@ _OF = {
     goods.STOCK: ("stock",),
     goods.PRICE: ("price",),
 }
+_SIGNS = dict.fromkeys(("₪", "NIS", 'ש"ח', "ש״ח", "שח", "שקל"), "ILS") | {"€": "EUR"}
 
 
 def number(value: Any) -> Decimal | None:
@@ -34,9 +35,9 @@ def number(value: Any) -> Decimal | None:
 
 
 def unit(value: Any) -> str | None:
-    """A currency as three capital letters; None where it is none."""
-    said = value.strip() if isinstance(value, str) else ""
-    return said.upper() if len(said) == 3 and said.isascii() and said.isalpha() else None
+    """A currency as three capital letters; None where it is none. A sign is one where it stands for one currency only, as ₪ does and $ does not."""
+    said = value.strip().upper() if isinstance(value, str) else ""
+    return _SIGNS.get(said) or (said if len(said) == 3 and said.isascii() and said.isalpha() else None)
 
 
 def check(name: str, properties: Mapping[str, Any] | None) -> None:

@@ -26,10 +26,10 @@ ODD = [
     ("Product Stock Changed", {"sku": "cup", "stock": 2.5}, "stock"),
     ("Product Updated", {"sku": "cup", "price": []}, "price"),
     ("Product Price Changed", {"sku": "cup", "price": -1}, "price"),
-    ("Order Completed", {"total": 5, "currency": "₪"}, "currency"),
+    ("Order Completed", {"total": 5, "currency": "$"}, "currency"),
     ("Order Completed", {"total": 5, "currency": "shekel"}, "currency"),
     ("Order Refunded", {"refund": 5, "currency": 376}, "currency"),
-    ("Product Price Changed", {"sku": "cup", "price": 5, "currency": "שקל"}, "currency"),
+    ("Product Price Changed", {"sku": "cup", "price": 5, "currency": "דולר"}, "currency"),
 ]
 GOOD = [
     ("Order Completed", {"total": "100.50", "tax": None, "discount": ""}),
@@ -45,6 +45,13 @@ GOOD = [
     ("Order Completed", {"total": 5, "currency": ""}),
     ("Product Stock Changed", {"sku": "cup", "stock": 5, "currency": "₪"}),
 ]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("₪", "ILS"), (" nis", "ILS"), ('ש"ח', "ILS"), ("שקל", "ILS"), ("€", "EUR"), ("usd", "USD"), ("$", None), ("", None), (5, None)]
+)
+def test_a_sign_that_stands_for_one_currency_is_that_currency(said: object, meant: str | None) -> None:
+    assert sums.unit(said) == meant
 
 
 @pytest.mark.parametrize(("name", "properties", "field"), ODD)
