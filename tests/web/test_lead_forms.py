@@ -63,10 +63,12 @@ def test_what_a_form_cannot_read_stands_beside_the_lead_as_it_was_typed(browser_
     admin, seller = browser_as("admin"), browser_as("sales")
     path = re.search(r"/forms/[\w.-]+", admin.post("/settings/sales/form", source="site").text)[0]
     typed = {"email": "noa@example.com", "phone": "ask at the desk", "message": "60 boxes", "size": "A4"}
-    assert admin.client.post(path, data=typed).status_code == 200
+    for said in (typed, {"email": "Noa@Example.com", "message": "and 20 bags"}):  # one person, who came twice
+        assert admin.client.post(path, data=said).status_code == 200
     pipeline.run(session, [read(row) for row in inbox.claim(session, 100)], clock.now(), makers.config())
     session.commit()
-    who = session.scalars(text("SELECT profile_id FROM leads")).one()
+    who, came = session.execute(text("SELECT profile_id, intakes FROM leads")).one()
+    assert came == 2
     for language, words in (("en", "unreadable phone number"), ("he", "מספר טלפון לא קריא")):
         shown = seller.get(f"/leads/{who}", language).text
         assert f"site · 60 boxes · size: A4 · {words}: ask at the desk" in shown
