@@ -17,6 +17,7 @@ from crm.events.models import LIVE, SYSTEM_SOURCE, InboxRow
 from crm.events.read import read
 from crm.events.source import HeldError
 from crm.events.spec import Accepted, event_name
+from crm.profiles.called import CALLED
 from crm.profiles.timeline import notes_band
 
 LOOK = 5000  # how many of the latest calls are looked through for one source
@@ -94,11 +95,9 @@ SELECT i.*, s.name AS source FROM (
     WHERE CAST(:source AS integer) IS NULL OR source_id = :source ORDER BY id DESC LIMIT :limit
 ) i LEFT JOIN sources s ON s.id = i.source_id ORDER BY i.id DESC
 """  # noqa: S608  our own fragments
-_PEOPLE = """
-SELECT k.kind, k.value, p.id, coalesce(nullif(p.name, ''), (
-    SELECT min(value) FROM identities WHERE profile_id = p.id AND kind = 'user_id'
-), '') AS name
+_PEOPLE = f"""
+SELECT k.kind, k.value, p.id, {CALLED} AS name
 FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) k(kind, value)
 LEFT JOIN identities i ON i.kind = k.kind AND i.value = k.value
 JOIN profiles p ON p.id = coalesce(i.profile_id, CASE WHEN k.kind = 'profile' THEN k.value::uuid END)
-"""
+"""  # noqa: S608  our own fragment
