@@ -129,7 +129,7 @@ def _age(patient: Patient, name: str, query: str, what: str) -> Verdict:
 def quarantine(patient: Patient) -> Verdict:
     """What could not be taken is for a person to look at."""
     count = patient.session.scalar(text("SELECT count(*) FROM quarantine WHERE replayed_at IS NULL"))
-    return Verdict("quarantine", "warn", f"{count} calls wait for somebody to look at them (Sources)") if count else Verdict("quarantine", "ok", "empty")
+    return Verdict("quarantine", "warn", f"{count} calls wait to be looked at (Settings, Quarantine)") if count else Verdict("quarantine", "ok", "empty")
 
 
 def broken_plans(patient: Patient) -> Verdict:
