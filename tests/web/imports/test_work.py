@@ -18,6 +18,7 @@ from crm.core.errors import InvalidError, TooLargeError
 from crm.events.importing import guess, load, uploads, wizard, workbook
 from crm.events.importing.models import Upload
 from crm.events.importing.wizard import Plan
+from tests.killing import die_after
 from tests.web import dirty
 from tests.web.imports.filing import CONSENT, ORDERS, PEOPLE, act, one, settle, upload
 from workers import pipeline
@@ -71,15 +72,7 @@ def test_the_same_file_again_adds_nothing_and_says_so(made, config):
 def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(made, config, monkeypatch):
     monkeypatch.setattr(workers.uploads, "CHUNK", 100)
     number = upload(made, config, ("email\n" + "".join(f"p{n}@example.com\n" for n in range(1000))).encode())
-    append, chunks = load.append, []
-
-    def killed(*args: object, **words: object) -> int:
-        chunks.append(1)
-        if len(chunks) == 4:
-            raise KeyboardInterrupt
-        return append(*args, **words)
-
-    monkeypatch.setattr(load, "append", killed)
+    die_after(monkeypatch, chunks=3)
     with pytest.raises(KeyboardInterrupt):
         act(made, config, number, "running", drain=False)
     assert one(made, "SELECT done FROM imports") == one(made, "SELECT count(*) FROM event_inbox") == 300
@@ -216,15 +209,7 @@ def test_a_month_later_nothing_of_a_file_lies_on_disk(made, config):
 def test_a_file_that_changed_under_an_import_is_not_counted_on_from_another_line(made, config, monkeypatch):
     monkeypatch.setattr(workers.uploads, "CHUNK", 100)
     number = upload(made, config, ("email\n" + "".join(f"p{n}@example.com\n" for n in range(500))).encode())
-    append, chunks = load.append, []
-
-    def killed(*args: object, **words: object) -> int:
-        chunks.append(1)
-        if len(chunks) == 2:
-            raise KeyboardInterrupt
-        return append(*args, **words)
-
-    monkeypatch.setattr(load, "append", killed)
+    die_after(monkeypatch, chunks=1)
     with pytest.raises(KeyboardInterrupt):
         act(made, config, number, "running", drain=False)
     with made() as session:
