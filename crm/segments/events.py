@@ -26,6 +26,13 @@ TIMES = {
     "less_than": _l("fewer than %(n)s times"),
     "exactly": _l("exactly %(n)s times"),
 }
+ONCE = {
+    "at_least": _l("at least once"),
+    "more_than": _l("more than once"),
+    "at_most": _l("at most once"),
+    "less_than": _l("not even once"),
+    "exactly": _l("exactly once"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,11 @@ def read(wanted: Wanted, person: Person, now: dt.datetime) -> bool:
 def is_one(event: Seen, names: Sequence[str], where: Sequence[PropertyFilter], now: dt.datetime) -> bool:
     """Whether an event is one of these."""
     return event.name in names and all(one.holds(values.dig(event.properties, one.name), now) for one in where)
+
+
+def times(op: Op, n: float) -> Sentence:
+    """How many times, in words."""
+    return Sentence((ONCE if n == 1 else TIMES)[op], {"n": n})
 
 
 def where_words(where: Sequence[PropertyFilter]) -> Sentence | str:

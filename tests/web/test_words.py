@@ -13,10 +13,12 @@ from jinja2 import nodes
 
 from crm.messages.gate import REASONS
 from crm.messages.templates import shipped_templates
+from crm.segments.events import ONCE
 from crm.web import names, words
 from crm.web.app import create_app
 from crm.web.change_words import action_word
 from crm.web.phrases import event_detail, property_title, property_value, template_title, trait, trait_value
+from crm.web.segment_form import rule_words
 from journeys.api import bp as journeys
 from journeys.backtest_api import bp as backtests
 
@@ -139,6 +141,14 @@ def test_an_address_that_can_be_none_says_so_beside_what_was_told(app: Flask) ->
             assert "<b>" not in trait(name, odd)[1]
         for name, value in (("phone", "050-555 0142"), ("email", "dana@example.com"), ("phone", None), ("phone", ""), ("city", "12")):
             assert trait(name, value)[1] == trait_value(value)
+
+
+def test_once_is_a_word_and_no_number(app: Flask) -> None:
+    rules = [{"kind": "did", "event": "Came", "op": op, "value": 1} for op in ONCE]
+    with app.test_request_context(headers={"Accept-Language": "he"}):
+        said = [str(rule_words(rule)) for rule in rules]
+        assert not any("1" in one for one in said) and sum("פעם אחת" in one for one in said) == 4, said
+        assert "3 פעמים" in re.sub("<[^>]*>", "", str(rule_words(rules[1] | {"value": 3})))
 
 
 def test_codes_of_our_own_events_are_told_in_words(app: Flask) -> None:

@@ -72,7 +72,7 @@ class Did(Rule[DidSettings]):
             return Sentence(_l("did not do %(event)s%(window)s%(where)s"), slots)
         if settings.op == "at_least" and settings.value == 1:
             return Sentence(_l("did %(event)s%(window)s%(where)s"), slots)
-        times = Sentence(events.TIMES[settings.op], {"n": settings.value})
+        times = events.times(settings.op, settings.value)
         return Sentence(_l("did %(event)s %(times)s%(window)s%(where)s"), slots | {"times": times})
 
 

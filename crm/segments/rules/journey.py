@@ -81,7 +81,7 @@ class Journey(Rule[JourneySettings]):
 
     def sentence(self, settings: JourneySettings) -> Sentence:
         once = (settings.op, settings.value) == ("at_least", 1)
-        times = "" if once else Sentence(events.TIMES[settings.op], {"n": settings.value})
+        times = "" if once else events.times(settings.op, settings.value)
         return Sentence(WORDS[settings.did], {"times": times, "window": events.window_words(settings.within), "where": events.where_words(settings.where)})
 
 

@@ -58,7 +58,7 @@ class Message(Rule[MessageSettings]):
 
     def sentence(self, settings: MessageSettings) -> Sentence:
         once = (settings.op, settings.value) == ("at_least", 1)
-        times = "" if once else Sentence(events.TIMES[settings.op], {"n": settings.value})
+        times = "" if once else events.times(settings.op, settings.value)
         about = [one for one in settings.wanted.where if one.name != "machine"]
         window = events.window_words(settings.within)
         if settings.channel:
