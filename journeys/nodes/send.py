@@ -13,7 +13,7 @@ from journeys.node import Advance, Node, Run, SendMessage, Sentence, Settings, S
 class SendSettings(Settings):
     """Which words, over which channel."""
 
-    channel: str = Field(default="email", min_length=1, max_length=40, title=_l("Channel"))
+    channel: str = Field(default="email", min_length=1, max_length=40, title=_l("Channel"), json_schema_extra={"x-suggest": "channel"})
     template: str = Field(min_length=1, max_length=100, title=_l("Template"), json_schema_extra={"x-suggest": "template"})
     while_cart_open: bool = Field(default=False, title=_l("Only while the cart is open and not empty"))
 

@@ -126,6 +126,8 @@ def test_the_palette_is_drawn_from_the_classes(signed_in: Callable[..., FlaskCli
     assert [each["kind"] for each in found["nodes"]] == sorted(NODES)
     assert [each["kind"] for each in found["triggers"]] == sorted(TRIGGERS)
     assert all(each["schema"]["type"] == "object" for each in found["nodes"] + found["triggers"])
+    fields = [field for each in found["nodes"] for field in each["schema"]["properties"].items() if field[0] in {"channel", "template"}]
+    assert [name for name, field in fields if field.get("x-suggest") != name] == []  # offered, and called by their names
 
 
 def test_events_are_offered_before_any_has_happened(signed_in: Callable[..., FlaskClient], session: Session) -> None:
