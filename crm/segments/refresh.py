@@ -35,6 +35,7 @@ from crm.segments.store import Loaded
 ENTERED, LEFT = "Segment Entered", "Segment Left"
 LISTED = ("List Joined", "List Left")
 TOGETHER = 25  # segments in one statement: what they share is read once, and PostgreSQL still plans it in a millisecond
+RULES = 100  # of these segments together: planning grows with the square of what is joined, and takes half a minute for a thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +238,24 @@ def _pass(session: Session, segments: Sequence[Loaded], touched: Mapping[int, se
             elif ids:
                 looks[ids].append(segment)
         for ids, group in looks.items():
-            for start in range(0, len(group), 1 if careful else TOGETHER):
-                moves += (mine := _look(session, group[start : start + (1 if careful else TOGETHER)], sorted(ids), now, place, careful=careful))
+            for part in [[one] for one in group] if careful else _parts(group):
+                moves += (mine := _look(session, part, sorted(ids), now, place, careful=careful))
                 for move in mine:
                     moved[move.slug].add(move.profile_id)
     return moves
+
+
+def _parts(group: Sequence[Loaded]) -> list[list[Loaded]]:
+    """As many segments at a time as one statement takes."""
+    parts: list[list[Loaded]] = []
+    rules = 0
+    for one in group:
+        if not parts or len(parts[-1]) == TOGETHER or rules + one.rules > RULES:
+            parts.append([])
+            rules = 0
+        parts[-1].append(one)
+        rules += one.rules
+    return parts
 
 
 def _look(session: Session, segments: Sequence[Loaded], ids: Sequence[uuid.UUID], now: dt.datetime, place: Place, *, careful: bool) -> list[Move]:

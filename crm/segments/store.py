@@ -39,6 +39,7 @@ class Loaded:
     depth: int = field(default=0)
     filled: uuid.UUID | None = None
     fillings: int = 0
+    rules: int = 1
 
 
 def save(session: Session, *, slug: str, name: str, rule: object, now: dt.datetime) -> Segment:
@@ -126,7 +127,9 @@ def load(session: Session, *statuses: str) -> list[Loaded]:
             depths[slug] = max((depth(inner) + 1 for inner in found[slug][2].segments if inner in found), default=0)
         return depths[slug]
 
-    made = [Loaded(row.id, slug, row.status, tree, reads, depth(slug), row.filled, row.fillings) for slug, (row, tree, reads) in found.items()]
+    made = [
+        Loaded(row.id, slug, row.status, tree, reads, depth(slug), row.filled, row.fillings, _rules(row.rule)) for slug, (row, tree, reads) in found.items()
+    ]
     return sorted(made, key=lambda one: (one.depth, one.id))
 
 
@@ -180,6 +183,11 @@ def _tree(rule: str) -> Tree:
 @lru_cache(maxsize=2000)
 def _reads(rule: str) -> Reads:
     return trees.reads(_tree(rule))
+
+
+@lru_cache(maxsize=2000)
+def _rules(rule: str) -> int:
+    return len(trees.leaves(_tree(rule)))
 
 
 def _named(rule: str) -> Reads:

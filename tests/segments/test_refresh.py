@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError
-from crm.segments import fill, refresh, store
+from crm.segments import fill, refresh, store, tree
 from crm.segments.rule import Clause
 from tests import makers
 from workers import pipeline
@@ -207,6 +207,21 @@ def test_a_stored_rule_that_cannot_be_read_any_more_breaks_alone_and_can_be_mend
     session.expire_all()
     make(session, now, "old", BUYERS)
     assert statuses(session) == {"buyers": "live", "old": "live"}
+
+
+def test_one_statement_asks_only_so_many_rules(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, right = [], refresh.together
+
+    def together(trees: dict[int, tree.Tree], **about: Any) -> Any:
+        sizes.append(sum(len(tree.leaves(one)) for one in trees.values()))
+        return right(trees, **about)
+
+    for n in range(3):
+        make(session, now, f"s{n}", {"any": [BUYERS] * 40})
+    monkeypatch.setattr(refresh, "together", together)
+    happen(session, now, order(now, "o1", user_id="dana"))
+    assert sizes == [80, 40]
+    assert [members(session, f"s{n}") for n in range(3)] == [1, 1, 1]
 
 
 def statuses(session: Session) -> dict[str, str]:
