@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crm.commerce.cart import cart_id
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
+from crm.core.mistakes import mistake
 from journeys.entry import ExitRule, Holdout, Limit, Reentry, rule_for
 from journeys.kinds import NODES, TRIGGERS
-from journeys.mistakes import mistake
 from journeys.node import Node, RunEvent, Settings
 from journeys.trigger import Trigger
 

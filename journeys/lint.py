@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.i18n import _l
+from crm.core.mistakes import NEEDED, Mistake
 from journeys.graph import TRIGGER, Graph, Problem, read
-from journeys.mistakes import NEEDED, Mistake
 from journeys.node import Settings
 from journeys.nodes.assign import AssignSettings
 from journeys.nodes.branch import BranchSettings

@@ -11,12 +11,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from crm.core import clock
 from crm.core.errors import InvalidError
+from crm.core.mistakes import Mistake
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
 from journeys import drafts, stories
 from journeys.graph import Graph, read
-from journeys.mistakes import Mistake
 from journeys.models import Journey
 from journeys.story import Happening, Story, recorded
 from journeys.words import slot

@@ -11,9 +11,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from crm.core.mistakes import Mistake
 from journeys.draft_models import StoryRow
 from journeys.graph import Graph
-from journeys.mistakes import Mistake
 from journeys.story import STORIES, Story, judge, read
 
 

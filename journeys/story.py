@@ -12,9 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
+from crm.core.mistakes import Mistake
 from journeys.files import RECIPES
 from journeys.graph import Graph
-from journeys.mistakes import Mistake
 from journeys.node import Duration, MakeTask, write_duration
 from journeys.simulate import Said, Somebody, Trial, tell
 

@@ -13,15 +13,15 @@ from flask_babel import gettext as _
 from pydantic import ValidationError
 
 from crm.core.i18n import _l
+from crm.core.mistakes import Mistake
 from crm.segments.rule import Sentence as Phrase
 from crm.segments.rules.message import MEANS as CHANNELS
 from crm.web.i18n import language, region
 from crm.web.phrases import template_title
-from crm.web.words import event_title
+from crm.web.words import event_title, mistake
 from journeys.experiments import Standing
 from journeys.graph import Graph, Problem
 from journeys.kinds import NODES
-from journeys.mistakes import Mistake
 from journeys.node import AUDIENCE, Sentence, write_duration
 from journeys.recurrence import recurrence
 from journeys.rules import Criterion
@@ -258,7 +258,7 @@ def problem(found: Problem, stored: object = None) -> dict[str, str | None]:
 def _told(name: str, value: object, nodes: Mapping[str, Any], here: str | None) -> object:
     """One value of a problem's sentence."""
     if isinstance(value, Mistake):
-        return str(_(value.text)) % value.values
+        return mistake(value)
     if name == "node" and isinstance(value, str):
         return f"“{step_of(nodes, value.strip(QUOTE))}”"
     if name in {"journey", "topic"} and isinstance(value, Mapping):

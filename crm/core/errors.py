@@ -4,16 +4,20 @@ from __future__ import annotations
 
 
 class KesherError(Exception):
-    """Something asked of Kesher cannot be done; the text says what is wrong and what to do."""
+    """Something asked of Kesher cannot be done; the sentence says what is wrong and what to do, `values` fill its slots."""
 
     status = 400
+
+    def __init__(self, sentence: str = "", /, **values: object) -> None:
+        super().__init__(sentence % values if values else sentence)
+        self.sentence, self.values = sentence, values
 
 
 class InvalidError(KesherError):
     """What was sent is not understood; the text names the place, and `field`, where it is one of a form."""
 
-    def __init__(self, *said: object, field: str = "") -> None:
-        super().__init__(*said)
+    def __init__(self, sentence: str = "", /, *, field: str = "", **values: object) -> None:
+        super().__init__(sentence, **values)
         self.field = field
 
 

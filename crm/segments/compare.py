@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.segments import values
 from crm.segments.rule import Clause, Query, Sentence, Settings
@@ -35,7 +36,7 @@ Op = Literal[
 
 def _scalar(value: object) -> object:
     if value is not None and (not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value))):
-        raise ValueError("expected a text, a number, or true or false")
+        raise SaidError(_l("expected a text, a number, or true or false"))
     return value
 
 
@@ -61,6 +62,7 @@ ORDERED: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "before": ("<", operator.lt), "after": (">", operator.gt),
 }  # fmt: skip
 NUMBERS = frozenset({"more_than", "at_least", "less_than", "at_most"})
+NO_DURATION = _l("%(value)s is not a duration; write for example 30d or 12h")
 RELATIVE = frozenset({"within_last", "longer_ago", "within_next"})
 
 
@@ -74,15 +76,15 @@ class Comparison(Settings):
     @model_validator(mode="after")
     def _complete(self) -> Comparison:
         if self.op in NUMBERS and values.number(self.value) is None:
-            raise ValueError(f"{self.op} compares numbers; {self.value!r} is none")
+            raise SaidError(_l("this compares numbers; %(value)s is none"), value=repr(self.value))
         if self.op in {"before", "after"} and values.moment(self.value) is None:
-            raise ValueError(f"{self.op} compares dates; {self.value!r} is none, write for example 2026-01-31")
+            raise SaidError(_l("this compares dates; %(value)s is none, write for example 2026-01-31"), value=repr(self.value))
         if self.op in RELATIVE:
             _duration(self.value)
         if self.op == "contains" and (not isinstance(self.value, str) or not self.value):
-            raise ValueError(f"contains looks for text; {self.value!r} is none")
+            raise SaidError(_l("“contains” looks for text; %(value)s is none"), value=repr(self.value))
         if self.op in {"is", "is_not"} and self.value is None:
-            raise ValueError(f"{self.op} needs a value to compare with")
+            raise SaidError(_l("a value to compare with is needed"))
         return self
 
     def clause(self, query: Query, column: str) -> Clause:
@@ -129,7 +131,7 @@ class PropertyFilter(Comparison):
     @model_validator(mode="after")
     def _fixed(self) -> PropertyFilter:
         if self.op in RELATIVE:
-            raise ValueError(f"{self.op} is for traits; limit an event by its window instead")
+            raise SaidError(_l("a time measured from now is for traits; limit an event by its window instead"))
         return self
 
 
@@ -156,9 +158,9 @@ def _duration(value: Scalar) -> dt.timedelta:
     try:
         found = values._duration(value)
     except ValueError as error:
-        raise ValueError(f"{value!r} is not a duration; write for example 30d or 12h") from error
+        raise SaidError(NO_DURATION, value=repr(value)) from error
     if not isinstance(found, dt.timedelta):
-        raise ValueError(f"{value!r} is not a duration; write for example 30d or 12h")
+        raise SaidError(NO_DURATION, value=repr(value))
     return found
 
 

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from crm.core.crypto import Keys
+from crm.core.errors import SaidError
+from crm.core.i18n import _l
 
 UNKEPT = re.compile("[\0\ud800-\udfff]")  # what no text of PostgreSQL's holds, and half a character
 
@@ -27,9 +29,9 @@ class Settings(BaseModel):
     @classmethod
     def _can_be_kept(cls, value: Any) -> Any:
         if isinstance(value, str) and UNKEPT.search(value):
-            raise ValueError("there is a character in it that cannot be kept")
+            raise SaidError(_l("there is a character in it that cannot be kept"))
         if isinstance(value, int) and abs(value) >= 2**63:
-            raise ValueError("a number so large cannot be kept")
+            raise SaidError(_l("a number so large cannot be kept"))
         return value
 
 

@@ -45,9 +45,9 @@ class Loaded:
 def save(session: Session, *, slug: str, name: str, rule: object, now: dt.datetime) -> Segment:
     """Keep a segment under its slug; its members are found anew, silently. InvalidError names what is wrong."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,99}", slug):
-        raise InvalidError("slug: use small letters, digits and hyphens, for example big-spenders.")
+        raise InvalidError(_l("slug: use small letters, digits and hyphens, for example big-spenders."))
     if not name.strip() or UNKEPT.search(name):
-        raise InvalidError("name: a segment needs a name, without characters that cannot be kept.")
+        raise InvalidError(_l("name: a segment needs a name, without characters that cannot be kept."))
     written = trees.write(trees.parse(rule))
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     _refuse_cycles(session, slug, written)
@@ -101,7 +101,7 @@ def used_by(session: Session, slug: str) -> list[Segment]:
 def refuse_in_use(session: Session, kind: str, slug: str, title: str, users: Sequence[Segment]) -> None:
     """What others name is not deleted."""
     if names := [one.name for one in users] + [name for each in named_by for name in each(session, kind, slug)]:
-        raise InvalidError(f"{title} is used by {', '.join(names)}; change that first.")
+        raise InvalidError(_l("%(title)s is used by %(names)s; change that first."), title=title, names=", ".join(names))
 
 
 def reads_of(segment: Segment) -> Reads:
@@ -142,18 +142,18 @@ def _refuse_cycles(session: Session, slug: str, rule: Mapping[str, Any]) -> None
     rules = {row.slug: dumps(row.rule) for row in session.execute(select(Segment.slug, Segment.rule))} | {slug: dumps(rule)}
     names = {one: _named(said).segments for one, said in rules.items()} | {slug: _reads(dumps(rule)).segments}
     if unknown := sorted(names[slug] - rules.keys()):
-        raise InvalidError(f"rule: there is no segment {unknown[0]!r}.")
+        raise InvalidError(_l("rule: there is no segment %(slug)s."), slug=repr(unknown[0]))
     depths: dict[str, int] = {}
 
     def depth(at: str, way: tuple[str, ...]) -> int:
         if at in way:
-            raise InvalidError(f"rule: segments go round in a circle: {' → '.join((*way[way.index(at) :], at))}.")
+            raise InvalidError(_l("rule: segments go round in a circle: %(circle)s."), circle=" → ".join((*way[way.index(at) :], at)))
         if at not in depths:
             depths[at] = max((1 + depth(inner, (*way, at)) for inner in names.get(at, ())), default=0)
         return depths[at]
 
     if max(depth(one, ()) for one in (slug, *names)) > DEEPEST:
-        raise InvalidError(f"rule: with this, segments would name each other more than {DEEPEST} deep; put what they say into one rule.")
+        raise InvalidError(_l("rule: with this, segments would name each other more than %(most)s deep; put what they say into one rule."), most=DEEPEST)
 
 
 def _fill_anew(session: Session, segment: Segment) -> None:
@@ -172,7 +172,7 @@ def _refuse_unknown_lists(session: Session, rule: Mapping[str, Any]) -> None:
     named = _reads(dumps(rule)).lists
     known = set(session.scalars(select(List.slug).where(List.slug.in_(named)))) if named else set()
     if unknown := sorted(named - known):
-        raise InvalidError(f"rule: there is no list {unknown[0]!r}; make it first.")
+        raise InvalidError(_l("rule: there is no list %(slug)s; make it first."), slug=repr(unknown[0]))
 
 
 @lru_cache(maxsize=2000)

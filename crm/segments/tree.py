@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 import crm.segments.rules
 from crm.core.errors import InvalidError
+from crm.core.i18n import _l
+from crm.core.mistakes import mistake
 from crm.core.plugins import load
 from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
 
@@ -50,7 +52,9 @@ def parse(said: object, place: str = "rule") -> Tree:
     """Read a tree; an InvalidError names the place that is wrong."""
     tree = _parse(said, place, 0, itertools.count(1))
     if len(leaves(tree)) > MOST:
-        raise InvalidError(f"{place}: more than {MOST} rules in one segment; split it with in_segment.")
+        raise InvalidError(
+            _l("%(place)s: more than %(most)s rules in one segment; split it into several, one of which names the others."), place=place, most=MOST
+        )
     return tree
 
 
@@ -122,17 +126,20 @@ def sentence(leaf: Leaf) -> Sentence:
 
 def _parse(said: object, place: str, depth: int, parts_so_far: Iterator[int]) -> Tree:
     if depth > DEEPEST:
-        raise InvalidError(f"{place}: groups lie more than {DEEPEST} deep; flatten them.")
+        raise InvalidError(_l("%(place)s: groups lie more than %(most)s deep; flatten them."), place=place, most=DEEPEST)
     if next(parts_so_far) > MOST_PARTS:
-        raise InvalidError(f"{place}: more than {MOST_PARTS} rules and groups in one segment; split it with in_segment.")
+        raise InvalidError(_l("%(place)s: more than %(most)s rules and groups in one segment; split it into several."), place=place, most=MOST_PARTS)
     if not isinstance(said, Mapping):
-        raise InvalidError(f"{place}: expected a rule or a group, got {_short(said)}; write for example {{kind: did, event: Order Completed}}.")
+        example = "{kind: did, event: Order Completed}"
+        raise InvalidError(
+            _l("%(place)s: expected a rule or a group, got %(said)s; write for example %(example)s."), place=place, said=_short(said), example=example
+        )
     for mode in ("all", "any"):
         if mode in said:
             _alone(said, mode, place)
             parts = said[mode]
             if not isinstance(parts, list):
-                raise InvalidError(f"{place}.{mode}: expected a list of rules.")
+                raise InvalidError(_l("%(place)s: expected a list of rules."), place=f"{place}.{mode}")
             return Group(
                 "all" if mode == "all" else "any", tuple(_parse(part, f"{place}.{mode}[{n}]", depth + 1, parts_so_far) for n, part in enumerate(parts))
             )
@@ -144,21 +151,21 @@ def _parse(said: object, place: str, depth: int, parts_so_far: Iterator[int]) ->
 
 def _alone(said: Mapping[str, Any], mode: str, place: str) -> None:
     if more := sorted(map(str, set(said) - {mode})):
-        raise InvalidError(f"{place}: beside {mode} there may be nothing else, found {more[0]!r}.")
+        raise InvalidError(_l("%(place)s: beside %(mode)s there may be nothing else, found %(more)s."), place=place, mode=mode, more=repr(more[0]))
 
 
 def _leaf(said: Mapping[str, Any], place: str) -> Leaf:
     kind = said.get("kind")
     if not isinstance(kind, str) or kind not in kinds():
-        raise InvalidError(f"{place}.kind: there is no rule {_short(kind)}; choose one of {', '.join(sorted(kinds()))}.")
+        raise InvalidError(
+            _l("%(place)s: there is no rule %(kind)s; choose one of %(kinds)s."), place=f"{place}.kind", kind=_short(kind), kinds=", ".join(sorted(kinds()))
+        )
     rule = kinds()[kind]
     try:
         return Leaf(rule, rule.settings_type.model_validate({key: value for key, value in said.items() if key != "kind"}))
     except ValidationError as error:
         one = error.errors()[0]
-        where = ".".join([place, *(str(part) for part in one["loc"])])
-        what = "there is no such field" if one["type"] == "extra_forbidden" else str(one["msg"]).removeprefix("Value error, ")
-        raise InvalidError(f"{where}: {what}.") from error
+        raise InvalidError(_l("%(place)s: %(what)s."), place=".".join([place, *map(str, one["loc"])]), what=mistake(one)) from error
 
 
 def _short(said: object) -> str:

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from crm.core.clock import parse_duration
+from crm.core.errors import SaidError
+from crm.core.i18n import _l
 
 NUMBER = r"^-?[0-9]{1,15}(\.[0-9]{1,9})?$"
 DAY = r"[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|[12][0-9]{3}-(0[13-9]|1[0-2])-(29|30)|[12][0-9]{3}-(0[13578]|1[02])-31|(1[0-9]|2[0-9])(0[48]|[2468][048]|[13579][26])-02-29|(16|20|24|28)00-02-29"  # noqa: E501  reads best as one line
@@ -30,13 +32,13 @@ def _duration(value: object) -> object:
     if value is None or isinstance(value, dt.timedelta):
         return value
     if not isinstance(value, str):
-        raise ValueError("write a duration, for example 30d or 12h")
+        raise SaidError(_l("write a duration, for example 30d or 12h"))
     try:
         found = parse_duration(value)
     except OverflowError:
         found = dt.timedelta.max
     if not dt.timedelta(0) < found <= dt.timedelta(days=3660):
-        raise ValueError("write a duration between 1s and 3660d")
+        raise SaidError(_l("write a duration between 1s and 3660d"))
     return found
 
 

@@ -17,6 +17,7 @@ from crm.core.db import is_passing
 from crm.core.errors import KesherError
 from crm.core.i18n import _l
 from crm.web import auth
+from crm.web.words import refusal
 
 log = structlog.get_logger()
 SENTENCES = {
@@ -55,7 +56,7 @@ def answer(error: Exception) -> AnyResponse:
         log.warning("request_unanswerable", **entry, why=str(error.orig))
     else:
         log.info("request_refused", **entry, why=sentence)
-    response = _shape(status, sentence, number)
+    response = _shape(status, sentence, refusal(error) if isinstance(error, KesherError) else _(sentence), number)
     response.status_code = status
     if status == BUSY:
         response.headers["Retry-After"] = "5"
@@ -76,10 +77,9 @@ def _read(error: Exception) -> tuple[int, str]:
     return code, SENTENCES.get(code, SENTENCES[400] if code < BROKEN else SENTENCES[BROKEN])
 
 
-def _shape(status: int, sentence: str, number: str) -> Response:
+def _shape(status: int, sentence: str, words: str, number: str) -> Response:
     if request.path.startswith("/api/"):
         return jsonify({"error": sentence, "id": number})
-    words = _(sentence)
     if request.headers.get("HX-Request"):
         return Response(render_template("toast.html", sentence=words, number=number, kind="bad"), headers={"HX-Retarget": "#toast", "HX-Reswap": "innerHTML"})
     return Response(render_template("error.html", status=status, sentence=words, number=number, back=_back()))

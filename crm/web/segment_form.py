@@ -18,11 +18,11 @@ from crm.segments.values import write_duration
 from crm.web.db import settings
 from crm.web.isolates import bdi, num, sentence
 from crm.web.show import day, span
-from crm.web.words import COMPUTED
+from crm.web.words import COMPUTED, refusal
 
 Rule = dict[str, Any]
 MOST_ROWS = 20
-GONE = "This rule is no longer there; load the page again."
+GONE = _l("This rule is no longer there; load the page again.")
 CHOICES = {
     "is": _l("is"), "is_not": _l("is not"), "contains": _l("contains"), "more_than": _l("more than"), "at_least": _l("at least"), "less_than": _l("less than"),
     "at_most": _l("at most"), "exactly": _l("exactly"), "before": _l("before"), "after": _l("after"), "within_last": _l("within the last"),
@@ -81,7 +81,7 @@ def rule_words(rule: Rule) -> Markup | str:
     try:
         tree = trees.parse(rule)
     except InvalidError as error:
-        return str(error)
+        return refusal(error)
     return words(trees.sentence(tree)) if isinstance(tree, trees.Leaf) else ""
 
 

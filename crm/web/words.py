@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from flask_babel import gettext as _
 
+from crm.core.errors import KesherError
 from crm.core.i18n import LANGUAGES, _l
+from crm.core.mistakes import Mistake
 from crm.messages.gate import REASONS as GATE_REASONS
 
 LANGUAGE_NAMES = dict(LANGUAGES)
@@ -279,3 +281,14 @@ def status_word(code: str) -> tuple[str, str, str]:
 def word(table: dict[str, str], code: str) -> str:
     """A code of one of the tables above in words; an unknown one as it is."""
     return str(_(table[code])) if code in table else code
+
+
+def refusal(error: KesherError) -> str:
+    """Why something cannot be done, in the page's language."""
+    said = str(_(error.sentence))
+    return said % {name: mistake(value) if isinstance(value, Mistake) else value for name, value in error.values.items()} if error.values else said
+
+
+def mistake(found: Mistake) -> str:
+    """What is wrong with a value, in the page's language."""
+    return str(_(found.text)) % found.values

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from journeys import mistakes
+from crm.core import mistakes
 from tests.journeys.test_entry import drawing
 
 FAULTS: list[tuple[dict[str, Any], str]] = [

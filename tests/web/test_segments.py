@@ -141,6 +141,9 @@ def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
     assert "compares numbers" in html.unescape(answer)
     assert tree_of(answer) == rule
     assert "no rule" in html.unescape(step(noa, rule, "yaml:", yaml="kind: magic"))
+    noa.post("/account", name="Noa", language="he")
+    assert "משווים מספרים" in step(noa, rule, "apply:0", **{"f.name": "age", "f.op": "at_least", "f.value": "old"})
+    assert "אין כלל" in step(noa, rule, "yaml:", yaml="kind: magic")
     for torn in ("[" * 5_000, "value: 2026-02-30", "value: " + "9" * 5_000):
         assert tree_of(step(noa, rule, "yaml:", yaml=torn)) == rule
     assert tree_of(step(noa, rule, "yaml:", yaml="{kind: trait, name: born, op: before, value: 2026-01-31}"))["value"] == "2026-01-31"  # type: ignore[index]  a JSON object

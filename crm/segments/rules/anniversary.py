@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.core.json import dumps
 from crm.profiles import zones
@@ -35,7 +36,7 @@ class AnniversarySettings(Settings):
     @model_validator(mode="after")
     def _complete(self) -> AnniversarySettings:
         if not 0 <= self.end - self.start < WIDEST:
-            raise ValueError(f"the days must run forward, from start to end, and be fewer than {WIDEST}")
+            raise SaidError(_l("the days must run forward, from the first to the last, and be fewer than %(most)s"), most=WIDEST)
         return self
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.profiles import zones
 from crm.segments import events, values
@@ -33,11 +34,11 @@ class DidSettings(Settings):
     @model_validator(mode="after")
     def _complete(self) -> DidSettings:
         if self.of != "count" and not self.prop:
-            raise ValueError(f"{self.of} measures a property; name it")
+            raise SaidError(_l("this measures a property of the event; name it"))
         if self.within is not None and (self.since or self.until):
-            raise ValueError("give either a window back from now, or dates, not both")
+            raise SaidError(_l("give either a window back from now, or dates, not both"))
         if self.since and self.until and self.since >= self.until:
-            raise ValueError("the dates must run forward, from since to until")
+            raise SaidError(_l("the dates must run forward, from the first to the last"))
         return self
 
     def wanted(self, zone: str) -> events.Wanted:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.profiles import zones
 from crm.segments import values
@@ -42,7 +43,7 @@ class GeographySettings(Settings):
     @model_validator(mode="after")
     def _complete(self) -> GeographySettings:
         if not self.wanted:
-            raise ValueError("name at least one, with commas between several")
+            raise SaidError(_l("name at least one, with commas between several"))
         return self
 
     @property

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.segments import events, values
 from crm.segments.compare import PropertyFilter
@@ -38,7 +39,7 @@ class JourneySettings(Settings):
     @model_validator(mode="after")
     def _complete(self) -> JourneySettings:
         if self.did in {"inside", "held_out"} and (self.op, self.value) != ("at_least", 1):
-            raise ValueError(f"{self.did} is not counted; for the opposite put it into not")
+            raise SaidError(_l("being on a journey or held out of it is not counted; for the opposite put it into “none of them”"))
         return self
 
     @property

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from crm.commerce.order import EVENTS
 from crm.commerce.orders import CHANGED
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.segments import values
 from crm.segments.compare import read_relative, relative
@@ -46,11 +47,11 @@ class OrdersSettings(Settings):
     def _complete(self) -> OrdersSettings:
         timed = self.op in {"within_last", "longer_ago"}
         if timed != (self.of in {"first", "last"}):
-            raise ValueError(f"{self.of} cannot be compared by {self.op}; first and last go with within_last and longer_ago")
+            raise SaidError(_l("a first or last order is compared by how long ago it was, and nothing else is"))
         if timed and self.ago is None:
-            raise ValueError("say how long ago, for example 30d")
+            raise SaidError(_l("say how long ago, for example 30d"))
         if self.of in {"revenue", "average"} and self.currency is None:
-            raise ValueError(f"{self.of} is counted per currency; name one, for example ILS")
+            raise SaidError(_l("sums of money are counted per currency; name one, for example ILS"))
         return self
 
 

@@ -7,6 +7,7 @@ import re
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.segments.rule import Clause, Person, Query, Reads, Rule, Sentence, Settings
 
@@ -28,7 +29,7 @@ class RfmSettings(Settings):
     def _complete(self) -> RfmSettings:
         for part in PARTS:
             if getattr(self, f"{part}_from") > getattr(self, f"{part}_to"):
-                raise ValueError(f"{part} runs from the smaller fifth to the larger")
+                raise SaidError(_l("each runs from the smaller fifth to the larger"))
         return self
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.segments import events, values
 from crm.segments.compare import PropertyFilter
@@ -25,7 +26,7 @@ class SequenceSettings(Settings):
     @model_validator(mode="after")
     def _complete(self) -> SequenceSettings:
         if self.never and self.within is not None and self.within <= self.apart:
-            raise ValueError("the first must lie further back than the time it is waited for the second; make the window longer")
+            raise SaidError(_l("the first must lie further back than the time it is waited for the second; make the window longer"))
         return self
 
 

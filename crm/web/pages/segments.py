@@ -28,6 +28,7 @@ from crm.web import segment_form as forms
 from crm.web import segment_offers, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
+from crm.web.words import refusal
 
 
 class _Yaml(yaml.SafeLoader):
@@ -101,7 +102,7 @@ def save() -> Response | tuple[str, int]:
         trees.parse(rule)
     except InvalidError as error:
         segment = store.find(db(), request.form["slug"]) if request.form.get("slug") else None
-        return _page(segment, _tree(), name=name, edit=request.form.get("at", "-"), wrong=str(error)), error.status
+        return _page(segment, _tree(), name=name, edit=request.form.get("at", "-"), wrong=refusal(error)), error.status
     slug = request.form.get("slug", "").strip() or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or f"segment-{uuid.uuid4().hex[:6]}"
     if not request.form.get("slug") and db().scalar(select(Segment.id).where(Segment.slug == slug)):
         slug = f"{slug[:80]}-{uuid.uuid4().hex[:4]}"
@@ -135,7 +136,7 @@ def build() -> str:
         tree, edit = _changed(tree if act in ALONE else _being_built(), act, path, kind)
         trees.parse(tree)
     except KesherError as error:
-        tree, edit, wrong = _tree(), request.form.get("at", path), str(error)
+        tree, edit, wrong = _tree(), request.form.get("at", path), refusal(error)
     return render_template("segment-tree.html", **_tree_values(tree, edit, wrong))
 
 
@@ -172,7 +173,7 @@ def count() -> str:
         values["number"] = evaluate.count(session, tree, now=now, place=place)
         values["people"] = evaluate.sample(session, tree, now=now, place=place) if values["number"] else []
     except InvalidError as error:
-        values["wrong"] = str(error)
+        values["wrong"] = refusal(error)
     except OperationalError:
         session.rollback()
         values["wrong"] = _("Counting took longer than 10 seconds. Save the segment: its members are found in the background.")

@@ -67,18 +67,22 @@ def test_how_often_a_schedule_comes_is_said_and_changed_without_a_calendars_gram
 
 
 def test_on_a_phone_the_journey_is_a_list_that_can_be_edited(site: Site) -> None:
-    for language, add, last, undo in (("he", "הוספת צעד", "end", "ביטול פעולה"), ("en", "Add a step", "stop", "Undo")):
+    for language, add, undo in (("he", "הוספת צעד", "ביטול פעולה"), ("en", "Add a step", "Undo")):
         page = site.designer("abandoned_cart", language=language, width=360, height=760)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         expect(page.locator(".react-flow")).to_have_count(0)
-        step(page, last).click()
+        step(page, "end").click()
         page.locator(".d-remove").click()
         page.get_by_role("button", name=add).first.click()
         palette(page, "stop")
         settle(page)
         expect(page.locator(".d-open, .k-outline .d-more")).to_have_count(0)
+        page.locator(".k-dset .k-push").click()  # the settings of the new step fill a phone's screen
         page.get_by_role("button", name=undo, exact=True).click()
         expect(page.locator(".d-open, .k-outline .d-more").first).to_be_visible()
+        page.get_by_role("button", name=undo, exact=True).click()
+        expect(step(page, "end")).to_be_visible()
+        settle(page)
 
 
 def test_two_hundred_steps_do_not_stutter(site: Site) -> None:
@@ -109,10 +113,11 @@ def test_two_hundred_steps_do_not_stutter(site: Site) -> None:
     opened = time.monotonic() - began
     middles = page.locator(".react-flow__node-step").evaluate_all("all => all.map(each => new DOMMatrix(getComputedStyle(each).transform).e)")
     assert max(middles) - min(middles) < 1500, "ways that pass many steps push them apart"
-    frames = page.evaluate(FRAMES)
-    late = sorted(frames)[int(len(frames) * 0.95)]
-    print(f"200 steps: open in {opened:.1f} s with sign-in; panning {len(frames)} frames, median {sorted(frames)[len(frames) // 2]:.1f} ms, p95 {late:.1f} ms")
-    assert late < 100, "frames come too late while panning"
+    page.evaluate(WATCH)
+    frames = sorted(page.evaluate(FRAMES))
+    late = frames[len(frames) * 95 // 100]
+    print(f"200 steps: open in {opened:.1f} s with sign-in; panning {len(frames)} frames, median {frames[len(frames) // 2]:.1f} ms, p95 {late:.1f} ms")
+    assert page.evaluate("() => { window.watched.going = false; return window.watched.touched.size; }") == 0, "panning moves the whole; no step is drawn again"
     box = next(found for at in range(199) if (found := step(page, f"n{at}").bounding_box()) and 150 < found["y"] < 600)
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
