@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from crm.events.acts import ACTS
+
 ORDERS = ("orders", "revenue", "average_order", "order_every_days", "last_order", "shrinking_basket")
 ORDERS_SQL = """
 SELECT f.profile_id, v.name, v.value, v.since, v.events FROM (
@@ -21,7 +23,6 @@ SELECT f.profile_id, v.name, v.value, v.since, v.events FROM (
 ) v(name, value, since, events) WHERE v.value IS NOT NULL
 """
 
-ACTS = "(e.source_id <> 1 OR ((e.name LIKE '% Opened' OR e.name LIKE '% Clicked') AND coalesce(e.properties->>'machine', 'false') <> 'true'))"
 SEEN = ("last_seen",)
 SEEN_SQL = f"""
 SELECT e.profile_id, 'last_seen' AS name, to_jsonb(max(e.occurred_at)) AS value, min(e.occurred_at) AS since, count(*) AS events

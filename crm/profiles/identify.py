@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.events.acts import is_act
 from crm.events.models import SYSTEM_SOURCE
 from crm.events.spec import Accepted, Happened, Ident, event_name
 from crm.profiles import guards, identities, large
@@ -131,7 +132,7 @@ def _about_nobody(known: Known, call: Accepted) -> bool:
 
 def _place(known: Known, call: Accepted, now: dt.datetime) -> Placed:
     placed = _named_person(known, call) or _plainly(known, call) or _whose(known, call, now)
-    placed.person.seen(call.occurred_at)
+    placed.person.seen(call.occurred_at, act=is_act(call.source_id, call.call.event, call.call.properties))
     return placed
 
 

@@ -45,11 +45,11 @@ class Person:
     counts: dict[str, int] = field(default_factory=dict)  # kind -> how many identities
     vouched: bool = False  # a server key or a proof of ours stands behind one of them
 
-    def seen(self, at: dt.datetime) -> None:
-        """Widen first and last seen."""
+    def seen(self, at: dt.datetime, *, act: bool = True) -> None:
+        """Widen first and last seen; the latter only by what the person did."""
         if at < self.first_seen:
             self.first_seen, self.touched = at, True
-        if at > self.last_seen:
+        if act and at > self.last_seen:
             self.last_seen, self.touched = at, True
 
     def learn(self, name: str, value: Any, stamp: list[Any]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.events.acts import ACTS
 from crm.events.spec import trust_of
 from crm.profiles.fold import tell
 from crm.profiles.people import Person, display_name
@@ -137,7 +138,10 @@ WHERE l.undoes IS NULL AND NOT EXISTS (SELECT FROM links u WHERE u.undoes = l.id
   AND (CAST(:ids AS uuid[]) IS NULL OR l.from_id = ANY(CAST(:ids AS uuid[])) OR l.into_id = ANY(CAST(:ids AS uuid[])))
 ORDER BY l.id
 """
-_TIMES = "SELECT profile_id, min(occurred_at) AS first, max(occurred_at) AS last FROM events WHERE profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY profile_id"
+_TIMES = f"""
+SELECT e.profile_id, min(e.occurred_at) AS first, coalesce(max(e.occurred_at) FILTER (WHERE {ACTS}), min(e.occurred_at)) AS last
+FROM events e WHERE e.profile_id = ANY(CAST(:ids AS uuid[])) GROUP BY e.profile_id
+"""  # noqa: S608  constants of ours
 _TOLD = """
 SELECT profile_id, occurred_at, accepted, properties, trusted, origin, cause FROM events
 WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND type = 'identify' ORDER BY position

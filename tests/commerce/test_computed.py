@@ -16,6 +16,7 @@ from crm.core.errors import InvalidError
 from crm.events.models import HISTORY, LIVE, SYSTEM_SOURCE
 from crm.events.spec import Call
 from crm.profiles.find import find
+from crm.profiles.rebuild import differences
 from tests import makers
 from tests.makers import SHOP, accepted, identify, track
 from workers import pipeline
@@ -124,6 +125,22 @@ def test_the_stage_of_life_follows_a_persons_own_rhythm(session: Session, now: d
     if ages:
         assert found.since == now - days(since)
     assert traits(session)["silent"].value is False
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "silent"),
+    [("Email Sent", {}, True), ("Segment Entered", {}, True), ("Email Opened", {"machine": True}, True), ("Email Link Clicked", {"machine": False}, False)],
+)
+def test_what_kesher_does_breaks_nobodys_silence(session: Session, now: dt.datetime, name: str, said: dict[str, Any], silent: bool) -> None:
+    happen(session, now, order(1, now - days(80)))
+    me = find(session, "user_id", ME)
+    happen(
+        session, now, Call(type="track", event=name, profile_id=str(me), message_id="m1", properties=said, timestamp=now.isoformat()), source_id=SYSTEM_SOURCE
+    )
+    computed.recompute(session, [me], CONFIG, now)
+    last = session.scalar(text("SELECT last_seen FROM profiles WHERE id = :me"), {"me": me})
+    assert (traits(session)["silent"].value, last) == (silent, now - days(80) if silent else now)
+    assert differences(session) == []
 
 
 def test_ranks_come_from_the_whole_base_and_time_alone_moves_people_on(session: Session, now: dt.datetime) -> None:
