@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from journeys.node import CartFact, RunEvent
-from journeys.rules import Condition, compare
+from journeys.rules import Condition, Criterion, compare
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 
@@ -55,10 +55,10 @@ def test_each_place_is_looked_into() -> None:
     event = RunEvent("Order Completed", NOW, 1, 10, {"shipping": {"city": "Haifa"}})
     cart = CartFact(10, "c", "open", 2, Decimal("150"), "ILS", NOW)
     conditions = [
-        Condition(of="event", name="shipping.city", op="is", value="haifa"),
-        Condition(of="trait", name="vip", op="is", value=True),
-        Condition(of="language", op="is", value="he"),
-        Condition(of="cart", name="value", op="at_least", value=150),
+        Criterion(of="event", name="shipping.city", op="is", value="haifa"),
+        Criterion(of="trait", name="vip", op="is", value=True),
+        Criterion(of="language", op="is", value="he"),
+        Criterion(of="cart", name="value", op="at_least", value=150),
     ]
     assert all(each.holds(event, {"vip": True}, "he", cart) for each in conditions)
     assert not any(each.holds(RunEvent("x", NOW, 1, 10, {}), {}, "en", None) for each in conditions)
