@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -13,9 +13,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core.config import Config
+from crm.core.db import is_passing
 from crm.core.errors import KesherError
 from crm.events import inbox
 from crm.scores import apply, check, dirty, jobs, train
+from crm.scores.features import People
 from crm.scores.score import Asked, asked, find
 from crm.scores.score_models import Score, ScoreCheck, ScoreJob, ScoreKind
 
@@ -59,8 +61,7 @@ def changed(sessions: sessionmaker[Session], config: Config, now: Now, after: Re
         moment = now()
         shop = _shop(sessions, session, config, moment)
         for score in asked(session).values():
-            model = _model(session, score, moment)
-            apply.apply(session, score, model, apply.these(ids, now=moment), config=config, now=moment, shop=shop, asked=ids)
+            _apply(session, score, apply.these(ids, now=moment), config=config, now=moment, shop=shop, asked=ids)
         after(session, ids, moment)
         session.commit()
     return len(ids)
@@ -140,13 +141,13 @@ def everybody(sessions: sessionmaker[Session], config: Config, now: Now, after: 
             session.commit()
             return 1
         if row.after is None or (row.apply_at and row.apply_at <= moment):  # a new champion begins the round anew
-            row.after, row.apply_at = uuid.UUID(int=0), None
+            row.after, row.apply_at, row.notice = uuid.UUID(int=0), None, None if row.notice == {"code": "raises"} else row.notice
         people = apply.everybody(session, after=row.after, limit=PAGE, now=moment)
         if people is None:
             row.after, row.applied_at, row.apply_at = None, moment, row.apply_at or jobs.next_night(moment, config.timezone)
         else:
             shop = _shop(sessions, session, config, moment)
-            apply.apply(session, score, _model(session, score, moment), people, config=config, now=moment, shop=shop)
+            _apply(session, score, people, config=config, now=moment, shop=shop)
             row.after = people.between[1] if people.between else None
             after(session, list(session.scalars(select(Score.profile_id).where(Score.kind == row.kind, Score.at == moment))), moment)
         session.commit()
@@ -161,6 +162,23 @@ def _shop(sessions: sessionmaker[Session], session: Session, config: Config, now
     return kept[1]
 
 
+def _apply(session: Session, score: Asked, people: People, *, config: Config, now: dt.datetime, shop: apply.Shop, asked: Sequence[uuid.UUID] = ()) -> None:
+    """Score these people, so that no score stops another: rules stand in for a model that raises, and rules that raise score nobody."""
+    model = _model(session, score, now)
+    try:
+        with session.begin_nested():
+            apply.apply(session, score, model, people, config=config, now=now, shop=shop, asked=asked)
+    except Exception as error:
+        if is_passing(error):
+            raise
+        log.warning("score_raises", kind=score.kind, version=model.version_id, exc_info=True)
+        if model.fitted is None:
+            jobs.row_of(session, score.kind, now).notice = {"code": "raises"}
+            return
+        _broken(session, jobs.row_of(session, score.kind, now), now)
+        _apply(session, score, people, config=config, now=now, shop=shop, asked=asked)
+
+
 def _model(session: Session, score: Asked, now: dt.datetime) -> apply.Model:
     """What gives this score; by rules where the champion cannot be read, so that it stops no other score."""
     try:
@@ -172,6 +190,10 @@ def _model(session: Session, score: Asked, now: dt.datetime) -> apply.Model:
 
 def _unreadable(session: Session, row: ScoreKind, error: apply.UnreadableError, now: dt.datetime) -> None:
     log.warning("score_version_unreadable", kind=row.kind, error=repr(error.__cause__))
+    _broken(session, row, now)
+
+
+def _broken(session: Session, row: ScoreKind, now: dt.datetime) -> None:
     _use_rules(row, {"code": "broken"}, now)
     jobs.ask(session, row.kind, user_id=None, now=now)
 

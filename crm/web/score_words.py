@@ -120,6 +120,12 @@ def outcome(job: ScoreJob | None) -> str:
     return str(_(own)) if found.get("code") == "error" else str(_("The training broke; the log says more. The score stays as it was."))
 
 
+TROUBLE = {
+    "broken": _l("The version in use cannot be read any more, so rules by points are used. A new version is being trained."),
+    "raises": _l("An error came up while this score was given, so everybody keeps the score they have; the log says more. The next round tries again."),
+}
+
+
 def notice(said: dict[str, Any]) -> tuple[str, str]:
     """A sentence for the top of the page, and its tone."""
     code = said.get("code")
@@ -137,8 +143,8 @@ def notice(said: dict[str, Any]) -> tuple[str, str]:
     if code == "drift":
         words_ = _l("Drift: %(feature)s is not as it was in training (%(psi)s). The score stays in use, and is being trained again.")
         return sentence(words_, feature=feature(said["feature"]), psi=ltr(f"PSI {said['psi']:.2f}")), "warn"
-    if code == "broken":
-        return _("The version in use cannot be read any more, so rules by points are used. A new version is being trained."), "warn"
+    if code in TROUBLE:
+        return _(TROUBLE[code]), "warn"
     if code == "refused":
         return sentence(_l("Version %(number)s was no better than rules by points, so rules are used."), number=num(said["version"])), ""
     return _("Somebody here chose rules by points instead of the model."), ""

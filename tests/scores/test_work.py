@@ -6,13 +6,15 @@ import datetime as dt
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from crm.scores import check, dirty, jobs, read, work
-from crm.scores.score import find
+from crm.scores import apply, check, dirty, jobs, read, work
+from crm.scores.score import Asked, find
 from crm.scores.score_models import Score, ScoreCheck, ScoreFlag, ScoreJob, ScoreKind, ScoreVersion
 from tests import makers
 from tests.scores.makers import column, happened, own_score, people, shop
@@ -144,6 +146,38 @@ def test_a_champion_that_cannot_be_read_stops_neither_rounds_nor_comparisons(ses
     assert session.get_one(ScoreKind, "lead").notice == {"code": "by_hand"}, "what a person chose stays"
     assert session.scalar(text("SELECT count(*) FROM score_kinds WHERE check_at <= :now"), {"now": now}) == 0
     assert session.scalar(text("SELECT count(*) FROM scores WHERE kind = 'engagement'")) == 2
+
+
+def test_a_model_that_raises_gives_way_to_rules_and_stops_no_other_score(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = people(session, [{}, {}], at=now - dt.timedelta(days=2))
+    jobs.schedule(session, now, "Asia/Jerusalem")
+    good = apply.by_rules()
+    raising = replace(good, version_id=7, fitted=cast("Any", object()))
+
+    def serving(own: Session, score: Asked) -> apply.Model:
+        return raising if score.kind == "lead" and not own.get_one(ScoreKind, "lead").rules_only else good
+
+    monkeypatch.setattr(apply, "serving_model", serving)
+    dirty.mark(session, ids)
+    settle(session, now)
+    assert session.get_one(ScoreKind, "lead").notice == {"code": "broken"}
+    for kind in ("lead", "engagement"):
+        assert session.scalar(text("SELECT count(*) FROM scores WHERE kind = :kind AND version_id IS NULL"), {"kind": kind}) == 2
+
+
+def test_rules_that_raise_are_said_and_stop_no_other_score(session: Session, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = people(session, [{}, {}], at=now - dt.timedelta(days=2))
+    jobs.schedule(session, now, "Asia/Jerusalem")
+    good, wrong = apply.by_rules(), replace(apply.by_rules(), cuts=())
+    monkeypatch.setattr(apply, "serving_model", lambda _session, score: wrong if score.kind == "lead" else good)
+    dirty.mark(session, ids)
+    settle(session, now)
+    assert session.get_one(ScoreKind, "lead").notice == {"code": "raises"}
+    assert session.execute(text("SELECT kind, count(*) FROM scores WHERE kind IN ('lead', 'engagement') GROUP BY 1")).all() == [("engagement", 2)]
+    monkeypatch.setattr(apply, "serving_model", lambda _session, _score: good)
+    later = now + dt.timedelta(days=1, hours=2)
+    settle(session, later)
+    assert session.get_one(ScoreKind, "lead").notice is None
 
 
 def test_a_score_whose_file_is_gone_stops_no_other_round(session: Session, now: dt.datetime) -> None:
