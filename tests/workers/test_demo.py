@@ -15,7 +15,7 @@ from crm.events.address import normalise
 from crm.events.importing import mapping, readers
 from crm.events.importing.outcomes import Reading, Refused
 from crm.events.importing.plan import compile_plan
-from workers.demo import calendar, fill, pictures, year
+from workers.demo import calendar, enquiries, fill, pictures, year
 from workers.demo.catalogue import CATEGORIES, PRODUCTS
 from workers.demo.live import MOST, Player
 from workers.demo.people import COUNT, KNOWN, shoppers
@@ -190,6 +190,18 @@ def test_the_shelves_have_a_past_and_go_on_emptying_and_filling():
     assert 0 in told and max(told) > 0 and min(told) == 0
     ordered = [call for _, call in door.calls if call.get("event") == "Back In Stock Requested"]
     assert all(call["anonymousId"] for call in ordered)
+
+
+def test_companies_and_hosts_ask_for_many_gifts_once():
+    now = dt.datetime(2026, 11, 22, 10, tzinfo=dt.UTC)
+    asked = list(enquiries.calls(1, now))
+    leads = [call for call in asked if call.get("event") == "Lead Created"]
+    assert len(leads) == len({call["userId"] for call in leads}) == enquiries.MANY
+    assert 8 < len([call for call in asked if call["type"] == "group"]) < enquiries.MANY
+    assert all(now - dt.timedelta(hours=enquiries.HOURS) <= dt.datetime.fromisoformat(call["timestamp"]) <= now for call in asked)
+    assert len({call["messageId"] for call in asked}) == len(asked)
+    assert [call["messageId"] for call in enquiries.calls(1, now + dt.timedelta(days=1))] == [call["messageId"] for call in asked]
+    assert {call["properties"]["source"] for call in leads} == {source for source, _cost in enquiries.SOURCES}
 
 
 def test_nobody_new_comes_while_too_much_waits():

@@ -16,7 +16,7 @@ from crm.core import clock
 from crm.core.errors import KesherError
 from journeys import files
 from journeys.publish import publish
-from workers.demo import fill
+from workers.demo import enquiries, fill
 from workers.demo.door import Door, secrets_of
 from workers.demo.live import Player
 from workers.demo.shelves import Shelves
@@ -46,6 +46,7 @@ def run(ours: Tools, *, seed: int = SEED, seconds: float | None = None) -> None:
     threading.Thread(target=_consents, args=(door, folder, state), name="consents", daemon=True).start()
     shelves = Shelves(door, state.seed, date.fromisoformat(state.anchor))
     shelves.open(clock.now())
+    door.batch(list(enquiries.calls(state.seed, clock.now())), server=True, sent_at=clock.now().isoformat())
     with ours.sessions() as session:
         begin(session, clock.now())
         session.commit()
