@@ -27,6 +27,11 @@ class Hours:
         """The moment itself where it is working time, else when work begins next; None where nobody ever works."""
         return next((max(begin, moment) for begin, end in self._spans(moment, LONGEST) if end > moment), None)
 
+    def nearest(self, hour: int) -> int:
+        """The hour of the day at which work is done that lies nearest to this one; the hour itself where nobody ever works."""
+        first, last = -(-self.starts // 60), self.ends // 60 - 1
+        return min(max(hour, first), last) if first <= last else hour
+
     def deadline(self, start: dt.datetime, worked: dt.timedelta) -> dt.datetime:
         """When so much working time since `start` is over; by the plain clock where nobody ever works."""
         left = worked

@@ -133,3 +133,11 @@ def test_sellers_know_their_load(sales):
     sales.works()
     [anna] = assign.sellers(sales.session, rules=settings.read(sales.session), zone="UTC", now=sales.now)
     assert (anna.open, anna.on_duty) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "hour", "nearest"),
+    [(540, 1080, 23, 17), (540, 1080, 3, 9), (540, 1080, 12, 12), (570, 1065, 9, 10), (570, 1065, 17, 16), (600, 600, 3, 3)],
+)
+def test_a_call_is_advised_within_working_hours(starts: int, ends: int, hour: int, nearest: int) -> None:
+    assert Hours((0, 1), starts, ends, "Asia/Jerusalem").nearest(hour) == nearest

@@ -62,10 +62,10 @@ def test_empty_pages_say_what_to_do_first(browser_as):
 
 
 def test_the_queue_opens_on_the_best_lead_with_everything_about_it(shop, browser_as, session):
-    session.merge(ComputedTrait(profile_id=shop.dana, name="preferred_hour", value=10, events=7, computed_at=clock.now()))
+    session.merge(ComputedTrait(profile_id=shop.dana, name="preferred_hour", value=23, events=7, computed_at=clock.now()))
     session.commit()
     page = browser_as("sales").get("/leads").text
-    for words in ("דנה אברהמי", "Answer due", "best reached", "10:00–11:00", "from", "Place in the queue", "What happened", "Open cart", "tel:+972505550142"):
+    for words in ("דנה אברהמי", "Answer due", "best reached", "17:00–18:00", "Usually active 23:00", "from", "Place in the queue", "What happened", "Open cart", "tel:+972505550142"):
         assert words in page
 
 
