@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.events.address import normalise_email
-from crm.sales import sharing
+from crm.sales import settings, sharing
 from crm.web.models import ROLES, AuditEntry, User
 
 HASHER = PasswordHasher()
@@ -84,6 +84,7 @@ def set_active(session: Session, user: User, *, active: bool, now: dt.datetime) 
     user.sessions_from = now
     if not active:
         sharing.leave(session, user.id, now=now)
+        _hand_over(session, user, now)
 
 
 def audit(session: Session, *, user_id: int | None, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
@@ -101,6 +102,14 @@ def _keep_an_admin(session: Session, user: User) -> None:
     session.scalars(select(User.id).where(User.role == "admin").with_for_update()).all()
     if not session.scalar(select(func.count()).select_from(User).where(User.role == "admin", User.active, User.id != user.id)):
         raise InvalidError(_l("This is the last admin. Make somebody else an admin first."))
+
+
+def _hand_over(session: Session, user: User, now: dt.datetime) -> None:
+    """What stays late, and went up to them, goes up to an admin who is here."""
+    rules = settings.read(session)
+    if rules.escalate_to == user.id:
+        heir = session.scalar(select(func.min(User.id)).where(User.role == "admin", User.active, User.id != user.id))
+        settings.save(session, rules.model_dump(mode="json") | {"escalate_to": heir}, now)
 
 
 @cache

@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from crm.sales import settings
 from crm.web import users
 from crm.web.models import AuditEntry, User
 from tests.web.conftest import PASSWORD, Browser
@@ -111,11 +112,16 @@ def test_a_new_password_or_role_ends_other_sessions(session: Session, app: Flask
     assert one.get("/people").status_code == 302
 
 
-def test_who_is_shut_out_is_out_at_once(session: Session, browser_as: Callable[[str], Browser], people: dict[str, User]) -> None:
+def test_who_is_shut_out_is_out_at_once_and_an_admin_hears_of_what_stays_late(
+    session: Session, now: dt.datetime, browser_as: Callable[[str], Browser], people: dict[str, User]
+) -> None:
     agent, admin = browser_as("agent"), browser_as("admin")
+    settings.save(session, {"escalate_to": people["agent"].id}, now)
+    session.commit()
     assert admin.post(f"/settings/users/{people['agent'].id}", page="/settings/users", act="out").status_code == 302
     assert agent.get("/people").status_code == 302
     assert agent.sign_in("agent@shop.example").status_code == 401
+    assert settings.read(session).escalate_to == people["admin"].id
 
 
 def test_the_last_admin_cannot_be_shut_out(browser_as: Callable[[str], Browser], people: dict[str, User]) -> None:
