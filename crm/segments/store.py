@@ -159,13 +159,13 @@ def _refuse_cycles(session: Session, slug: str, rule: Mapping[str, Any]) -> None
 def _fill_anew(session: Session, segment: Segment) -> None:
     """Its members are found from the beginning, and so are those of the segments that name it, and in turn."""
     everyone = session.scalars(select(Segment)).all()
-    todo, done = [segment], set()
-    while todo:
-        one = todo.pop()
+    fresh, done = [segment], set()
+    while fresh:
+        one = fresh.pop()
         if one.slug not in done:
             done.add(one.slug)
             one.status, one.filled, one.fillings = "filling", None, one.fillings + 1
-            todo += [user for user in everyone if user.status != "broken" and one.slug in reads_of(user).segments]
+            fresh += [user for user in everyone if user.status != "broken" and one.slug in reads_of(user).segments]
 
 
 def _refuse_unknown_lists(session: Session, rule: Mapping[str, Any]) -> None:
