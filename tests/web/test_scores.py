@@ -50,7 +50,7 @@ def test_an_installation_of_today_shows_every_score_by_rules(browser_as: Callabl
     assert browser.get("/scores/nonsense").status_code == 404
 
 
-def test_a_trained_score_shows_how_good_it_is(browser_as: Callable[[str], Browser], trained: list[object], session: Session) -> None:
+def test_a_trained_score_shows_how_good_it_is(browser_as: Callable[[str], Browser], trained: list[object], session: Session, now: dt.datetime) -> None:
     browser = browser_as("marketer")
     assert "Version 1" in looked(browser, "/scores")
     page = looked(browser, "/scores/lead")
@@ -62,7 +62,7 @@ def test_a_trained_score_shows_how_good_it_is(browser_as: Callable[[str], Browse
     card = looked(browser, "/scores/lead/card")
     assert "What it does not know" in card
     assert "Saabas" in card or "Weight times distance" in card
-    train.train(session, find(session, "lead"), config=makers.config(), now=clock.now())
+    train.train(session, find(session, "lead"), config=makers.config(), now=now)
     assert "Beside version" in looked(browser, "/scores/lead/card")
     bands = [{"band": "hot", "people": 60, "promised": 0.4, "actual": 0.3, "earlier": True, "broken": False}]
     session.add(ScoreCheck(kind="lead", version_id=1, at=clock.now(), bands=bands, drift=[], alarm=None))
