@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -12,7 +12,9 @@ from crm.events.source import HeldError
 LIMIT = Decimal(10) ** 13  # beyond numeric(20,6)
 MOST_ITEMS = 200  # lines of an order that are looked at
 _ORDER, _LINE = ("revenue", "subtotal", "total", "shipping", "tax", "discount"), ("price", "quantity")
-_OF = {
+_OF: Mapping[str, Sequence[str]] = {
+    "Product Added": (),  # what a cart is opened by says its currency; a line without a readable price is worth nothing
+    "Cart Updated": (),
     "Order Completed": _ORDER,
     "Order Updated": _ORDER,
     "Order Refunded": ("refund", "amount", "total", "revenue"),

@@ -30,6 +30,8 @@ ODD = [
     ("Order Completed", {"total": 5, "currency": "shekel"}, "currency"),
     ("Order Refunded", {"refund": 5, "currency": 376}, "currency"),
     ("Product Price Changed", {"sku": "cup", "price": 5, "currency": "דולר"}, "currency"),
+    ("Product Added", {"sku": "cup", "price": 5, "currency": "XX1"}, "currency"),
+    ("Cart Updated", {"products": [{"sku": "cup"}], "currency": "shekel"}, "currency"),
 ]
 GOOD = [
     ("Order Completed", {"total": "100.50", "tax": None, "discount": ""}),
@@ -43,6 +45,8 @@ GOOD = [
     ("Order Completed", None),
     ("Order Completed", {"total": 5, "currency": " usd "}),
     ("Order Completed", {"total": 5, "currency": ""}),
+    ("Product Added", {"sku": "cup", "price": "ask us", "currency": "₪"}),
+    ("Product Removed", {"sku": "cup", "currency": "shekel"}),
     ("Product Stock Changed", {"sku": "cup", "stock": 5, "currency": "₪"}),
 ]
 
