@@ -22,10 +22,14 @@ def next_at(after: dt.datetime, clock: dt.time, weekdays: Collection[int], zone:
 
 
 def day_in(value: object) -> dt.date | None:
-    """The date a trait tells: `1985-03-14`, or a time whose first ten characters are one."""
+    """The date a trait tells: `1985-03-14`, or a time whose first ten characters are one; of the years a segment reads, 1000 to 2999.
+
+    Anybody may say of themselves that they were born in 9999: some days on, there is no calendar any more, and a journey would break on it.
+    """
     if not isinstance(value, str):
         return None
     try:
-        return dt.date.fromisoformat(value[:10])
+        day = dt.date.fromisoformat(value[:10])
     except ValueError:
         return None
+    return day if 1000 <= day.year < 3000 else None

@@ -195,6 +195,14 @@ def test_a_wait_for_a_date_ends_days_before_it_or_says_why_not() -> None:
     assert ends[0].ended_at == dt.datetime(2027, 1, 30, 7, tzinfo=dt.UTC)
 
 
+@pytest.mark.parametrize(("end", "zone"), [("9999-12-31", "Pacific/Honolulu"), ("9999-12-30", "Asia/Jerusalem"), ("0001-01-01", "Asia/Tokyo")])
+def test_a_date_at_the_end_of_all_calendars_breaks_no_journey(end: str, zone: str) -> None:
+    """Anybody may say such a thing of themselves."""
+    node = {"kind": "wait_date", "settings": {"trait": "end", "days": 2, "at": "00:30"}, "exits": {"next": "end", "past": "end", "unknown": "end"}}
+    trial = tell(parse(drawing({"date": node})), NOON, [(NOON, "Signed Up", {})], Somebody({"end": end, "timezone": zone}))
+    assert trial.runs[0].passed[0].exit == "unknown"
+
+
 def test_a_split_is_even_and_the_same_for_ever() -> None:
     shares = [{"exit": "a", "percent": 20}, {"exit": "b", "percent": 80}]
     node = {"kind": "split", "settings": {"salt": "s", "shares": shares}, "exits": {"a": "mail", "b": "end"}}
