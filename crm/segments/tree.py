@@ -165,7 +165,14 @@ def _leaf(said: Mapping[str, Any], place: str) -> Leaf:
         return Leaf(rule, rule.settings_type.model_validate({key: value for key, value in said.items() if key != "kind"}))
     except ValidationError as error:
         one = error.errors()[0]
-        raise InvalidError(_l("%(place)s: %(what)s."), place=".".join([place, *map(str, one["loc"])]), what=mistake(one)) from error
+        place = ".".join([place, *map(str, one["loc"])])
+        raise InvalidError(_l("%(place)s: %(what)s."), place=place, what=mistake(one), title=_title(rule, one["loc"])) from error
+
+
+def _title(rule: Rule[Any], loc: tuple[int | str, ...]) -> str:
+    """What a form calls the field that is wrong; the rule, where it is none of its fields."""
+    about = rule.settings_type.model_fields.get(str(loc[0])) if loc else None
+    return about.title if about is not None and about.title else rule.title
 
 
 def _short(said: object) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from flask_babel import gettext as _
 from markupsafe import Markup
 
-from crm.core.errors import InvalidError
+from crm.core.errors import InvalidError, KesherError
 from crm.core.i18n import _l
 from crm.segments import tree as trees
 from crm.segments.rule import Sentence, Settings
@@ -83,6 +83,13 @@ def rule_words(rule: Rule) -> Markup | str:
     except InvalidError as error:
         return refusal(error)
     return words(trees.sentence(tree)) if isinstance(tree, trees.Leaf) else ""
+
+
+def refused(error: KesherError) -> str:
+    """Why a rule is refused: its field by the name it has in the form, not by its place in a file."""
+    if "title" not in error.values:
+        return refusal(error)
+    return refusal(InvalidError(_("%(place)s: %(what)s."), place=_(str(error.values["title"])), what=error.values["what"]))
 
 
 def at(tree: Rule, path: str) -> Rule:

@@ -109,7 +109,7 @@ def test_the_count_follows_a_form_that_is_not_applied_yet(session: Session, now:
     assert '<div class="k-stat-value"><bdi>0</bdi>' in noa.post("/segments/count", tree=rule).text
     filled = {"at": "0", "kind": "did", "f.event": "Chair Sat"}
     assert '<div class="k-stat-value"><bdi>1</bdi>' in noa.post("/segments/count", tree=rule, **filled).text
-    assert "rule.all[0]" in html.unescape(noa.post("/segments/count", tree=rule, **filled | {"f.within": "soon"}).text)
+    assert "In the last: 'soon' is not a duration" in html.unescape(noa.post("/segments/count", tree=rule, **filled | {"f.within": "soon"}).text)
 
 
 def test_what_is_typed_and_not_applied_is_saved_and_survives_the_next_step(session: Session, noa: Browser) -> None:
@@ -121,6 +121,10 @@ def test_what_is_typed_and_not_applied_is_saved_and_survives_the_next_step(sessi
     wrong = noa.post("/segments/save", tree=json.dumps(ten), name="Half", slug="", **typed | {"f.percent": "half of them"})
     assert (wrong.status_code, tree_of(wrong.text)) == (400, ten)
     assert 'value="Half"' in wrong.text and 'value="half of them"' in wrong.text
+    nowhere = {"all": [{"kind": "in_segment", "segment": "none"}]}
+    unknown = noa.post("/segments/save", tree=json.dumps(nowhere), name="Half", slug="")
+    assert (unknown.status_code, tree_of(unknown.text)) == (400, nowhere)
+    assert 'value="Half"' in unknown.text and "there is no segment" in unknown.text
     assert noa.post("/segments/save", tree=json.dumps(ten), name="Half", slug="", **typed).status_code == 302
     assert session.scalar(text("SELECT rule FROM segments WHERE slug = 'half'")) == {"all": [{"kind": "bucket", "percent": 50}]}
 

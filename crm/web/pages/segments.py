@@ -98,19 +98,22 @@ def save() -> Response | tuple[str, int]:
     """Keep what was built, an open form as it is filled in; its members follow in a moment."""
     name = request.form.get("name", "").strip()
     try:
-        rule = _being_built()
-        trees.parse(rule)
+        slug = request.form.get("slug", "").strip() or _free_slug(name)
+        segment = store.save(db(), slug=slug, name=name or slug, rule=_being_built(), now=clock.now())
     except InvalidError as error:
-        segment = store.find(db(), request.form["slug"]) if request.form.get("slug") else None
-        return _page(segment, _tree(), name=name, edit=request.form.get("at", "-"), wrong=refusal(error)), error.status
-    slug = request.form.get("slug", "").strip() or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or f"segment-{uuid.uuid4().hex[:6]}"
-    if not request.form.get("slug") and db().scalar(select(Segment.id).where(Segment.slug == slug)):
-        slug = f"{slug[:80]}-{uuid.uuid4().hex[:4]}"
-    segment = store.save(db(), slug=slug, name=name or slug, rule=rule, now=clock.now())
+        kept = store.find(db(), request.form["slug"]) if request.form.get("slug") else None
+        return _page(kept, _tree(), name=name, edit=request.form.get("at", "-"), wrong=forms.refused(error)), error.status
     users.audit(db(), user_id=me().user_id, action="segment.saved", subject=slug, detail={"version": segment.version})
     db().commit()
     flash(_("Saved. Its members are being found; those who are in it already are told nothing."), "ok")
     return redirect(f"/segments/{slug}")
+
+
+def _free_slug(name: str) -> str:
+    """A slug of this name that no segment has."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or f"segment-{uuid.uuid4().hex[:6]}"
+    taken = db().scalar(select(Segment.id).where(Segment.slug == slug))
+    return f"{slug}-{uuid.uuid4().hex[:4]}" if taken else slug
 
 
 @bp.post("/<slug>/delete")
@@ -136,7 +139,7 @@ def build() -> str:
         tree, edit = _changed(tree if act in ALONE else _being_built(), act, path, kind)
         trees.parse(tree)
     except KesherError as error:
-        tree, edit, wrong = _tree(), request.form.get("at", path), refusal(error)
+        tree, edit, wrong = _tree(), request.form.get("at", path), refusal(error) if act == "yaml" else forms.refused(error)
     return render_template("segment-tree.html", **_tree_values(tree, edit, wrong))
 
 
@@ -173,7 +176,7 @@ def count() -> str:
         values["number"] = evaluate.count(session, tree, now=now, place=place)
         values["people"] = evaluate.sample(session, tree, now=now, place=place) if values["number"] else []
     except InvalidError as error:
-        values["wrong"] = refusal(error)
+        values["wrong"] = forms.refused(error)
     except OperationalError:
         session.rollback()
         values["wrong"] = _("Counting took longer than 10 seconds. Save the segment: its members are found in the background.")
