@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
@@ -77,11 +77,16 @@ def count_visits(session: Session, passages: Collection[Passage], now: dt.dateti
 def since_start(session: Session, passages: Collection[Passage]) -> dict[uuid.UUID, list[tuple[RunEvent, bool]]]:
     """profile -> events of the log, with whether each is live, that may concern these new runs: in the person's order, from the start on."""
     names = frozenset[str]().union(*(passage.graph.listens for passage in passages))
-    if not names:
-        return {}
+    return since(session, [(passage.profile_id, passage.start.occurred_at) for passage in passages], names)
+
+
+def since(session: Session, begun: Iterable[tuple[uuid.UUID, dt.datetime]], names: Collection[str]) -> dict[uuid.UUID, list[tuple[RunEvent, bool]]]:
+    """profile -> events of these names in the log since the earliest time said for it, with whether each is live."""
     earliest: dict[uuid.UUID, dt.datetime] = {}
-    for passage in passages:
-        earliest[passage.profile_id] = min(passage.start.occurred_at, earliest.get(passage.profile_id, passage.start.occurred_at))
+    for profile_id, at in begun:
+        earliest[profile_id] = min(at, earliest.get(profile_id, at))
+    if not names or not earliest:
+        return {}
     rows = session.execute(_LOG, {"profiles": list(earliest), "since": list(earliest.values()), "earliest": min(earliest.values()), "names": sorted(names)})
     found: dict[uuid.UUID, list[tuple[RunEvent, bool]]] = defaultdict(list)
     for profile_id, name, occurred_at, accepted, source_id, origin, properties in rows:

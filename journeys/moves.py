@@ -50,6 +50,8 @@ def move_runs(session: Session, pairs: Sequence[tuple[uuid.UUID, uuid.UUID]], no
     selling.withdraw(session, merged, now)
     runs.tell(session, merged, now)
     end_by_log(session, [row.id for row in rows if row.status == "active"], now)
+    if any(row.status != "active" for row in rows):
+        runs.take_back_by_log(session, board.read(session), set(into.values()), now)
 
 
 def end_by_log(session: Session, run_ids: Sequence[uuid.UUID], now: dt.datetime) -> None:

@@ -18,7 +18,7 @@ from crm.events.models import LIVE, SYSTEM_SOURCE
 from crm.events.spec import Call, Happened
 from crm.messages import outbox
 from crm.segments.rules.journey import STARTED
-from journeys import asking, experiments, listing, selling, webhooks
+from journeys import asking, experiments, facts, listing, selling, webhooks
 from journeys.board import Board
 from journeys.node import ENDED, CallWebhook, ChangeDeal, ChangeList, Effect, Exposed, GiveOwner, MakeTask, RunEvent, SendEvent, SendMessage, SetTraits
 from journeys.passage import Passage, seen
@@ -106,16 +106,33 @@ def save(session: Session, passages: Sequence[Passage], new: Sequence[Passage], 
 
 def take_back(session: Session, board: Board, events: Sequence[Happened], now: dt.datetime) -> None:
     """What would have ended a run takes back what a run already over has waiting, or on its way, should it come back."""
-    ending = frozenset[str]().union(*(graph.exit_on for standing in board.journeys.values() for graph in standing.graphs.values()))
+    ending = _ending(board)
     mine: dict[uuid.UUID, list[RunEvent]] = {}
     for event in events:
         if event.name in ending:
             mine.setdefault(event.profile_id, []).append(seen(event))
+    _withdraw(session, board, session.execute(_PENDING, {"profiles": list(mine)}).all() if mine else (), mine, now)
+
+
+def take_back_by_log(session: Session, board: Board, profiles: Collection[uuid.UUID], now: dt.datetime) -> None:
+    """The same, by what the log of these people holds since: it came while it was another's."""
+    pending = session.execute(_PENDING, {"profiles": list(profiles)}).all()
+    begun = [(row.profile_id, start_from(row.start).occurred_at) for row in pending]
+    later = facts.since(session, begun, _ending(board))
+    _withdraw(session, board, pending, {profile: [event for event, _ in events] for profile, events in later.items()}, now)
+
+
+def _ending(board: Board) -> frozenset[str]:
+    """Names of the events that end runs of any version."""
+    return frozenset[str]().union(*(graph.exit_on for standing in board.journeys.values() for graph in standing.graphs.values()))
+
+
+def _withdraw(session: Session, board: Board, pending: Sequence[Row[Any]], mine: Mapping[uuid.UUID, Sequence[RunEvent]], now: dt.datetime) -> None:
     gone: dict[str, list[uuid.UUID]] = {}
-    for row in session.execute(_PENDING, {"profiles": list(mine)}).all() if mine else ():
+    for row in pending:
         standing = board.journeys.get(row.journey_id)
         graph, start = standing.graphs.get(row.version) if standing else None, start_from(row.start)
-        for each in mine[row.profile_id] if graph else ():
+        for each in mine.get(row.profile_id, ()) if graph else ():
             rule = graph.ends(start, each) if graph and each.order > start.order else None
             if rule:
                 gone.setdefault(f"{'goal' if rule.goal else 'exit'}:{each.name}", []).append(row.run_id)

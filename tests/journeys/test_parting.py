@@ -123,6 +123,18 @@ def of_one_cart(session: Session, now: dt.datetime) -> tuple[object, object, int
     return a, b, link
 
 
+@pytest.mark.parametrize(("after", "left"), [(62, "dropped"), (-1, "queued")])
+def test_an_order_told_by_the_other_device_takes_back_what_waits_of_a_run_already_over(session: Session, now: dt.datetime, after: int, left: str) -> None:
+    a, b = two(session, now)
+    go(session, now, track("Product Added", product("vase"), at=now, anonymous_id="a"))
+    wake_due(session, now + minutes(61), 100, CONFIG)
+    assert runs(session) == [("done", "finished")]
+    bought = now + minutes(after)
+    go(session, now + minutes(62), track("Order Completed", {"order_id": "1", "total": 10, "currency": "ILS"}, at=bought, anonymous_id="b"))
+    join(session, a, b, now + minutes(63))
+    assert session.execute(text("SELECT status, reason FROM messages")).one() == (left, "exit:Order Completed" if left == "dropped" else None)
+
+
 def part(session: Session, link: int, now: dt.datetime) -> None:
     joining.unmerge(session, link, by="Dana", said="", now=now, currency="ILS")
 
