@@ -49,12 +49,17 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Which rows: an SQL relation of n, profile_id, cutoff, known; the earliest and latest cut-off in it; bounds of ids where it is a range."""
+    """Which rows: an SQL relation of n, profile_id, cutoff, known; the earliest and latest cut-off in it; bounds of ids where it is a range.
+
+    Of a moment that is over: `log` defines what stands for the log, and `first_seen` is when the one person in it had been seen first.
+    """
 
     relation: Composable
     earliest: dt.datetime
     latest: dt.datetime
     between: tuple[uuid.UUID, uuid.UUID] | None = None
+    log: Composable | None = None
+    first_seen: dt.datetime | None = None
 
 
 def imported(name: str, kind: str) -> Feature:
@@ -108,7 +113,8 @@ def raw(people: People, features: Sequence[Feature], config: Config, *, told: To
     shown = [SQL("a.{}" if one.name in counted else "{value} AS {}").format(Identifier(spelled(one.name)), value=_cast(one, SQL(one.row))) for one in features]
     weights = SQL(" ").join(SQL("WHEN {} THEN {}").format(Literal(act), Literal(weight)) for act, weight in POINTS.items())
     return SQL(_RAW).format(
-        rows=people.relation, acts=acts, zone=Literal(config.timezone), blind=SQL(_BLIND).format(rows=people.relation) if blind else SQL(""),
+        rows=people.relation, acts=acts, zone=Literal(config.timezone), log=SQL(_BLIND).format(rows=people.relation) if blind else people.log or SQL(""),
+        first_seen=SQL("p.first_seen") if people.first_seen is None else Literal(people.first_seen),
         range=_range(people), lowest=Literal(people.earliest - dt.timedelta(days=DAYS_BACK)),
         latest=Literal(people.latest), back=Literal(dt.timedelta(days=DAYS_BACK)), joined=SQL("".join([", "] if joined else [])) + SQL(", ").join(joined),
         money=SQL(MONEY).format(currency=Literal(config.currency)),
@@ -210,7 +216,7 @@ SELECT name, count(*) FROM events WHERE source_id <> 1 AND occurred_at >= :since
 """
 _BLIND = "events AS (SELECT l.* FROM events l JOIN {rows} h ON h.profile_id = l.profile_id AND l.occurred_at < h.cutoff),"
 _RAW = """
-WITH {blind} r AS MATERIALIZED (SELECT q.n, q.profile_id, q.cutoff, q.known, p.first_seen FROM {rows} q JOIN profiles p ON p.id = q.profile_id),
+WITH {log} r AS MATERIALIZED (SELECT q.n, q.profile_id, q.cutoff, q.known, {first_seen} AS first_seen FROM {rows} q JOIN profiles p ON p.id = q.profile_id),
 d AS (
   SELECT r.n, date_part('epoch', r.cutoff - e.occurred_at) / 86400 AS age, {acts} AS act, {money} AS money, e.properties AS p, e.context AS c,
          date_part('hour', e.occurred_at AT TIME ZONE {zone}) AS hour, date_part('dow', e.occurred_at AT TIME ZONE {zone}) AS weekday

@@ -39,6 +39,17 @@ EVIDENCE = {
     "late_lost": _l("For %(share)s of %(of)s who were given up it was told only after that."),
 }
 
+AGAIN = {  # why a score that was given does not come out the same again, as far as that can be told
+    "gone": _l("Some of this person’s events of that time are no longer in the log."),
+    "racing": _l("Something of this person came in within half a minute of that moment; whether it counted is not kept."),
+    "team": _l("Who belonged to their account then is not kept; colleagues are counted as they are today."),
+    "rates": _l("Rates of other currencies may have been set or changed since; they count as they are today."),
+    "release": _l("The log explains no difference: the release of that time counted something in another way."),
+    "unreadable": _l("The version that gave it cannot be read any more."),
+    "nobody": _l("The log does not hold what this score was given for any more."),
+    "broken": _l("It could not be worked out; the log of the scoring process says more."),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Named:

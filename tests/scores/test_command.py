@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from crm.core.db import engine_for, sessions
 from crm.core.errors import InvalidError, NotFoundError
-from crm.scores.score_models import ScoreFlag
+from crm.scores.score_models import Score, ScoreFlag
 from tests import makers
-from tests.scores.makers import shop
+from tests.scores.makers import happened, shop
 from workers.commands import scores
 
 LEAD = "INSERT INTO leads (profile_id, status, status_at, created_at, open, worth, rank) VALUES (:id, 'new', :now, :now, true, 0, 0)"
@@ -47,5 +47,20 @@ def test_a_score_is_trained_applied_and_told_of(fresh_url: str, now: dt.datetime
     assert "no alarm" in called(scores.judge, "lead")[1]
     with sessions(engine_for(fresh_url))() as session:
         assert session.scalar(text("SELECT rank FROM leads")) != 0, "whose score was written is ranked anew"
+        kept = session.get_one(Score, (ids[0], "lead"))
+        happened(session, [(ids[0], "Order Completed", kept.at + dt.timedelta(seconds=1), {"revenue": 1})])
+        session.commit()
+    asked = {"home": None, "kind": "lead", "who": str(ids[0]), "at": None, "version": None}
+    assert scores.account(Namespace(**asked)) == 0
+    said = capsys.readouterr().out
+    assert said.count(f"{kept.probability:.6f} ({kept.band})") == 2
+    assert f"{kept.reasons[0]['points']:+.1f}  {kept.reasons[0]['feature']}" in said
+    with sessions(engine_for(fresh_url))() as session:
+        session.execute(text("UPDATE scores SET probability = probability + 0.1"))
+        session.commit()
+    assert scores.account(Namespace(**asked)) == 1
+    assert "not the same: Some of this person’s events of that time are no longer in the log." in capsys.readouterr().out
+    with pytest.raises(NotFoundError):
+        scores.account(Namespace(**asked | {"version": 9}))
     with pytest.raises(NotFoundError):
         called(scores.learn, "nonsense")

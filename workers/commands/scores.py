@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,8 +14,10 @@ from sqlalchemy.orm import Session
 from crm.core import clock
 from crm.core.config import Config
 from crm.core.db import engine_for, sessions
-from crm.core.errors import KesherError
-from crm.scores import check, jobs, words, work
+from crm.core.errors import KesherError, NotFoundError
+from crm.core.i18n import _l
+from crm.profiles import find as people
+from crm.scores import again, check, jobs, words, work
 from crm.scores.score import Asked, asked, find
 from crm.scores.score_models import BANDS, Score, ScoreCheck, ScoreFlag, ScoreKind, ScoreVersion
 from workers.commands import Subparsers
@@ -22,7 +26,7 @@ from workers.scoring import ranking
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """`scores train KIND | apply [KIND] | report [KIND] | check KIND`."""
+    """`scores train KIND | apply [KIND] | report [KIND] | check KIND | explain KIND WHO`."""
     parser = subparsers.add_parser("scores", help="Train scores, score everybody, say how good they are.")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     train = actions.add_parser("train", help="Learn a new version of a score now.")
@@ -37,6 +41,12 @@ def add_parser(subparsers: Subparsers) -> None:
     compare = actions.add_parser("check", help="Compare what was promised with what happened, and the features with those of training.")
     compare.add_argument("kind")
     compare.set_defaults(call=judge)
+    explain = actions.add_parser("explain", help="Give somebody's score of a moment again, from its version and the log as it was then.")
+    explain.add_argument("kind")
+    explain.add_argument("who", help="kind:value (email:dana@example.com) or the id of a profile")
+    explain.add_argument("--at", type=dt.datetime.fromisoformat, help="a moment, for example 2026-03-01T10:00 (default: now)")
+    explain.add_argument("--version", type=int, help="let this version speak instead of the one that did")
+    explain.set_defaults(call=account)
 
 
 def learn(args: argparse.Namespace) -> int:
@@ -93,6 +103,26 @@ def judge(args: argparse.Namespace) -> int:
             print(f"PSI {each['psi']:.3f}   {each['feature']}")
         print(f"alarm: {made.alarm}" if made.alarm else "no alarm")
         return 1 if made.alarm else 0
+
+
+def account(args: argparse.Namespace) -> int:
+    """Exit code 1 where the number is not the one that was kept."""
+    with opened(args.home) as config, Session(engine_for(config.database_url)) as session:
+        one, who = find(session, args.kind), people.named(session, args.who)
+        if who is None:
+            raise NotFoundError(_l("There is no such profile. It may have been erased."))
+        at = clock.now() if args.at is None else args.at if args.at.tzinfo else args.at.replace(tzinfo=ZoneInfo(config.timezone))
+        said = again.spoken(session, who, one.kind, at=at)
+        own = args.version is None
+        version = said.version_id if own else again.version_of(session, one.kind, args.version)
+        found = again.by(session, one, said, version_id=version, config=config) if not own else again.again(session, one, said, config=config)
+        print(f"{one.kind} of {who}, as given at {said.at.isoformat()}: {said.probability:.6f} ({said.band})")
+        print(f"  {'again' if own else f'version {args.version}'}: {found.probability:.6f} ({found.band})")
+        for reason in found.reasons:
+            print(f"  {reason['points']:+.1f}  {reason['feature']}: {'missing' if reason['value'] is None else reason['value']}")
+        for code in found.why:
+            print(f"  not the same: {words.AGAIN[code]}")
+        return 1 if found.why else 0
 
 
 def _compared(session: Session, one: Asked, config: Config) -> ScoreCheck:
