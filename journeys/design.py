@@ -15,7 +15,7 @@ from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.json import dumps
-from crm.web import rights, users
+from crm.web import looks, rights, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 from crm.web.phrases import template_title
@@ -253,9 +253,12 @@ def simulate() -> Answer:
     if graph is None or problems:
         return jsonify({"error": _("This cannot run yet; mend what is marked."), "problems": [problem(each, asked.graph) for each in problems]}), 400
     start = asked.start or clock.now().replace(microsecond=0)
+    real = tryout.known_as(db(), asked.who) if asked.who.strip() else asked.profile_id
+    if real is not None:
+        looks.at(real)
     who = tryout.somebody(
         db(),
-        tryout.known_as(db(), asked.who) if asked.who.strip() else asked.profile_id,
+        real,
         asked.traits,
         asked.language or settings().locale,
         settings().timezone,

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
-from crm.web import users
+from crm.web import looks, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
 from crm.web.i18n import language
@@ -129,6 +129,7 @@ def run(run_id: uuid.UUID) -> str:
     found = view.runs(db(), RunFilters(run_id=run_id), limit=1).rows
     if not found:
         raise NotFoundError(_("There is no such run."))
+    looks.at(found[0].profile_id)
     graph = graph_for(found[0])
     picture = drawing.draw(graph, way) if graph else None
     return _page("run.html", run=found[0], row=_row(found[0].journey), picture=picture, walked=drawing.walked(graph, found[0].steps) if graph else None)

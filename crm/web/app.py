@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
-from crm.web import api, auth, db, failures, i18n, pages, rights, security, show
+from crm.web import api, auth, db, failures, i18n, looks, pages, rights, security, show
 from crm.web.folder import load_blueprints
 
 LONGEST_FORM = 1024 * 1024
@@ -48,6 +48,7 @@ def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequ
     show.install(app)
     failures.install(app)
     rights.install(app)
+    looks.install(app)
     for blueprint in (*load_blueprints(pages), *load_blueprints(api), *blueprints):
         if blueprint.name not in app.blueprints:
             app.register_blueprint(blueprint)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.profiles.privacy_models import Erasure
@@ -16,6 +16,8 @@ from crm.web import rights, tokens
 from crm.web.models import AuditEntry
 from tests.web.conftest import Browser
 from tests.web.shop import Shop, open_shop
+
+LOOKS = select(AuditEntry.subject).where(AuditEntry.action == "profile.viewed")
 
 
 @pytest.fixture
@@ -62,7 +64,19 @@ def test_who_looked_at_whom_is_written_down(shop: Shop, session: Session, browse
     assert "Profile looked at" not in admin.get("/settings/changes").text
 
 
-@pytest.mark.parametrize("path", ["", "/timeline", "/computed", "/joins"])
+@pytest.mark.parametrize(
+    "path", ["/people/{0}/timeline", "/people/{0}/identity", "/scores/of/{0}", "/segments/of/{0}", "/templates/abandoned_cart?profile={0}", "/messages/{1}"]
+)
+def test_so_is_who_asks_for_a_part_of_a_page_by_itself(shop: Shop, session: Session, browser_as: Callable[[str], Browser], path: str) -> None:
+    sales = browser_as("sales")
+    for _again in range(2):
+        assert sales.get(path.format(shop.dana, shop.messages["sent"])).status_code == 200
+    assert session.scalars(LOOKS).all() == [str(shop.dana)]
+    assert browser_as("viewer").get(path.format(shop.dana, shop.messages["sent"])).status_code == 200
+    assert session.scalars(LOOKS).all() == 2 * [str(shop.dana)]
+
+
+@pytest.mark.parametrize("path", ["", "/timeline", "/timeline?cursor=1900000000000000.1", "/computed", "/joins"])
 def test_whom_a_program_looked_at_is_written_down_too(shop: Shop, session: Session, app, path: str) -> None:
     secret = tokens.create_token(session, name="till", role="viewer")
     session.commit()

@@ -6,7 +6,6 @@ import datetime as dt
 import uuid
 from typing import ClassVar
 
-from flask import g
 from pydantic import Field
 from sqlalchemy.orm import Session
 
@@ -23,7 +22,6 @@ from crm.profiles.timeline import KINDS as ENTRY_KINDS
 from crm.profiles.timeline import Entry, follow, timeline
 from crm.web.api.operation import ByTime, Items, blueprint, items, operation
 from crm.web.db import settings
-from crm.web.models import AuditEntry
 
 bp = blueprint("profiles")
 NOBODY = "There is no profile with this id. Find its id with `GET /api/v1/profiles?identity=kind:value`."
@@ -54,7 +52,6 @@ def one_profile(session: Session, *, profile_id: uuid.UUID, now: dt.datetime) ->
     found = profile(session, profile_id, keys=Keys(settings().secret_key), now=now)
     if found is None:
         raise NotFoundError(NOBODY)
-    session.add(AuditEntry(action="profile.viewed", subject=str(found.id), detail={"token": g.token.name}))
     return found
 
 
@@ -63,8 +60,6 @@ def profile_timeline(session: Session, *, profile_id: uuid.UUID, query: Timeline
     owner = follow(session, profile_id)
     if owner is None:
         raise NotFoundError(NOBODY)
-    if query.cursor is None:
-        session.add(AuditEntry(action="profile.viewed", subject=str(owner), detail={"token": g.token.name}))
     entries = timeline(session, profile_id, before=query.cursor, limit=query.limit + 1, kinds=_kinds(query.kinds), now=now)
     shown = entries[: query.limit]
     return items(Page(shown, shown[-1].cursor if len(entries) > query.limit else None))
@@ -75,7 +70,6 @@ def profile_computed(session: Session, *, profile_id: uuid.UUID, now: dt.datetim
     owner = follow(session, profile_id)
     if owner is None:
         raise NotFoundError(NOBODY)
-    session.add(AuditEntry(action="profile.viewed", subject=str(owner), detail={"token": g.token.name}))
     return of(session, owner)
 
 

@@ -21,6 +21,7 @@ from crm.sales import board, deals, forecast
 from crm.sales import settings as rules
 from crm.sales.deal_models import Deal, Pipeline
 from crm.sales.deals import By, NewDeal
+from crm.web import looks
 from crm.web import sales_words as words
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
@@ -119,6 +120,7 @@ def _shown(deal: Deal, **told: Any) -> str:
 
 
 def _form(deal: Deal | None, person: uuid.UUID, pipeline: Pipeline, **told: Any) -> str:
+    looks.at(person)
     moves = deals.moves(db(), deal.id) if deal else []
     return render_template("deal.html", **{**_common(pipeline), "deal": deal, "person": db().get(Profile, person), "moves": moves, **told})
 

@@ -22,7 +22,7 @@ from crm.profiles.models import KINDS
 from crm.profiles.suggest import queue
 from crm.profiles.suggest.judge import CERTAIN, LIKELY
 from crm.profiles.undo import SUGGESTED
-from crm.web import auth, users
+from crm.web import auth, looks, users
 from crm.web.auth import MAKERS, requires
 from crm.web.db import db, settings
 
@@ -54,7 +54,7 @@ def choose(profile_id: uuid.UUID) -> str | Response:
     if other and both is None:
         flash(_("Both are one profile already."), "bad")
         return redirect(f"/people/{profile_id}")
-    _note_look(both)
+    _looked(both)
     return render_template("join.html", profile_id=profile_id, words=words, both=both)
 
 
@@ -97,7 +97,7 @@ def same() -> str:
     chosen = next((row for row in rows if str(row.one_id) == request.args.get("one") and str(row.other_id) == request.args.get("other")), None)
     shown = chosen or (rows[0] if rows else None)
     both = compare(db(), shown.one_id, shown.other_id) if shown else None
-    _note_look(both)
+    _looked(both)
     return render_template("same.html", rows=rows, shown=shown, both=both, level=level, counts=queue.counts(db()), most=QUEUE)
 
 
@@ -209,11 +209,9 @@ def _both(profile_id: uuid.UUID, other: uuid.UUID) -> Comparison | None:
     return compare(db(), profile_id, other)
 
 
-def _note_look(both: Comparison | None) -> None:
+def _looked(both: Comparison | None) -> None:
     """Who sees two people side by side has looked at both."""
-    for side in both.sides if both else ():
-        users.audit(db(), user_id=auth.me().user_id, action="profile.viewed", subject=str(side.id))
-    db().commit()
+    looks.at(*(side.id for side in both.sides) if both else ())
 
 
 def _named(words: str) -> uuid.UUID | None:

@@ -33,8 +33,8 @@ from crm.sales.models import OPEN, STATUSES, Lead, Seller
 from crm.sales.queue import Filters
 from crm.sales.settings import SalesSettings
 from crm.scores.score_models import Score, ScorePast
+from crm.web import looks, users
 from crm.web import sales_words as words
-from crm.web import users
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
 from crm.web.pages.home import midnight
@@ -60,9 +60,7 @@ def index() -> str:
 def show(profile_id: uuid.UUID) -> str | AnyResponse:
     """One lead beside the queue; alone where the page only asks for the lead."""
     if request.headers.get("HX-Target") == "lead" and "HX-History-Restore-Request" not in request.headers:
-        shown = _lead(profile_id)
-        _looked(shown)
-        return render_template("lead.html", **shown)
+        return render_template("lead.html", **_lead(profile_id))
     return _page(profile_id)
 
 
@@ -230,7 +228,6 @@ def _page(profile_id: uuid.UUID | None) -> str:
     first = found["page"].rows[0].profile_id if found["page"].rows else None
     chosen = profile_id or first
     shown = _lead(chosen) if chosen else {"profile": None}
-    _looked(shown)
     today = queue.day(db(), me().user_id, since=midnight(clock.now()))
     return render_template(
         "leads.html",
@@ -299,6 +296,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
     person = profile_view(db(), profile_id, keys=Keys(config.secret_key), now=now, past=False)
     if person is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
+    looks.at(person.id)
     sales = rules_()
     lead = db().get(Lead, person.id)
     companies = accounts.of_profile(db(), person.id)
@@ -333,13 +331,6 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "score_kind": sales.score,
         "message_id": None,
     }
-
-
-def _looked(shown: dict[str, Any]) -> None:
-    """Who saw whom is kept, as for a profile's page."""
-    if shown["profile"]:
-        users.audit(db(), user_id=me().user_id, action="profile.viewed", subject=str(shown["profile"].id))
-        db().commit()
 
 
 def _score(person: ProfileView, kind: str, now: dt.datetime) -> tuple[Score | None, float | None]:

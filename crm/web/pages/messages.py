@@ -15,6 +15,7 @@ from crm.core.errors import NotFoundError
 from crm.messages.log import DecisionRow, Filters, MessageRow, by_status, decisions, message, messages
 from crm.messages.models import STATUSES, Message, Template
 from crm.profiles.models import Profile
+from crm.web import looks
 from crm.web.auth import requires
 from crm.web.db import db
 from crm.web.navigation import is_built
@@ -53,6 +54,7 @@ def show(message_id: uuid.UUID) -> str:
     found = message(db(), message_id)
     if found is None:
         raise NotFoundError(_("There is no such message. It may have been erased with its person."))
+    looks.at(found.profile_id)
     drawer = request.headers.get("HX-Target") == "drawer" and "HX-History-Restore-Request" not in request.headers
     template = "message-drawer.html" if drawer else "message.html"
     decided = decisions(db(), message_id)

@@ -21,8 +21,7 @@ from crm.messages.log import Filters, messages
 from crm.profiles import accounts
 from crm.profiles.search import Who, search
 from crm.profiles.timeline import KINDS, timeline
-from crm.web import users
-from crm.web.auth import me, requires
+from crm.web.auth import requires
 from crm.web.db import db, settings
 from crm.web.navigation import is_built
 from crm.web.show import local
@@ -54,8 +53,6 @@ def profile(profile_id: uuid.UUID) -> str | Response:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     if person.id != profile_id:
         return redirect(f"/people/{person.id}")
-    users.audit(db(), user_id=me().user_id, action="profile.viewed", subject=str(person.id))
-    db().commit()
     sent = messages(db(), Filters(profile_id=person.id), limit=10)
     topics = {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))}
     return render_template(

@@ -20,7 +20,7 @@ from crm.core.json import dumps
 from crm.messages import retention
 from crm.profiles import erasure, privacy
 from crm.profiles.privacy_models import ASKED, Erasure, Tombstone
-from crm.web import auth, rights, users
+from crm.web import auth, looks, rights, users
 from crm.web.auth import requires
 from crm.web.db import db, settings
 
@@ -70,6 +70,7 @@ STATES = {
 def export(profile_id: uuid.UUID, form: str) -> AnyResponse:
     """Everything about one person as a file."""
     known = _known(profile_id)
+    looks.at()  # noted as what it is
     users.audit(db(), user_id=auth.me().user_id, action="profile.exported", subject=known["profile_id"], detail={"form": form})
     db().commit()
     language = request.args.get("language", "")

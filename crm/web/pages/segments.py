@@ -24,8 +24,8 @@ from crm.segments import evaluate, ready, store
 from crm.segments import tree as trees
 from crm.segments.models import List, Membership, Segment, SegmentSize
 from crm.segments.refresh import place_of
+from crm.web import looks, segment_offers, users
 from crm.web import segment_form as forms
-from crm.web import segment_offers, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 from crm.web.words import refusal
@@ -209,6 +209,7 @@ def _answer(segment: Segment, asked: str) -> dict[str, Any]:
     person, now = evaluate.person(db(), profile_id, place=place_of(settings())), clock.now()
     if person is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
+    looks.at(profile_id)
     tree = trees.parse(segment.rule)
     inside = trees.read(tree, person, now)
     change = trees.smallest_change(tree, person, now, wanted=not inside)

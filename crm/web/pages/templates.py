@@ -18,6 +18,7 @@ from crm.messages.sending import Later
 from crm.profiles.models import Profile
 from crm.profiles.search import search
 from crm.profiles.zones import zone_of
+from crm.web import looks
 from crm.web.auth import requires
 from crm.web.db import db, settings
 from crm.web.i18n import language
@@ -77,9 +78,12 @@ def _later(template: Template, whom: Profile | None) -> Later | None:
 
 def _profile() -> Profile | None:
     try:
-        return db().get(Profile, uuid.UUID(request.args["profile"])) if request.args.get("profile") else None
+        found = db().get(Profile, uuid.UUID(request.args["profile"])) if request.args.get("profile") else None
     except ValueError:
         return None
+    if found is not None:
+        looks.at(found.id)
+    return found
 
 
 def _topics() -> dict[str, dict[str, str]]:
