@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -12,7 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from crm.core.errors import InvalidError
+from crm.core.errors import BusyError, InvalidError
 from crm.core.i18n import _l
 from crm.events.address import normalise_email
 from crm.sales import settings, sharing
@@ -20,6 +23,8 @@ from crm.web.models import ROLES, AuditEntry, User
 
 HASHER = PasswordHasher()
 SHORTEST = 10
+AT_ONCE = threading.BoundedSemaphore(2)  # passwords of one process that are looked at together: each takes 64 MB, and anybody may ask
+PATIENCE_S = 5.0  # of whoever waits for their turn
 SELLERS = ("admin", "sales")  # roles that may take leads
 LOOKS = ("profile.viewed", "profile.exported")  # audit entries of who saw whom
 
@@ -49,15 +54,16 @@ def hash_password(password: str) -> str:
 
 
 def authenticate(session: Session, *, email: str, password: str) -> User | None:
-    """The active user these belong to, else None; an unknown address costs as much time as a wrong password."""
-    user = session.scalar(select(User).where(User.email == email.strip().lower(), User.active))
-    try:
-        HASHER.verify(user.password_hash if user else _nobody(), password)
-    except (VerificationError, InvalidHashError):
-        return None
-    if user and HASHER.check_needs_rehash(user.password_hash):
-        user.password_hash = HASHER.hash(password)
-    return user
+    """The active user these belong to, else None; an unknown address costs as much time as a wrong password. BusyError where too many ask at once."""
+    with _turn():  # before the question to the database: whoever waits holds no connection
+        user = session.scalar(select(User).where(User.email == email.strip().lower(), User.active))
+        try:
+            HASHER.verify(user.password_hash if user else _nobody(), password)
+        except (VerificationError, InvalidHashError):
+            return None
+        if user and HASHER.check_needs_rehash(user.password_hash):
+            user.password_hash = HASHER.hash(password)
+        return user
 
 
 def set_password(user: User, password: str, now: dt.datetime) -> None:
@@ -90,6 +96,16 @@ def set_active(session: Session, user: User, *, active: bool, now: dt.datetime) 
 def audit(session: Session, *, user_id: int | None, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
     """Write down who changed what; `action` is a code of `change_words.ACTIONS`."""
     session.add(AuditEntry(user_id=user_id, action=action, subject=subject, detail=detail or {}))
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not AT_ONCE.acquire(timeout=PATIENCE_S):
+        raise BusyError(_l("We are busy for a moment. Try again shortly."))
+    try:
+        yield
+    finally:
+        AT_ONCE.release()
 
 
 def _role(role: str) -> str:

@@ -52,6 +52,16 @@ def test_an_unknown_person_costs_as_much_time_as_a_wrong_password(session: Sessi
     assert len(calls) == 1
 
 
+def test_so_many_passwords_at_once_that_they_would_fill_the_memory_are_asked_to_come_back(
+    browser: Browser, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "PATIENCE_S", 0)
+    with users._turn(), users._turn():
+        busy = browser.sign_in("viewer@shop.example")
+        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "5")
+    assert browser.sign_in("viewer@shop.example").status_code == 302
+
+
 def test_after_eight_failures_there_is_a_pause_even_with_the_right_password(browser: Browser, people: dict[str, User]) -> None:
     answers = [browser.sign_in("viewer@shop.example", "wrong").status_code for _ in range(9)]
     assert answers == [401] * 8 + [429]
