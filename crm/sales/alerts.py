@@ -22,6 +22,7 @@ from crm.messages import outbox
 from crm.sales import settings
 from crm.sales.models import Alert
 from crm.sales.settings import SalesSettings
+from crm.scores.score_models import BANDS
 
 TITLES = {
     "assigned": _l("A new lead for you"),
@@ -31,7 +32,7 @@ TITLES = {
     "escalated": _l("Somebody's lead is late"),
 }
 BAND = "Score Band Changed"
-BANDS = ("cold", "cool", "warm", "hot")
+RISING = BANDS[::-1]
 TEMPLATE = "sales_alert"
 AGAIN_AFTER = dt.timedelta(days=1)  # of telling the log about a seller's address that led nowhere
 TOO_LATE = dt.timedelta(days=1)  # for an e-mail nobody could be found for
@@ -74,8 +75,8 @@ def _jumped(said: Mapping[str, Any], rules: SalesSettings) -> bool:
     band, was = said.get("band"), said.get("was")
     if said.get("kind") != rules.score or band not in BANDS:
         return False
-    before = BANDS.index(was) if was in BANDS else 0
-    return BANDS.index(band) > before and (band == "hot" or BANDS.index(band) - before > 1)
+    before = RISING.index(was) if was in RISING else 0
+    return RISING.index(band) > before and (band == "hot" or RISING.index(band) - before > 1)
 
 
 def hot(event: Happened, rules: SalesSettings) -> str:

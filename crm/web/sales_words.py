@@ -15,6 +15,7 @@ from crm.events.address import normalise
 from crm.sales import acts, deals, tasks, work
 from crm.sales.hours import Hours
 from crm.sales.settings import SalesSettings
+from crm.scores import words as scores
 
 STATUSES = {
     "new": (_l("New"), "acc"),
@@ -23,7 +24,7 @@ STATUSES = {
     "won": (_l("Won"), "ok"),
     "lost": (_l("Lost"), ""),
 }
-BANDS = {"hot": (_l("Hot"), "bad"), "warm": (_l("Warm"), "warn"), "cool": (_l("Cool"), ""), "cold": (_l("Cold"), "")}
+BANDS = scores.BANDS
 STEPS = {
     "overdue": _l("the answer is overdue"),
     "soon": _l("the answer is due soon"),

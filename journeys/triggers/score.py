@@ -9,11 +9,12 @@ from pydantic import Field
 
 from crm.core.i18n import _l
 from crm.events.spec import Happened
+from crm.scores.score_models import BANDS
 from journeys.node import Sentence, Settings
 from journeys.trigger import Trigger
 
 CHANGED = "Score Band Changed"  # said by crm/scores
-BANDS = ("cold", "cool", "warm", "hot")
+RISING = BANDS[::-1]
 FRESH = dt.timedelta(hours=24)
 Band = Literal["hot", "warm", "cool", "cold"]
 
@@ -44,8 +45,8 @@ class ScoreTrigger(Trigger[ScoreSettings]):
         if event.name != CHANGED or not event.trusted or said.get("kind") != settings.score or said.get("band") != settings.band:
             return False
         was = said.get("was")
-        before = BANDS.index(was) if was in BANDS else -1
-        return settings.way == "any" or (before < BANDS.index(settings.band)) == (settings.way == "up")
+        before = RISING.index(was) if was in RISING else -1
+        return settings.way == "any" or (before < RISING.index(settings.band)) == (settings.way == "up")
 
     def keyed_by(self, settings: ScoreSettings) -> str:
         """The rules of entry decide."""
