@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from crm.core.config import Config
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
-from crm.core.paging import Page, cursor, read_cursor
+from crm.core.paging import Page, cursor, read_place
 from crm.profiles.called import CALLED
 from journeys import calling
 from journeys.node_models import Endpoint
@@ -116,13 +116,9 @@ def secret(config: Config, endpoint: Endpoint) -> str:
 
 def calls(session: Session, *, endpoint: str | None, status: str | None, after: str | None, limit: int) -> Page[CallRow]:
     """Calls, newest first."""
-    position = read_cursor(after)
-    try:
-        before = {"before": position[0], "before_id": uuid.UUID(position[1])} if position else {"before": None, "before_id": None}
-    except ValueError:
-        before = {"before": None, "before_id": None}
-    asked = {"endpoint": endpoint, "status": status if status in STATES else None, "limit": limit + 1}
-    rows = [CallRow(*row) for row in session.execute(_CALLS, asked | before)]
+    at, one = read_place(after) or (None, None)
+    asked = {"endpoint": endpoint, "status": status if status in STATES else None, "limit": limit + 1, "before": at, "before_id": one}
+    rows = [CallRow(*row) for row in session.execute(_CALLS, asked)]
     more = len(rows) > limit
     return Page(rows[:limit], cursor(rows[limit - 1].created_at, rows[limit - 1].id) if more else None)
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.errors import NotFoundError
 from crm.core.i18n import _l
+from crm.core.ids import read_id
 from crm.events.models import LIVE
 from crm.events.spec import Happened
 from crm.profiles.find import find
@@ -25,11 +26,7 @@ LONGEST = 500  # lines shown
 def known_as(session: Session, said: str) -> uuid.UUID:
     """The profile of an e-mail address, a phone number, an id of the shop's or of ours. Raises NotFoundError."""
     words = said.strip()
-    try:
-        return uuid.UUID(words)
-    except ValueError:
-        pass
-    found = next((who for kind in ("email", "phone", "user_id") if (who := find(session, kind, words))), None)
+    found = read_id(words) or next((who for kind in ("email", "phone", "user_id") if (who := find(session, kind, words))), None)
     if found is None:
         raise NotFoundError(_l("Nobody is known by that. Write an e-mail address, a phone number or an id."))
     return found

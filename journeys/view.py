@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.clock import parse_time
-from crm.core.paging import Page, cursor, read_cursor
+from crm.core.paging import Page, cursor, read_place
 from crm.profiles.called import CALLED
 from journeys.past import EVERY
 
@@ -158,10 +158,10 @@ def passed(session: Session, journey_id: int, version: int, since: dt.datetime) 
 
 def runs(session: Session, filters: RunFilters, *, after: str | None = None, limit: int = 50) -> Page[RunView]:
     """Runs, newest first, with their steps."""
-    before = _position(after)
+    at, one = read_place(after) or (None, None)
     asked: dict[str, object] = {"since": filters.since, "journey": _text(filters.journey), "profile": filters.profile_id}
     asked |= {"status": filters.status, "node": _text(filters.node), "run": filters.run_id}
-    rows = session.execute(_RUNS, asked | before | {"limit": limit + 1}).all()
+    rows = session.execute(_RUNS, asked | {"before": at, "before_id": one, "limit": limit + 1}).all()
     shown = rows[:limit]
     steps = _steps(session, [(row.profile_id, row.id) for row in shown])
     found = [_run(row, steps.get(row.id, ())) for row in shown]
@@ -177,15 +177,6 @@ def refusals(session: Session, *, journey_id: int | None = None, profile_id: uui
 def start_of(session: Session, run_id: uuid.UUID) -> dict[str, Any]:
     """The event that started a run, as stored; empty where there is no such run."""
     return session.execute(text(f"SELECT start FROM {EVERY} r WHERE id = :id"), {"id": run_id}).scalar_one_or_none() or {}  # noqa: S608  our own words
-
-
-def _position(after: str | None) -> dict[str, object]:
-    """Where a page begins; one that was not ours begins at the top."""
-    position = read_cursor(after)
-    try:
-        return {"before": position[0], "before_id": uuid.UUID(position[1])} if position else {"before": None, "before_id": None}
-    except ValueError:
-        return {"before": None, "before_id": None}
 
 
 def _text(value: str | None) -> str | None:

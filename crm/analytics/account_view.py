@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from crm.core.ids import read_id
 from crm.core.paging import Page
 from crm.profiles.account_models import Account
 from crm.profiles.called import CALLED
@@ -85,7 +86,7 @@ def accounts(session: Session, words: str = "", *, after: str | None = None, lim
     """Accounts by name; `words` begin the name, the key or the domain, or a later word of the name. `after` is the `next` of the page before."""
     name, _dot, identifier = (after or "").rpartition(".")
     pattern = words.strip().lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    values = {"start": f"{pattern}%", "inner": f"% {pattern}%", "name": name, "id": _id(identifier), "limit": limit + 1}
+    values = {"start": f"{pattern}%", "inner": f"% {pattern}%", "name": name, "id": read_id(identifier) or uuid.UUID(int=0), "limit": limit + 1}
     found = [AccountRow(*row) for row in session.execute(text(_LIST), values)]
     rows = found[:limit]
     return Page(rows, f"{rows[-1].name.lower()}.{rows[-1].id}" if len(found) > limit else None)
@@ -108,13 +109,6 @@ def account_timeline(session: Session, account_id: uuid.UUID, *, now: dt.datetim
     """What its people did in the last year, newest first."""
     rows = session.execute(text(_TIMELINE), {"id": account_id, "since": now - dt.timedelta(days=365), "until": now + dt.timedelta(days=1), "limit": limit})
     return [AccountEvent(*row) for row in rows]
-
-
-def _id(said: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(said)
-    except ValueError:
-        return uuid.UUID(int=0)
 
 
 _ROWS = """

@@ -1,4 +1,4 @@
-"""Ids that sort by birth: UUIDv7 (RFC 9562 §5.7), made here because PostgreSQL 15 cannot."""
+"""Ids that sort by birth: UUIDv7 (RFC 9562 §5.7), made here because PostgreSQL 15 cannot; and ids as they were sent."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ def new_id(at_ms: int | None = None) -> uuid.UUID:
     value = (ms & 0xFFFFFFFFFFFF) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+def read_id(said: str) -> uuid.UUID | None:
+    """The id somebody wrote or a page sent back, in any of its spellings; None where it is none."""
+    try:
+        return uuid.UUID(said)
+    except ValueError:
+        return None

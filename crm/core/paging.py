@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from crm.core.ids import read_id
 
 UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 T = TypeVar("T")
@@ -34,3 +37,10 @@ def read_cursor(value: str | None) -> tuple[dt.datetime, str] | None:
         return _EPOCH + int(moment) * _MICRO, identifier
     except OverflowError:
         return None
+
+
+def read_place(value: str | None) -> tuple[dt.datetime, uuid.UUID] | None:
+    """What `cursor` wrote of a row known by an id like ours; None where it is empty or not one of those."""
+    place = read_cursor(value)
+    one = read_id(place[1]) if place else None
+    return (place[0], one) if place and one else None

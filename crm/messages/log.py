@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from crm.core.paging import Page, cursor, read_cursor
+from crm.core.paging import Page, cursor, read_place
 from crm.messages.models import Decision, Message
 from crm.profiles.models import Profile
 
@@ -71,7 +71,7 @@ class DecisionRow:
 def messages(session: Session, filters: Filters, *, after: str | None = None, limit: int = 50) -> Page[MessageRow]:
     """Messages, newest first; `after` is the `next` of the page before."""
     statement = _rows().where(*_conditions(filters)).order_by(Message.created_at.desc(), Message.id.desc()).limit(limit + 1)
-    if place := _place(after):
+    if place := read_place(after):
         statement = statement.where(tuple_(Message.created_at, Message.id) < place)
     found = [_row(row) for row in session.execute(statement)]
     rows = found[:limit]
@@ -114,11 +114,3 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     since = [Message.created_at >= filters.since] if filters.since else []
     until = [Message.created_at < filters.until] if filters.until else []
     return equal + since + until
-
-
-def _place(after: str | None) -> tuple[dt.datetime, uuid.UUID] | None:
-    place = read_cursor(after)
-    try:
-        return (place[0], uuid.UUID(place[1])) if place else None
-    except ValueError:
-        return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, delete, false, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, delete, false, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -190,11 +190,6 @@ def progress(session: Session, *, limit: int = 50) -> list[Erasure]:
     """The latest requests, open ones first."""
     order = (Erasure.status.in_((ASKED, WAITING, RUNNING)).desc(), Erasure.id.desc())
     return list(session.scalars(select(Erasure).order_by(*order).limit(limit)))
-
-
-def open_requests(session: Session) -> int:
-    """How many erasures are not done, those that wait for somebody's word included."""
-    return session.scalar(select(func.count()).where(Erasure.status.in_((ASKED, WAITING, RUNNING)))) or 0
 
 
 _READING = "SELECT EXISTS (SELECT FROM uploads WHERE status IN ('checking', 'running', 'folding', 'undoing'))"

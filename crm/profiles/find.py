@@ -7,6 +7,7 @@ import uuid
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from crm.core.ids import read_id
 from crm.events.address import normalise
 from crm.profiles.models import Identity
 from crm.profiles.timeline import follow
@@ -18,20 +19,12 @@ def find(session: Session, kind: str, value: str) -> uuid.UUID | None:
     return None if normal is None else session.scalar(select(Identity.profile_id).where(Identity.kind == kind, Identity.value == normal))
 
 
-def address_of(session: Session, profile_id: uuid.UUID, kind: str) -> str | None:
-    """The person's address of this kind: a verified one first, then the oldest."""
-    wanted = select(Identity.value).where(Identity.profile_id == profile_id, Identity.kind == kind)
-    return session.scalar(wanted.order_by(Identity.verified.desc(), Identity.first_seen, Identity.value).limit(1))
-
-
 def named(session: Session, said: str) -> uuid.UUID | None:
     """The profile somebody means by `kind:value` (`external:shop:77` too) or by its id; None where nobody is meant."""
     kind, _colon, value = said.strip().partition(":")
     if not value:
-        try:
-            return follow(session, uuid.UUID(kind))
-        except ValueError:
-            return None
+        one = read_id(kind)
+        return follow(session, one) if one else None
     if kind == "external":
         source, _colon, value = value.partition(":")
         kind = f"external:{source}"

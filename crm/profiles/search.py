@@ -14,7 +14,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from crm.core.json import array
-from crm.core.paging import Page, cursor, read_cursor
+from crm.core.paging import Page, cursor, read_place
 
 Who = Literal["known", "anonymous", "all"]
 
@@ -113,7 +113,7 @@ def search(session: Session, words: str = "", *, after: str | None = None, limit
     query = query_for(words) if words.strip() else ""
     if query is None:
         return Page([], None)
-    start = _start(after)
+    start = read_place(after)
     values = {"query": query, "limit": limit + 1, "at": start[0] if start else None, "id": start[1] if start else None, "broad": BROAD}
     after_sql = "AND (p.last_seen, p.id) < (:at, :id)" if start else ""
     found = _found(session, query=query, who=who, after_sql=after_sql, values=values)
@@ -125,14 +125,6 @@ def by_ids(session: Session, ids: Collection[uuid.UUID]) -> list[ProfileRow]:
     """These people as a list shows them, last seen first."""
     page = "SELECT unnest(CAST(:ids AS uuid[])) AS id"
     return [_row(row) for row in session.execute(text(_SHOW.format(page=page)), {"ids": list(ids)})]
-
-
-def _start(after: str | None) -> tuple[dt.datetime, uuid.UUID] | None:
-    place = read_cursor(after)
-    try:
-        return (place[0], uuid.UUID(place[1])) if place else None
-    except ValueError:
-        return None
 
 
 def _found(session: Session, *, query: str, who: Who, after_sql: str, values: dict[str, Any]) -> list[Row[Any]]:

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from crm.core import clock
 from crm.core.errors import InvalidError
+from crm.core.ids import read_id
 from crm.events.address import normalise
 from crm.events.importing.models import Upload
 from crm.profiles.search import by_ids, search
@@ -69,7 +70,7 @@ def find(slug: str) -> str:
 @requires(*MAKERS)
 def people(slug: str) -> Response:
     """Put the chosen people on it, or take them off."""
-    ids = [one for said in request.form.getlist("profile")[:1000] if (one := _uuid(said))]
+    ids = [one for said in request.form.getlist("profile")[:1000] if (one := read_id(said))]
     act = request.form.get("act")
     if act == "remove":
         gone = lists.remove(db(), slug, ids, now=clock.now())
@@ -132,7 +133,7 @@ def delete(slug: str) -> Response:
 
 
 def _page(slug: str, *, missing: Sequence[str]) -> str:
-    row, after = lists.find(db(), slug), _uuid(request.args.get("after", ""))
+    row, after = lists.find(db(), slug), read_id(request.args.get("after", ""))
     found = lists.members(db(), slug, after=after, limit=PAGE + 1)
     shown = dict(found[:PAGE])
     size = next(one.size for one in lists.all_lists(db()) if one.slug == slug)
@@ -166,10 +167,3 @@ def _so_far(count: int) -> str:
 def _note(action: str, slug: str, **detail: Any) -> None:
     users.audit(db(), user_id=me().user_id, action=action, subject=slug, detail=detail)
     db().commit()
-
-
-def _uuid(said: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(said)
-    except ValueError:
-        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import uuid
 
 from flask import Blueprint, flash, redirect, render_template, request
@@ -12,7 +11,7 @@ from sqlalchemy import text
 from werkzeug.wrappers import Response
 
 from crm.core import clock
-from crm.core.paging import UUID, cursor, read_cursor
+from crm.core.paging import cursor, read_place
 from crm.sales import acts, alerts, tasks
 from crm.sales import settings as rules
 from crm.web import sales_words as words
@@ -33,9 +32,7 @@ def index() -> str:
     """Mine, those of my role that nobody has, or everybody's; late, today, later; a page at a time by key."""
     view = request.args.get("view", "")
     view = view if view in {"mine", "role", "all", "done"} else "mine"
-    now, user, after = clock.now(), me(), read_cursor(request.args.get("after"))
-    if after and not re.fullmatch(UUID, after[1], re.ASCII):
-        after = None
+    now, user, after = clock.now(), me(), read_place(request.args.get("after"))
     at, one = after or (None, None)
     values = {"user": user.user_id, "role": user.role, "limit": PAGE + 1, "since": midnight(now), "at": at, "id": one}
     found = db().execute(text(_TASKS[view] % {"after": _AFTER[view == "done"] if after else "true"}), values).all()
