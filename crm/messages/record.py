@@ -128,12 +128,17 @@ def _event(verdict: Verdict, journey: str | None) -> NewRow:
     return system_event(
         f"{prefix} {EVENTS[verdict.answer]}",
         draft.profile_id,
-        {"message_id": str(draft.id), "template": draft.template, "topic": draft.topic, "journey": journey, "reason": verdict.reason},
+        {"message_id": str(draft.id), "template": draft.template, "topic": draft.topic, "journey": journey, "reason": verdict.reason} | _by(draft, journey),
         email=verdict.address if prefix == "Email" else None,
         cause=cause_of(draft.id),
         hops=draft.hops + 1,
         message_id=f"{draft.id}:{verdict.answer}",
     )
+
+
+def _by(draft: Draft, journey: str | None) -> dict[str, Any]:
+    """Who of those who work here asked for it, where nobody's journey did."""
+    return {"by": draft.data["by"]} if journey is None and isinstance(draft.data.get("by"), int) else {}
 
 
 def _was_waited_for(verdict: Verdict) -> bool:

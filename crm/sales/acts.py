@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from crm.core.errors import InvalidError, NotFoundError
@@ -51,7 +51,7 @@ def log_call(  # each is a field of the form
     said = {"outcome": outcome, "note": note[:2000], "by": by}
     inbox.append(session, [inbox.system_event(CALLED, profile_id, said, cause=f"user:{by}", hops=0, message_id=calls.number(call))], now)
     _touch(session, profile_id, by=by, now=now)
-    due = [task.id for task in tasks.open_of(session, profile_id) if task.kind == "call" and task.due_at <= now + dt.timedelta(days=1)]
+    due = [task.id for task in tasks.open_of(session, profile_id) if task.kind == "call" and task.due_at <= now + tasks.SOON]
     for task_id in due:
         tasks.done(session, task_id, by=by, now=now, outcome=outcome)
     if outcome == "not_interested":
@@ -82,15 +82,14 @@ def later(session: Session, profile_id: uuid.UUID, *, until: dt.datetime, by: in
 
 
 def write(session: Session, profile_id: uuid.UUID, *, template: str, by: int, now: dt.datetime) -> uuid.UUID:
-    """Ask for a mail by template; the gate decides. Returns the message, whose page says what became of it. Its task is done."""
+    """Ask for a mail by template; the gate decides. Returns the message, whose page says what became of it.
+
+    It is an answer, and ends its task, once it went out (`leads.fold`).
+    """
     if session.scalar(select(Template.name).where(Template.name == template, Template.channel == "email")) is None:
         raise InvalidError(_l("Choose a template for e-mail."))
     _lock(session, profile_id)
     [made] = outbox.queue(session, [outbox.Request(profile_id, "email", template, cause=f"user:{by}", data={"by": by})], now)
-    _touch(session, profile_id, by=by, now=now)
-    for task in tasks.open_of(session, profile_id):
-        if task.kind == "mail" and task.due_at <= now + dt.timedelta(days=1):
-            tasks.done(session, task.id, by=by, now=now)
     return made
 
 
@@ -156,11 +155,5 @@ def _lock_of(session: Session, task_id: uuid.UUID) -> None:
 
 
 def _touch(session: Session, profile_id: uuid.UUID, *, by: int, now: dt.datetime) -> None:
-    if session.scalar(text(_TOUCH), {"id": profile_id, "by": by, "now": now}) == "new":
+    if leads.touch(session, profile_id, by=by, at=now) == "new":
         leads.set_status(session, profile_id, "working", by=by, now=now, reason="answered")
-
-
-_TOUCH = """
-UPDATE leads SET touched_at = :now, touched_by = :by, answered_at = coalesce(answered_at, :now), check_at = :now
-WHERE profile_id = :id RETURNING status
-"""

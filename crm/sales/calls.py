@@ -96,7 +96,7 @@ UPDATE leads SET check_at = :now,
     answered_at = CASE WHEN answered_at = :at THEN least(
         (SELECT min(c.at) FROM calls c WHERE c.profile_id = :id AND c.at > :at AND c.undone_at IS NULL),
         (SELECT min(t.done_at) FROM tasks t WHERE t.profile_id = :id AND t.done_at > :at AND t.done_by IS NOT NULL),
-        (SELECT min(m.created_at) FROM messages m WHERE m.profile_id = :id AND m.created_at > :at AND m.journey IS NULL AND m.data->>'by' IS NOT NULL),
+        (SELECT min(m.sent_at) FROM messages m WHERE m.profile_id = :id AND m.sent_at > :at AND m.journey IS NULL AND m.data->>'by' IS NOT NULL),
         CASE WHEN touched_at > :at THEN touched_at END
     ) ELSE answered_at END,
     touched_by = CASE WHEN touched_at = :at THEN CAST(:touched_by AS integer) ELSE touched_by END,

@@ -15,7 +15,8 @@ from crm.sales.models import OPEN, STATUSES
 CREATED, STATUS, ASSIGNED = "Lead Created", "Lead Status Changed", "Lead Assigned"
 CALLED, DONE, WON, ORDERED, ENTERED = "Call Logged", "Task Done", "Deal Won", "Order Completed", "Segment Entered"
 WITHDRAWN = "Call Withdrawn"  # a logged call is taken back
-LISTENS = (CREATED, STATUS, ASSIGNED, CALLED, DONE, WON, ORDERED, ENTERED, WITHDRAWN)
+MAILED = "Email Sent"  # an answer, where somebody here had asked for it
+LISTENS = (CREATED, STATUS, ASSIGNED, CALLED, DONE, WON, ORDERED, ENTERED, WITHDRAWN, MAILED)
 LONGEST = 200
 
 
@@ -54,10 +55,15 @@ class State:
         return self.status in OPEN
 
 
+def hears(event: Happened) -> bool:
+    """Whether it may tell something of a lead; of the mails that went out only those that somebody here asked for."""
+    return event.name in LISTENS and (event.name != MAILED or isinstance(event.properties.get("by"), int))
+
+
 def state(events: Sequence[Happened], definitions: Definitions) -> State | None:
     """One person's lead; None where nothing ever made one. What happened before the first intake makes no lead, but counts for its segments."""
     found: State | None = None
-    ordered, void = _void(sorted(events, key=lambda event: event.order))
+    ordered, void = _void(sorted(filter(hears, events), key=lambda event: event.order))
     first = next((event for event in ordered if event.name == CREATED), None)
     if first is None:
         return None
@@ -135,9 +141,9 @@ def _decided(lead: State, event: Happened) -> None:
         owner = said.get("owner_id")
         lead.owner_id = owner if isinstance(owner, int) and not isinstance(owner, bool) else None
         lead.owner_at, lead.owner_by = event.occurred_at, word(said.get("by")) or None
-    elif event.name in {CALLED, DONE}:
+    elif event.name in {CALLED, DONE, MAILED}:
         lead.answered_at = lead.answered_at or event.occurred_at
-        if event.name == CALLED and lead.status == "new":
+        if event.name != DONE and lead.status == "new":
             lead.status, lead.status_at = "working", event.occurred_at
 
 

@@ -23,7 +23,7 @@ from crm.events.spec import Happened
 from crm.profiles.move import on_move, on_part
 from crm.sales import alerts, settings, tasks
 from crm.sales.alerts import NewAlert
-from crm.sales.lead_state import ASSIGNED, CREATED, ENTERED, LISTENS, STATUS, Definitions, State, state
+from crm.sales.lead_state import ASSIGNED, CREATED, ENTERED, LISTENS, MAILED, STATUS, Definitions, State, hears, state
 from crm.sales.models import OPEN, STATUSES
 from crm.sales.settings import SalesSettings
 
@@ -34,7 +34,7 @@ def fold(session: Session, events: Sequence[Happened], now: dt.datetime) -> None
     """Bring leads up to date with a batch; the people are locked and their events are in the log."""
     said: dict[uuid.UUID, set[str]] = {}
     for event in events:
-        if event.name in LISTENS:
+        if hears(event):
             said.setdefault(event.profile_id, set()).add(event.name)
     if not said:
         return
@@ -43,7 +43,16 @@ def fold(session: Session, events: Sequence[Happened], now: dt.datetime) -> None
     _hand_over(session, events, before.keys(), rules, now)
     touched = {one for one, names in said.items() if CREATED in names or one in before}
     _write(session, _states(session, touched, rules), now, hard=False)
-    _tell(session, [event for event in events if event.name in LISTENS and event.profile_id in touched], before, now)
+    _tell(session, [event for event in events if hears(event) and event.profile_id in touched], before, now)
+    for event in events:
+        if event.name == MAILED and hears(event) and event.trusted:
+            _written(session, event, now)
+
+
+def touch(session: Session, profile_id: uuid.UUID, *, by: int, at: dt.datetime) -> str | None:
+    """Somebody here answered this lead; returns its status, None where there is no lead."""
+    status: str | None = session.scalar(text(_TOUCH), {"id": profile_id, "by": by, "now": at})
+    return status
 
 
 def refold(session: Session, profile_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
@@ -113,6 +122,15 @@ def _given(session: Session, leads: Sequence[Row[Any]], *, by: int | None, now: 
         for one in told
     ]
     alerts.raise_(session, news, rules=settings.read(session), now=now)
+
+
+def _written(session: Session, mailed: Happened, now: dt.datetime) -> None:
+    """A mail that somebody here asked for went out: only now they answered, and what was to be written is written."""
+    by, profile_id = int(mailed.properties["by"]), mailed.profile_id
+    touch(session, profile_id, by=by, at=mailed.occurred_at)
+    for task in tasks.open_of(session, profile_id):
+        if task.kind == "mail" and task.due_at <= now + tasks.SOON:
+            tasks.done(session, task.id, by=by, now=now, outcome="sent")
 
 
 def _standing(session: Session, profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Row[Any]]:
@@ -236,6 +254,10 @@ WITH was AS (SELECT profile_id, status FROM leads WHERE profile_id = :id)
 UPDATE leads l SET status = CAST(:status AS text), open = :open, check_at = :now,
     status_at = CASE WHEN l.status <> CAST(:status AS text) THEN CAST(:now AS timestamptz) ELSE l.status_at END
 FROM was WHERE l.profile_id = was.profile_id RETURNING was.status
+"""
+_TOUCH = """
+UPDATE leads SET touched_at = :now, touched_by = :by, answered_at = coalesce(answered_at, :now), check_at = :now
+WHERE profile_id = :id RETURNING status
 """
 _ASSIGN = """
 UPDATE leads l SET owner_id = n.owner, owner_by = n.by, owner_at = :now, check_at = :now, reassign = false

@@ -33,6 +33,7 @@ READY = (  # what the recipes ask for
 LATE = "Task Late"
 HIGHEST = 2  # steps up: whoever has it, then whoever hears of late ones
 LONGEST = 500
+SOON = dt.timedelta(days=1)  # what is due by then is done by doing it now
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,11 @@ from sqlalchemy import select
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.ids import new_id
 from crm.events.spec import Happened
+from crm.messages import record
+from crm.messages.facts import Draft
+from crm.messages.models import Message
 from crm.messages.templates import install, shipped_templates
-from crm.sales import acts, calls, leads, queue, tasks
+from crm.sales import acts, calls, leads, mails, queue, tasks
 from crm.sales.lead_state import Definitions, state
 from crm.sales.models import Lead, Task
 from tests.makers import track
@@ -81,6 +84,14 @@ def test_a_task_that_is_done_again_after_the_call_was_taken_back_is_an_answer(sa
     assert sales.of("dana@example.com").answered_at == again
 
 
+def sent(sales, message, at, *, answer="sent"):
+    """What became of a mail, as whoever delivers it writes down."""
+    row = sales.session.get_one(Message, message)
+    draft = Draft(row.id, row.profile_id, row.channel, row.template, row.topic, row.purpose, None, row.data, 0, 0)
+    record.settle(sales.session, [record.Verdict(draft, "channel", answer, "why", due_at=at if answer == "hold" else None)], at)
+    sales.drains(at)
+
+
 @pytest.mark.parametrize("outcome", ["reached", "not_interested"])
 def test_somebody_else_s_answer_meanwhile_keeps_the_lead_answered(sales, dana, outcome):
     call = called(sales, dana, outcome)
@@ -102,7 +113,7 @@ def test_the_first_answer_that_remains_is_the_answer(sales, dana, first):
     if first == "call":
         acts.log_call(sales.session, dana, outcome="reached", then=None, by=2, now=then)
     elif first == "mail":
-        acts.write(sales.session, dana, template="abandoned_cart", by=2, now=then)
+        sent(sales, acts.write(sales.session, dana, template="abandoned_cart", by=2, now=sales.now + MINUTE), then)
     else:
         [task] = tasks.create(sales.session, [tasks.NewTask(dana, "other", "Send samples", last)], then)
         acts.finish(sales.session, task, by=2, now=then)
@@ -111,6 +122,33 @@ def test_the_first_answer_that_remains_is_the_answer(sales, dana, first):
     sales.works(last + MINUTE)
     lead = sales.of("dana@example.com")
     assert (lead.answered_at, lead.touched_at) == (then, last)
+
+
+@pytest.mark.parametrize("fate", ["drop", "hold", "sent"])
+def test_a_mail_is_an_answer_once_it_went_out(sales, fate):
+    install(sales.session, shipped_templates(), sales.now)
+    sales.seller(1)
+    dana = sales.lead().profile_id
+    sales.works()
+    tasks.create(sales.session, [tasks.NewTask(dana, "mail", "Write", sales.now)], sales.now)
+    message = acts.write(sales.session, dana, template="abandoned_cart", by=1, now=sales.now)
+    sales.works(sales.now + MINUTE)
+    assert sales.of("dana@example.com").answered_at is None, "asked for is not written"
+    then = sales.now + 2 * MINUTE
+    sent(sales, message, then, answer=fate)
+    sales.works(then + MINUTE)
+    lead = sales.of("dana@example.com")
+    left = sales.session.scalars(select(Task.outcome).where(Task.kind == "mail")).all()
+    if fate == "sent":
+        assert (lead.status, lead.answered_at, lead.touched_at, lead.touched_by, left) == ("working", then, then, 1, ["sent"])
+        assert [one["status"] for one in sales.events("Lead Status Changed")] == ["working"]
+        assert mails.unsent(sales.session, dana, lead, now=then) is None
+    else:
+        assert (lead.status, lead.answered_at, lead.touched_at, left) == ("new", None, None, [None])
+        assert mails.unsent(sales.session, dana, lead, now=then) == message
+        late = lead.answer_by + 40 * MINUTE
+        sales.works(late)
+        assert sales.events("Task Late"), "the first contact is still owed, and goes up"
 
 
 def test_a_call_with_somebody_who_became_a_lead_only_then_is_taken_back(sales):

@@ -158,6 +158,11 @@ def test_a_mail_is_asked_for_and_the_gates_word_shown(shop, browser_as, session)
     session.execute(text("UPDATE messages SET status = 'dropped', reason = 'no_consent' WHERE id = :id"), {"id": asked[0].id})
     session.commit()
     assert "never agreed" in browser_as("sales").get(f"/leads/mail/{asked[0].id}").text
+    fate = f'hx-get="/leads/mail/{asked[0].id}"'
+    assert fate in browser_as("sales").get(f"/leads/{shop.dana}").text, "whoever comes back sees that it was held back"
+    session.execute(text("UPDATE messages SET status = 'sent' WHERE id = :id"), {"id": asked[0].id})
+    session.commit()
+    assert fate not in browser_as("sales").get(f"/leads/{shop.dana}").text
 
 
 def test_a_view_of_the_list_is_kept_and_forgotten(shop, browser_as, session):

@@ -26,7 +26,7 @@ from crm.messages.models import Template
 from crm.profiles import accounts
 from crm.profiles.models import Profile
 from crm.profiles.timeline import timeline
-from crm.sales import acts, buying, calls, deals, queue, rank, sharing, tasks
+from crm.sales import acts, buying, calls, deals, mails, queue, rank, sharing, tasks
 from crm.sales import settings as rules
 from crm.sales.acts import Next
 from crm.sales.models import OPEN, STATUSES, Lead, Seller
@@ -99,8 +99,8 @@ def undo() -> AnyResponse:
 @requires(*SELLERS)
 def mail(profile_id: uuid.UUID) -> AnyResponse:
     """A mail from a template, as far as the gate lets it."""
-    made = acts.write(db(), profile_id, template=request.form.get("template", ""), by=me().user_id, now=clock.now())
-    return _done(profile_id, _("Asked for. What the gate says stands beside the lead."), message_id=made)
+    acts.write(db(), profile_id, template=request.form.get("template", ""), by=me().user_id, now=clock.now())
+    return _done(profile_id, _("Asked for. What the gate says stands beside the lead."))
 
 
 @bp.get("/mail/<uuid:message_id>")
@@ -329,7 +329,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "may": me().may(*SELLERS),
         "query": _query(),
         "score_kind": sales.score,
-        "message_id": None,
+        "message_id": mails.unsent(db(), person.id, lead, now=now),
     }
 
 
@@ -372,13 +372,12 @@ def _next(kind: str) -> Next | None:
 
 
 def _done(  # each is a part of the answer
-    profile_id: uuid.UUID, said: str, *, kind: str = "ok", message_id: uuid.UUID | None = None, fresh: bool = False, trigger: str = "lead-done"
+    profile_id: uuid.UUID, said: str, *, kind: str = "ok", fresh: bool = False, trigger: str = "lead-done"
 ) -> AnyResponse:
     """The lead as it stands now, in its place, with what was done as a toast; a whole page where no script asked."""
     db().commit()
     if request.headers.get("HX-Target") != "lead":
         flash(said, kind)
         return redirect(f"/leads/{profile_id}?{_query()}")
-    shown = {**_lead(profile_id), "message_id": message_id}
-    page = render_template("lead.html", **shown) + render_template("lead-toast.html", sentence=said, undo=_undoable(), fresh=fresh, query=_query())
+    page = render_template("lead.html", **_lead(profile_id)) + render_template("lead-toast.html", sentence=said, undo=_undoable(), fresh=fresh, query=_query())
     return Response(page, headers={"HX-Trigger": trigger} if kind == "ok" else {})
