@@ -15,8 +15,7 @@ import pytest
 from sqlalchemy import event
 
 from crm.events.importing import load
-
-PATIENCE = 60.0
+from tests.waiting import PATIENCE
 
 
 def killed(url: str, work: Callable[[], None], on: tuple[type[Any], str], number: int) -> bool:

@@ -8,7 +8,7 @@ from threading import Thread
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-PATIENCE = 60.0
+PATIENCE = 180.0  # seconds; to start a program takes a minute where everybody works at once
 
 
 def until_it_waits(session: Session, thread: Thread) -> None:

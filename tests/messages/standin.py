@@ -8,17 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email import message_from_bytes
 from email.message import Message
+from typing import BinaryIO
+
+PATIENCE = 60  # seconds a sender waits for a word
 
 
 class MailServer:
-    """`answers` holds replies by verb (`MAIL`, `RCPT`, `DATA`, `END`), used up one by one; `drop` hangs up there, `silent` says nothing."""
+    """`answers` holds replies by verb (`MAIL`, `RCPT`, `DATA`, `END`), used up one by one; `drop` hangs up there, `silent` says nothing.
+
+    `impatient_url` is for whoever tests silence: a busy machine is silent for a while too.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, list[str]] = {}
         self.received: list[tuple[str, str, bytes]] = []
         self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"smtp://127.0.0.1:{self.listener.getsockname()[1]}?timeout=1"
+        self.url = f"smtp://127.0.0.1:{self.listener.getsockname()[1]}?timeout={PATIENCE}"
+        self.impatient_url = self.url.replace(f"={PATIENCE}", "=2")
         self.lines: list[socket.socket] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -53,33 +60,40 @@ class MailServer:
                     return
                 sender = said.decode().partition("<")[2].partition(">")[0] if verb == "MAIL" else sender
                 to = said.decode().partition("<")[2].partition(">")[0] if verb == "RCPT" else to
-                if verb != "DATA":
-                    if not self._answer(line, verb, "250 ok"):
-                        return
-                    continue
-                if not self._answer(line, "DATA", "354 go ahead"):
+                answer = self._answer(line, verb, "354 go ahead" if verb == "DATA" else "250 ok")
+                if "drop" in answer:
                     return
-                if not self.went_ahead:
+                if not answer.startswith("354"):
                     continue
-                raw = b"".join(iter(reader.readline, b".\r\n")).replace(b"\r\n..", b"\r\n.")
+                raw = _until_the_dot(reader)
+                if raw is None:
+                    return
                 if (self.answers.get("END") or ["250"])[0].startswith(("250", "keep", "silent")):
                     self.received.append((sender, to, raw))
-                if not self._answer(line, "END", "250 taken"):
+                if "drop" in self._answer(line, "END", "250 taken"):
                     return
         except OSError:
             return
         finally:
             line.close()
 
-    def _answer(self, line: socket.socket, verb: str, usual: str) -> bool:
-        self.said = self.answers[verb].pop(0) if self.answers.get(verb) else usual
-        self.went_ahead = self.said.startswith("354")
-        if "drop" in self.said:
+    def _answer(self, line: socket.socket, verb: str, usual: str) -> str:
+        said = self.answers[verb].pop(0) if self.answers.get(verb) else usual
+        if "drop" in said:
             line.shutdown(socket.SHUT_RDWR)
-            return False
-        if self.said != "silent":
-            line.sendall(self.said.encode() + b"\r\n")
-        return True
+        elif said != "silent":
+            line.sendall(said.encode() + b"\r\n")
+        return said
+
+
+def _until_the_dot(reader: BinaryIO) -> bytes | None:
+    """A mail as it was written; None where the sender died before its end."""
+    raw = b""
+    while (said := reader.readline()) != b".\r\n":
+        if said == b"":
+            return None
+        raw += said
+    return raw.replace(b"\r\n..", b"\r\n.")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from crm.messages.deliver import LEASE, deliver_due, expire_leases
 from crm.messages.models import Message, OutboxRow
 from tests.messages.people import message, person, shop
 from tests.messages.standin import mail_server
+from tests.waiting import PATIENCE
 
 COUNT = 150
 SENDER = """
@@ -41,9 +42,11 @@ def test_a_killed_sender_leaves_no_message_sent_twice_or_forgotten(fresh_url):
         session.commit()
     with mail_server() as server:
         for kill_at in (20, 70):
+            server.answers["END"] = ["250 taken"] * (kill_at - len(server.received) - 1) + ["silent"]  # taken, and killed before it heard so
             child = subprocess.Popen([sys.executable, "-c", SENDER, fresh_url, server.url], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": "."})
-            deadline = time.monotonic() + 30
-            while len(server.received) < kill_at and child.poll() is None and time.monotonic() < deadline:
+            deadline = time.monotonic() + PATIENCE
+            while len(server.received) < kill_at:
+                assert child.poll() is None and time.monotonic() < deadline
                 time.sleep(0.001)
             child.send_signal(signal.SIGKILL)
             child.wait()
