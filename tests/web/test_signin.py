@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from crm.sales import settings
 from crm.web import users
 from crm.web.models import AuditEntry, User
+from crm.web.security import limiter
 from tests.web.conftest import PASSWORD, Browser
 
 
@@ -69,7 +70,8 @@ def test_after_eight_failures_there_is_a_pause_even_with_the_right_password(brow
     assert browser.sign_in("admin@shop.example").status_code == 302
 
 
-def test_sign_in_works_while_redis_is_away(make_app: Callable[..., Flask], people: dict[str, User]) -> None:
+def test_sign_in_works_while_redis_is_away(make_app: Callable[..., Flask], people: dict[str, User], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter, "_storage_dead", False)  # and again afterwards: it is one for all applications here, and would count elsewhere till it looks
     browser = Browser(make_app(redis_url="unix:///nonexistent/valkey.sock?db=0").test_client())
     assert browser.sign_in("viewer@shop.example").status_code == 302
     assert browser.get("/people").status_code == 200
@@ -104,8 +106,7 @@ def test_behind_a_trusted_proxy_the_limiter_counts_who_really_asks(make_app: Cal
         form = {"csrf_token": token[1] if token else "", "email": "viewer@shop.example", "password": password}
         return client.post("/sign-in", data=form, headers={"X-Forwarded-For": forwarded}).status_code
 
-    tries = (sign_in(f"{n}.9.9.9, 203.0.113.7", "wrong") for n in range(17))  # the limiter's five minutes may begin anew in between
-    assert 429 in tries, "what the caller itself says of its address does not count"
+    assert [sign_in(f"{n}.9.9.9, 203.0.113.7", "wrong") for n in range(9)][-1] == 429, "what the caller itself says of its address does not count"
     assert sign_in("198.51.100.4", PASSWORD) == answer
 
 
