@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import random
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from flask import Flask
 from werkzeug.serving import make_server
+
+
+def free_port() -> int:
+    """A port nobody has, for a program that listens on it a while later: not one of those the system gives to whoever asks for any."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port is taken")
 
 
 @contextmanager

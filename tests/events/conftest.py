@@ -9,7 +9,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,8 @@ from crm.core.db import engine_for, sessions
 from crm.events import keys
 from crm.events.intake import Intake
 from tests.databases import Databases
+from tests.serving import free_port
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -64,7 +65,7 @@ class Door:
         return self._inside(method, path, data, sent) if self.intake else self._over_http(method, path, data, sent)
 
     def _over_http(self, method: str, path: str, data: bytes, headers: dict[str, str]) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request(method, path, data, headers)
         answer = connection.getresponse()
         found = Answer(answer.status, dict(answer.getheaders()), answer.read())
@@ -113,14 +114,12 @@ def with_keys(database_url: str) -> Door:
 def serve(home: Path, database_url: str) -> Door:
     """granian with two workers, as the product runs it."""
     door = with_keys(database_url)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        door.port = free.getsockname()[1]
+    door.port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(door.port), "--workers", "2",
                "--blocking-threads", "16", "tests.events.served:application"]  # fmt: skip
     door.process = subprocess.Popen(command, cwd=ROOT, env=environment(home, database_url), start_new_session=True)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and door.process.poll() is None:
         try:
             door.post("/v1/track", {}, key=None)
         except OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
@@ -49,19 +49,21 @@ def test_a_ring_believes_a_key_for_some_seconds(factory: sessionmaker[Session], 
     with factory() as session:
         secret = keys.create(session, source_name="shop", kind="server")
         session.commit()
-    monkeypatch.setattr(keys, "REMEMBERED", 0.3)
+    moment = [0.0]
+    monkeypatch.setattr(keys, "time", SimpleNamespace(monotonic=lambda: moment[0]))
     ring = keys.KeyRing(factory)
     found = ring.find(secret)
     assert found
     with factory() as session:
         keys.revoke(session, key_id=found.key_id, now=now)
         session.commit()
+    moment[0] = keys.REMEMBERED - 0.1
     assert ring.find(secret) == found
-    time.sleep(0.4)
+    moment[0] = keys.REMEMBERED
     assert ring.find(secret) is None
 
 
-def test_a_ring_asks_once_for_a_key_nobody_knows(factory: sessionmaker[Session]) -> None:
+def test_a_ring_asks_once_for_a_key_nobody_knows(factory: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
     def counting() -> Session:
@@ -69,5 +71,6 @@ def test_a_ring_asks_once_for_a_key_nobody_knows(factory: sessionmaker[Session])
         return factory()
 
     ring = keys.KeyRing(counting)
+    monkeypatch.setattr(keys, "time", SimpleNamespace(monotonic=lambda: 7.0))
     assert [ring.find("ks_nobody") for _ in range(5)] == [None] * 5
     assert len(asked) == 1
