@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
@@ -23,6 +24,7 @@ from crm.events.importing import mapping
 from crm.messages import templates
 from journeys import install
 from tests.killing import die_after
+from tests.waiting import PATIENCE
 from workers.importing import Job, dry_run, import_file
 
 ORDERS = """
@@ -35,6 +37,10 @@ events:
     properties: {order_id: "{no}", currency: ILS, revenue: {sum: "{price}"}}
 """
 LINES = 300  # two lines an order
+STOPS_ON_THE_WAY = """
+CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN new; END $$;
+CREATE TRIGGER stops BEFORE UPDATE ON imports FOR EACH ROW WHEN (old.done > 0) EXECUTE FUNCTION wait_at_the_gate()
+"""
 
 
 def quiet(*_: object) -> None:
@@ -109,10 +115,18 @@ def test_kill_9_in_the_middle_of_the_command_loses_and_doubles_nothing(made, tmp
     rules.write_text('columns: {who: text, at: time}\ntime: at\nidentities: {user_id: "{who}"}\nevents: [{event: Visited}]\n')
     command = [sys.executable, "-m", "workers.manage", "import", str(file), "--source", "Old shop", "--mapping", str(rules), "--home", str(tmp_path)]
     environment = {**os.environ, "DATABASE_URL": fresh_url, "PYTHONPATH": str(Path(workers.importing.__file__).parent.parent)}
-    with subprocess.Popen([*command, "--no-wait"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not one(made, "SELECT done FROM imports"):
-            time.sleep(0.002)
-        process.kill()
+    with psycopg.connect(fresh_url, autocommit=True) as gate:
+        gate.execute(STOPS_ON_THE_WAY)
+        gate.execute("SELECT pg_advisory_lock(7)")
+        with subprocess.Popen([*command, "--no-wait"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            until = time.monotonic() + PATIENCE
+            while not one(made, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid = 7)"):
+                assert process.poll() is None and time.monotonic() < until
+                time.sleep(0.01)
+            process.kill()
+    with made() as session:
+        session.execute(text("DROP TRIGGER stops ON imports"))
+        session.commit()
     done = one(made, "SELECT done FROM imports")
     assert isinstance(done, int)
     assert 0 < done < lines

@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import random
 import string
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ from crm.events.source import detail_of
 from crm.events.spec import Accepted, Call
 from crm.profiles.rebuild import differences
 from tests import makers
+from tests.waiting import PATIENCE
 from workers import pipeline
 
 LONG = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=9_000))  # too long for any index, and no packing makes it shorter
@@ -194,7 +196,7 @@ def test_workers_on_the_same_people_lose_nothing_and_count_nothing_twice(session
         return passed
 
     with ThreadPoolExecutor(3) as pool:
-        deadlocks = sum(each.result(60) for each in [pool.submit(work) for _ in range(3)])
+        deadlocks = sum(each.result(PATIENCE) for each in [pool.submit(work) for _ in range(3)])
     assert deadlocks < 60
     assert asked(sessions, "SELECT count(*), count(DISTINCT message_id) FROM events") == [(600, 600)]
     assert asked(sessions, "SELECT count(*) FROM quarantine") == [(0,)]
@@ -284,10 +286,12 @@ def test_an_order_told_of_by_two_people_at_once_keeps_the_newest_report_and_ever
     with sessions() as one, sessions() as other, ThreadPoolExecutor(1) as pool:
         pipeline.run(one, [first], now, CONFIG)
         later = pool.submit(pipeline._run_again_if_stale, other, second, now, CONFIG)
+        until = time.monotonic() + PATIENCE
         while not later.done() and not blocked(sessions):
-            pass
+            assert time.monotonic() < until
+            time.sleep(0.01)
         one.commit()
-        later.result(20)
+        later.result(PATIENCE)
         other.commit()
     assert asked(sessions, "SELECT revenue, refunded FROM orders") == [(30, 7)]
 

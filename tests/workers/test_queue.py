@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import redis
 
 from crm.core.config import Config
+from workers import queue
 from workers.queue import Hints, broker_url
 from workers.servers import Valkey
 
@@ -27,7 +27,8 @@ def broker(valkey: Valkey) -> Iterator[redis.Redis]:
     client.close()
 
 
-def test_many_hints_at_once_are_one_task(valkey, broker):
+def test_many_hints_at_once_are_one_task(valkey, broker, monkeypatch):
+    monkeypatch.setattr(queue, "PENDING_MS", 600_000)  # the first may take long: Celery is loaded, and a slow machine is slow
     hints = Hints(config_for(valkey.url))
     assert [hints.hint("drain") for _ in range(20)] == [True] + [False] * 19
     assert broker.llen("celery") == 1
@@ -48,17 +49,19 @@ def test_what_comes_after_a_worker_began_is_hinted_anew(valkey, broker):
     assert broker.llen("celery") == 2
 
 
-def test_a_hint_that_got_lost_does_not_silence_the_next_for_ever(valkey, broker):
+def test_a_hint_that_got_lost_does_not_silence_the_next_for_ever(valkey, broker, monkeypatch):
+    monkeypatch.setattr(queue, "PENDING_MS", 600_000)
     hints = Hints(config_for(valkey.url))
     hints.hint("drain")
-    assert 0 < broker.pttl("kesher:hint:drain") <= 2000
+    assert 0 < broker.pttl("kesher:hint:drain") <= 600_000
 
 
-def test_a_broker_that_is_down_is_logged_and_left_alone_for_a_while(tmp_path):
-    hints = Hints(config_for(f"unix://{tmp_path}/nobody.sock?db=0"))
-    started = time.monotonic()
+def test_a_broker_that_is_down_is_logged_and_left_alone_for_a_while(tmp_path, monkeypatch):
+    hints, knocks = Hints(config_for(f"unix://{tmp_path}/nobody.sock?db=0")), []
+    monkeypatch.setattr(queue, "REST_S", 600)
+    monkeypatch.setattr(hints._valkey, "set", lambda *said, knock=hints._valkey.set, **more: (knocks.append(said), knock(*said, **more)))
     assert [hints.hint("drain") for _ in range(50)] == [False] * 50
-    assert time.monotonic() - started < 1
+    assert len(knocks) == 1
 
 
 @pytest.mark.parametrize(
