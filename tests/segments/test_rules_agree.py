@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.core import partitions
 from crm.core.crypto import Keys
 from crm.core.ids import new_id
 from crm.core.json import dumps
 from crm.segments import evaluate, lists, store, tree, values
 from crm.segments.rule import Place
 from crm.segments.rules import rfm
+from tests.segments import reader
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 PLACE = Place(Keys("secret"))
@@ -240,10 +242,11 @@ def test_sql_over_all_over_some_and_python_agree_and_nothing_changes_before_it_i
     session: Session, said: list[dict[str, Any]], lives: list[dict[str, Any]]
 ) -> None:
     with session.begin_nested() as saved:
+        partitions.ensure(session, "events", [partitions.month_bounds(NOW - dt.timedelta(days=days)) for days in (0, 30, 61)])
         lists.create(session, slug="fair", name="Fair", now=NOW)
         store.save(session, slug="nested", name="Nested", rule={"kind": "bucket", "percent": 1}, now=NOW)
         ids = [live(session, person, n) for n, person in enumerate(lives)]
-        facts = {one: evaluate.person(session, one, place=PLACE) for one in ids}
+        facts = {one: reader.person(session, one, place=PLACE) for one in ids}
         for rule in said:
             parsed = tree.parse(rule)
             assert tree.parse(tree.write(parsed)) == parsed
@@ -252,6 +255,8 @@ def test_sql_over_all_over_some_and_python_agree_and_nothing_changes_before_it_i
             some = evaluate.members(session, parsed, now=NOW, place=PLACE, ids=ids[:2])
             counted = evaluate.count(session, parsed, now=NOW, place=PLACE)
             assert counted == sum(r.inside for r in rows.values())
+            each = evaluate.answers(session, parsed, ids[0], now=NOW, place=PLACE)
+            assert [said for _leaf, said in each] == [leaf.rule.read(leaf.settings, facts[ids[0]], NOW) for leaf in tree.leaves(parsed)]
             for one in ids:
                 person = facts[one]
                 assert person is not None
