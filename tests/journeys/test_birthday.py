@@ -56,14 +56,14 @@ def test_a_birthday_comes_once_a_year_whatever_dies_meanwhile(fresh_url: str) ->
     engine.dispose()
     with mail_server() as server:
         config, deaths, number = shop(server.url), 0, 1
-        while dead := [when for when in MOMENTS if killed(fresh_url, lambda: work(fresh_url, config, clock_now), (Session, when), number)]:
+        while dead := [when for when in MOMENTS if killed(fresh_url, lambda: work(fresh_url, config, lambda: began), (Session, when), number)]:
             deaths, number = deaths + len(dead), number + 1
         with Session(engine) as session:
-            expire_leases(session, clock_now() + 2 * LEASE)
+            expire_leases(session, began + 2 * LEASE)
             corrected = {"day": (birth_date(began) + dt.timedelta(days=1)).isoformat()}
             session.execute(text("UPDATE profiles SET traits = traits || jsonb_build_object('birthday', CAST(:day AS text))"), corrected)
             session.commit()
-        tomorrow = clock_now() + dt.timedelta(days=1)
+        tomorrow = began + dt.timedelta(days=1)
         work(fresh_url, config, lambda: tomorrow)
         received = Counter(server.recipients())
     with Session(engine) as session:
