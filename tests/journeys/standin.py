@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.waiting import PATIENCE
 
 
 class WebServer:
@@ -14,6 +15,7 @@ class WebServer:
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], str]] = [(200, {}, "{}")]
+        self.closing = threading.Event()
         self.received: list[tuple[str, dict[str, str], bytes]] = []
         outer = self
 
@@ -23,7 +25,7 @@ class WebServer:
                 outer.received.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
                 status, headers, text = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 if status == 0:
-                    time.sleep(5)
+                    outer.closing.wait(PATIENCE)
                     return
                 self.send_response(200 if status == -1 else status)
                 for name, value in headers.items():
@@ -33,7 +35,8 @@ class WebServer:
                 for piece in text if status == -1 else [text]:
                     self.wfile.write(piece.encode())
                     self.wfile.flush()
-                    time.sleep(0.1 if status == -1 else 0)
+                    if status == -1 and outer.closing.wait(0.1):
+                        return
 
             def log_message(self, *_: object) -> None:
                 return
@@ -49,5 +52,6 @@ class WebServer:
 def web_server() -> Iterator[WebServer]:
     made = WebServer()
     yield made
+    made.closing.set()
     made.server.shutdown()
     made.server.server_close()
