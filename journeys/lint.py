@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from crm.core.i18n import _l
 from crm.core.mistakes import NEEDED, Mistake
+from crm.events.spec import OWN
 from journeys.graph import TRIGGER, Graph, Problem, read
 from journeys.node import Settings
 from journeys.nodes.assign import AssignSettings
@@ -17,6 +18,7 @@ from journeys.nodes.coupon import CouponSettings
 from journeys.nodes.list import ListSettings
 from journeys.nodes.nps import NpsSettings
 from journeys.nodes.send import SendSettings
+from journeys.nodes.send_event import SendEventSettings
 from journeys.nodes.task import TaskSettings
 from journeys.nodes.wait import WaitSettings
 from journeys.nodes.webhook import WebhookSettings
@@ -32,7 +34,7 @@ def review(session: Session, stored: object) -> list[Problem]:
     graph, problems = read(stored)
     if graph is None:
         return problems
-    return [*problems, *_unnamed(graph), *templates(session, graph), *named(session, graph), *surprises(graph)]
+    return [*problems, *_unnamed(graph), *_borrowed(graph), *templates(session, graph), *named(session, graph), *surprises(graph)]
 
 
 def _unnamed(graph: Graph) -> Iterator[Problem]:
@@ -41,6 +43,13 @@ def _unnamed(graph: Graph) -> Iterator[Problem]:
         for number, name in enumerate(spot.settings.until if isinstance(spot.settings, WaitSettings) else ()):
             if not name.strip():
                 yield Problem(spot.name, "%(field)s: %(said)s", {"field": f"until.{number}", "said": Mistake(NEEDED)})
+
+
+def _borrowed(graph: Graph) -> Iterator[Problem]:
+    """An event that a step would say under a name of Kesher's own."""
+    for spot in graph.nodes.values():
+        if isinstance(spot.settings, SendEventSettings) and spot.settings.event in OWN:
+            yield Problem(spot.name, "%(field)s: %(said)s", {"field": "event", "said": Mistake(_l("only Kesher itself says this; choose another name"))})
 
 
 def surprises(graph: Graph) -> Iterator[Problem]:

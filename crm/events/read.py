@@ -12,8 +12,8 @@ from crm.core.clock import parse_time
 from crm.events import goods, sums
 from crm.events.address import normalise
 from crm.events.inbox import Waiting
-from crm.events.models import LIVE
-from crm.events.source import HeldError, misunderstood
+from crm.events.models import LIVE, SYSTEM_SOURCE
+from crm.events.source import HeldError, foreign, misunderstood
 from crm.events.spec import TYPES, Accepted, Call, Ident, event_name
 
 LIVE_LIMIT = dt.timedelta(days=90)
@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(Call).decode
 
 
 def read(row: Waiting) -> Accepted:
-    """Parse one row; HeldError says why not (`bad_json`, `no_name`, `no_identity`, `odd_value`, `too_old`)."""
+    """Parse one row; HeldError says why not (`bad_json`, `no_name`, `reserved_name`, `no_identity`, `odd_value`, `too_old`)."""
     try:
         call = _decode(row.body)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -35,6 +35,8 @@ def read(row: Waiting) -> Accepted:
         raise HeldError("no_name", "missing", field="event", type=call.type)
     if len(name) > MAX_NAME:
         raise HeldError("too_large", "name_length", size=len(name), limit=MAX_NAME)
+    if row.source_id != SYSTEM_SOURCE:
+        foreign(name)
     identities = tuple(identities_of(call, trusted=row.trusted))
     if not identities and call.profile_id is None and not (row.trusted and goods.variant_of(name, call.properties)):
         raise HeldError("no_identity", "unusable")

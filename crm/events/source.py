@@ -11,6 +11,7 @@ from typing import Any
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.core.json import dumps, loads
+from crm.events.spec import OWN
 
 DETAILS = {  # code -> what exactly is wrong with a call that is held
     "bytes": _l("The event has %(size)s bytes; the limit is %(limit)s."),
@@ -28,6 +29,7 @@ DETAILS = {  # code -> what exactly is wrong with a call that is held
     "type": _l("`type` is “%(type)s”; it must be one of %(types)s."),
     "nobody": _l("The call says nobody: `userId` or `anonymousId` is missing."),
     "unusable": _l("None of userId, anonymousId, e-mail or phone is usable."),
+    "reserved": _l("Only Kesher itself says “%(event)s”; send it under another name."),
     "missing": _l("`%(field)s` is missing; calls of type %(type)s need it."),
     "unstorable": _l("The call cannot be stored: %(why)s."),
     "ninety_days": _l("It happened %(at)s, over 90 days before it came; import it as history."),
@@ -60,6 +62,12 @@ class HeldError(InvalidError):
         super().__init__(DETAILS[code] % slots)
         self.reason = reason
         self.detail = dumps({"code": code, "slots": {name: str(value) for name, value in slots.items()}})
+
+
+def foreign(name: str) -> None:
+    """Nobody else's event bears a name under which Kesher speaks; HeldError says so."""
+    if name in OWN:
+        raise HeldError("reserved_name", "reserved", event=name)
 
 
 def misunderstood(said: str, otherwise: str = "unreadable") -> HeldError:

@@ -19,6 +19,11 @@ LANES = 64
 TYPES = ("track", "page", "screen", "identify", "group", "alias")
 BROWSER, IMPORTED, SERVER = range(3)  # how far an event's word goes: a public key's, a file's, the shop's own system's
 IMPORT_CAUSE = "import:"  # how the cause of what a file says begins; no sender can write a cause
+OWN = frozenset({  # names under which Kesher alone speaks: it acts on them, and nobody else can know
+    "Segment Entered", "Segment Left", "List Joined", "List Left", "Score Band Changed", "Journey Requested", "Journey Started", "Journey Ended",
+    "Journey Held Out", "Audience Reached", "Date Reached", "Webhook Answered", "NPS Answered", "Product Back In Stock", "Product Price Dropped",
+    "Back In Stock Notified", "Order Changed",
+})  # fmt: skip
 MAX_EVENT, MAX_BATCH = 32 * 1024, 500 * 1024  # bytes after gunzip
 
 

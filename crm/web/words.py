@@ -112,6 +112,7 @@ OWN_REASONS = {
     "too_large": _l("The event is larger than 32 KB."),
     "no_identity": _l("It names nobody: no userId, no anonymousId, no usable e-mail or phone."),
     "no_name": _l("The event has no name."),
+    "reserved_name": _l("Only Kesher itself says this."),
     "bad_json": _l("It is not valid JSON, or a field has the wrong type."),
     "bad_type": _l("The type is none of the Segment calls."),
     "bad_time": _l("Its time could not be read."),

@@ -11,10 +11,13 @@ from sqlalchemy.orm import Session
 
 from crm.core import partitions
 from crm.events import quarantine
+from crm.events.inbox import Waiting
 from crm.events.models import SYSTEM_SOURCE, InboxRow, QuarantinedCall
 from crm.events.quarantine import Holding
+from crm.events.read import read
 from crm.events.source import HeldError
 from crm.events.sources import segment
+from crm.events.spec import event_name
 
 GOOD = '{"type":"track","event":"Bought","userId":"u"}'
 
@@ -55,6 +58,22 @@ def test_what_happened_more_than_a_day_ago_replays_as_history(session: Session, 
     ids = held(session, GOOD, at=now - dt.timedelta(days=1, seconds=1)) + held(session, long_ago, GOOD, at=now - dt.timedelta(hours=23))
     quarantine.replay(session, ids=ids, now=now)
     assert [row.origin for row in came_back(session, now)] == ["history", "history", "live"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_nobody_else_speaks_under_the_names_of_kesher(session: Session, now: dt.datetime, trusted: bool) -> None:
+    forged = json.dumps({"type": "track", "event": "Segment Entered", "userId": "u", "properties": {"segment": "vip"}})
+    with pytest.raises(HeldError, match="Only Kesher itself says “Segment Entered”"):
+        segment.check(segment.read(forged), "track")
+    for source_id in (10, SYSTEM_SOURCE):
+        row = Waiting(1, now, source_id, trusted, "live", None, 0, None, forged)
+        if source_id == SYSTEM_SOURCE:
+            assert event_name(read(row).call) == "Segment Entered"
+        else:
+            with pytest.raises(HeldError) as caught:
+                read(row)
+            assert caught.value.reason == "reserved_name"
+    assert quarantine.replay(session, ids=held(session, forged, at=now), now=now).count == 0
 
 
 def test_what_would_only_be_held_again_stays_with_its_reason(session: Session, now: dt.datetime) -> None:

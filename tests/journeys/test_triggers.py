@@ -10,12 +10,20 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.commerce import orders, requests
 from crm.core import partitions
 from crm.events import inbox
 from crm.events.read import read
+from crm.events.source import HeldError
+from crm.events.spec import OWN
+from crm.scores import apply
+from crm.segments import refresh
+from crm.segments.rules import journey as rule
 from crm.web.tokens import create_token
-from journeys import dates, publish
+from journeys import dates, node, publish
 from journeys.engine import wake_due
+from journeys.nodes import nps, webhook
+from journeys.triggers import back_in_stock, price_drop
 from journeys.triggers.date import DateSettings, plugin
 from tests.journeys.test_entry import WAIT, drawing
 from tests.makers import accepted, config, identify, track
@@ -111,7 +119,7 @@ def test_a_crash_between_the_mark_and_the_log_loses_nothing(session: Session) ->
     assert come_back(session, MORNING) == 1 and runs(session) == 1
 
 
-def test_by_hand_through_the_api_and_not_from_a_browser(session: Session, app: Flask, now: dt.datetime) -> None:
+def test_by_hand_through_the_api_and_by_no_event_of_somebody_else(session: Session, app: Flask, now: dt.datetime) -> None:
     publish.publish(session, "vip", drawing(WAIT) | {"trigger": {"kind": "hand"}}, now=now)
     go(session, now, identify(at=now, user_id="dana"))
     who = session.scalar(text("SELECT id FROM profiles"))
@@ -121,9 +129,9 @@ def test_by_hand_through_the_api_and_not_from_a_browser(session: Session, app: F
     assert client.post("/api/v1/journeys/none/start", json={"profile_id": str(who)}, headers=headers).status_code == 404
     come_back(session, now + dt.timedelta(hours=1))
     assert runs(session) == 1
-    forged = accepted(track("Journey Requested", {"journey": "vip"}, at=now, anonymous_id="x"), now, trusted=False)
-    pipeline.run(session, [forged], now, CONFIG)
-    assert runs(session) == 1
+    for trusted in (False, True):
+        with pytest.raises(HeldError):
+            accepted(track("Journey Requested", {"journey": "vip"}, at=now, anonymous_id="x"), now, trusted=trusted)
 
 
 def test_one_journey_starts_another_and_a_third_follows_its_end(session: Session, now: dt.datetime) -> None:
@@ -136,6 +144,13 @@ def test_one_journey_starts_another_and_a_third_follows_its_end(session: Session
     found = session.scalars(text("SELECT j.slug FROM runs r JOIN journeys j ON j.id = r.journey_id ORDER BY r.started_at, r.id")).all()
     assert sorted(found) == ["first", "second", "third"]
     assert session.scalar(text("SELECT hops FROM runs r JOIN journeys j ON j.id = r.journey_id WHERE slug = 'third'")) == 2
+
+
+def test_the_names_only_kesher_may_say_are_those_it_says_of_what_it_alone_knows() -> None:
+    by_segments = {refresh.ENTERED, refresh.LEFT, *refresh.LISTED}
+    by_journeys = {rule.STARTED, rule.ENDED, rule.HELD_OUT, node.AUDIENCE, node.DATE_REACHED, node.REQUESTED, webhook.ANSWERED, nps.ANSWERED}
+    of_goods = {requests.TOLD, orders.CHANGED, back_in_stock.plugin.event, price_drop.plugin.event}
+    assert by_segments | by_journeys | of_goods | {apply.CHANGED} == OWN
 
 
 @pytest.mark.parametrize(("way", "said", "started"), [("entered", "Entered", 1), ("left", "Entered", 0), ("left", "Left", 1), ("entered", "Left", 0)])
@@ -154,7 +169,6 @@ def test_a_wait_ends_when_the_person_comes_into_the_segment(session: Session, no
     go(session, now, track("Signed Up", at=now, user_id="dana"))
     who = session.scalar(text("SELECT id FROM profiles"))
     ended, later = "SELECT status FROM runs", now + dt.timedelta(minutes=1)
-    go(session, later, track("Segment Entered", {"segment": "vip"}, at=later, user_id="dana"))  # anybody may say so; only Kesher knows
     inbox.append(session, [inbox.system_event("Segment Entered", who, {"segment": "other"}, cause=None, hops=1)], later)
     come_back(session, later)
     assert session.scalar(text(ended)) == "active"

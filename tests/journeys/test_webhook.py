@@ -14,6 +14,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
+from crm.core.ids import new_id
+from crm.events import inbox
+from crm.events.models import SYSTEM_SOURCE
+from crm.events.source import HeldError
 from journeys import calling, endpoints, publish, webhooks
 from journeys.engine import wake_due
 from journeys.graph import parse
@@ -238,8 +242,11 @@ def test_a_call_that_was_taken_back_is_made_when_its_run_goes_on(session, make, 
 
 def test_an_answer_nobody_of_ours_gave_moves_nothing(session, make, server, now):
     run_id = session.scalar(text("SELECT id FROM runs"))
-    forged = track("Webhook Answered", {"run_id": str(run_id), "node": "hook", "round": 0, "outcome": "answered"}, at=now, user_id="dana")
-    pipeline.run(session, [take(forged, now)], now, CONFIG)
+    who, said = session.scalar(text("SELECT profile_id FROM runs")), {"node": "hook", "round": 0, "outcome": "answered"}
+    with pytest.raises(HeldError):
+        take(track("Webhook Answered", {"run_id": str(run_id), **said}, at=now, user_id="dana"), now)
+    another = inbox.system_event("Webhook Answered", who, {"run_id": str(new_id()), **said}, cause=None, hops=1)
+    pipeline.run(session, [take(another.body, now, source_id=SYSTEM_SOURCE)], now, CONFIG)
     assert ended(session) is None
 
 

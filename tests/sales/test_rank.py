@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from crm.events import inbox
 from crm.messages import deliver
 from crm.messages import facts as facts_
 from crm.messages.templates import install, shipped_templates
@@ -154,7 +155,8 @@ def test_a_jump_of_the_score_tells_the_owner(sales, session):
     sales.lead()
     sales.works()
     said = {"kind": "lead", "band": "hot", "was": "cool", "probability": 0.7}
-    sales.happens(track("Score Band Changed", said, at=sales.now, user_id="dana@example.com"))
+    inbox.append(session, [inbox.system_event("Score Band Changed", sales.who("dana@example.com"), said, cause=None, hops=1)], sales.now)
+    sales.works()
     assert alerts.latest(session, 1)[0].kind == "score_jump"
 
 

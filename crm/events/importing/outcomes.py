@@ -18,7 +18,7 @@ from crm.events.importing.columns import Bad
 from crm.events.importing.plan import Plan, RulePlan, convert
 from crm.events.importing.readers import Line
 from crm.events.importing.values import EmptyValueError, Row
-from crm.events.source import HeldError
+from crm.events.source import HeldError, foreign
 from crm.events.spec import TYPES, Call, event_name
 
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)  # older times are mistakes of the file
@@ -288,7 +288,8 @@ class Reading:
 
 
 def _counted(made: Made) -> Made:
-    """An event whose sums are numbers; HeldError names one that is none."""
+    """An event that is somebody else's to tell and whose sums are numbers; HeldError says what is wrong."""
+    foreign(event_name(made.call))
     sums.check(event_name(made.call), made.call.properties)
     return made
 

@@ -18,7 +18,7 @@ from crm.core.clock import parse_time
 from crm.core.errors import InvalidError, TooLargeError
 from crm.core.json import without_nul
 from crm.events import goods
-from crm.events.source import Held, HeldError, Parsed, Row, misunderstood
+from crm.events.source import Held, HeldError, Parsed, Row, foreign, misunderstood
 from crm.events.spec import MAX_BATCH, MAX_EVENT, TYPES, Call, event_name, lane_of
 
 MAX_EVENTS = 2500  # in one batch, as Segment allows
@@ -135,6 +135,7 @@ def check(call: Call, kind: str) -> None:
     name, reason = REQUIRED.get(kind, ("", ""))
     if name and not _given(getattr(call, name)):
         raise HeldError(reason, "missing", field=FIELDS[name], type=kind)
+    foreign(call.event or "")
     storable(call.properties, call.traits, call.context, call.external_ids)
 
 
