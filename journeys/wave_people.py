@@ -102,7 +102,8 @@ LEFT JOIN LATERAL (
 ) w ON d.by_value
 WHERE NOT EXISTS (
   SELECT FROM wave_people p JOIN waves e ON e.id = p.wave_id
-  WHERE p.profile_id = b.profile_id AND p.told_at >= b.since AND e.journey_id = d.journey_id AND e.variant_id = d.variant_id AND b.because <> 'asked')
+  WHERE p.profile_id = b.profile_id AND p.told_at >= b.since AND e.journey_id = d.journey_id AND e.variant_id = d.variant_id
+    AND (b.because <> 'asked' OR NOT d.out))
 ON CONFLICT DO NOTHING
 """  # noqa: S608  our own words
 _SKIP = """

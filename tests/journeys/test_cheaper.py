@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from crm.events.spec import Call
 from journeys import publish
-from tests.journeys.shelf import BACK, Shop, look, sold_out
+from tests.journeys.shelf import BACK, Shop, ask, look, sold_out
 from tests.makers import track
 
 __all__ = ["sold_out"]
@@ -33,6 +33,40 @@ def test_a_price_that_fell_enough_is_told_to_who_looked_or_carted(shop: Shop) ->
     assert shop.deliver() == ["p1", "p2"]
     start = shop.session.scalar(text("SELECT data->'event' FROM messages LIMIT 1"))
     assert (start["was"], start["price"], start["percent"]) == ("95", "80", "16")
+
+
+def test_who_waits_for_it_hears_that_it_costs_less_once(shop: Shop) -> None:
+    drop(shop, viewed=False)
+    ask(shop, "p1", "p2")
+    shop.stock(9)
+    for price in ("100", "80"):
+        shop.later(5)
+        shop.price(price)
+    shop.waves()
+    assert shop.deliver() == ["p1", "p2"]
+    shop.tell(track("Back In Stock Cancelled", {"sku": "vase"}, at=shop.now, user_id="p1"))
+    shop.later(2 * 24 * 60)
+    shop.price("60")
+    shop.waves()
+    assert shop.deliver() == []
+    ask(shop, "p1")
+    shop.later(5)
+    shop.price("40")
+    shop.waves()
+    assert shop.deliver() == ["p1"]
+
+
+def test_who_searched_for_it_while_there_was_none_may_hear_that_it_costs_less(shop: Shop) -> None:
+    drop(shop, viewed=False, carted=False, searched=True)
+    said = {"sku": "vase", "name": "Blue vase", "price": "100", "currency": "ILS"}
+    shop.tell(Call(type="track", event="Product Updated", timestamp=shop.now.isoformat(), properties=said))
+    shop.later(5)
+    shop.tell(track("Products Searched", {"query": "blue"}, at=shop.now, user_id="p3"))
+    shop.later(5)
+    shop.stock(9)
+    shop.price("80")
+    shop.waves()
+    assert shop.deliver() == ["p3"]
 
 
 def test_a_price_that_rose_again_takes_the_message_back(shop: Shop) -> None:
