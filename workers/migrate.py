@@ -62,6 +62,7 @@ def migrate(engine: Engine, now: dt.datetime) -> None:
 def ensure_partitions(session: Session, now: dt.datetime) -> None:
     """Inbox: yesterday to three days ahead; log: the last four months and the next."""
     days = [partitions.day_bounds(now + dt.timedelta(days=n)) for n in range(-1, 4)]
-    months = [partitions.month_bounds(now + dt.timedelta(days=30 * n)) for n in range(-4, 2)]
+    middle = now.replace(day=15)  # thirty days from the 31st may lie in the month after the next
+    months = [partitions.month_bounds(middle + dt.timedelta(days=30 * n)) for n in range(-4, 2)]
     partitions.ensure(session, "event_inbox", days)
     partitions.ensure(session, "events", months)

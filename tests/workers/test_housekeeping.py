@@ -50,6 +50,14 @@ def test_the_days_ahead_exist(session, now):
     assert exists(session, f"event_inbox_{now + dt.timedelta(days=23):%Y%m%d}")
 
 
+@pytest.mark.parametrize("moment", ["2028-01-31T23:59", "2027-01-30T00:00", "2028-02-29T12:00", "2027-03-31T08:00", "2026-12-31T23:59"])
+def test_the_month_ahead_and_those_before_exist_on_every_day_of_a_month(session, moment):
+    now = dt.datetime.fromisoformat(moment).replace(tzinfo=dt.UTC)
+    housekeeping.make_partitions(session, now)
+    months = [divmod(now.year * 12 + now.month - 1 + n, 12) for n in range(-4, 2)]
+    assert all(exists(session, f"events_{year}{month + 1:02}01") for year, month in months)
+
+
 def test_a_chore_that_fails_does_not_stop_the_next(monkeypatch, session, now):
     done = []
 
