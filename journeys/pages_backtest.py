@@ -202,7 +202,7 @@ PANEL = {  # what the designer's panel says, by key
     "bt_collisions_none": _l("Nobody would get more than %(n)s messages a day."),
     "bt_collisions_said": _l("People who would get more than %(too_many)s messages a day: %(people)s"),
     "bt_days": _l("Messages a day"),
-    "bt_entered": _l("%(people)s people enter, %(runs)s times"),
+    "bt_entered": _l("People who enter: %(people)s, runs: %(runs)s"),
     "bt_held": _l("Held back"),
     "bt_hide": _l("Counts off the drawing"),
     "bt_most": _l("at most %(n)s on one day"),

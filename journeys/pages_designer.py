@@ -149,7 +149,7 @@ WORDS = {  # what the designer's script says, by key; slots as everywhere
     "step_way": _l("%(step)s: %(way)s"),
     "steps": _l("Steps"),
     "stories": _l("Stories"),
-    "stories_fail": _l("%(n)s of %(all)s come out otherwise"),
+    "stories_fail": _l("These come out otherwise: %(n)s of %(all)s"),
     "stories_hold": _l("All hold: %(n)s"),
     "stories_wait": _l("They are told once the drawing can run."),
     "story_kept": _l("Kept; it holds today."),

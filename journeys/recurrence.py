@@ -63,7 +63,7 @@ def recurrence(rule: str) -> str:
     if dates:
         said.append(_("on the last day of the month") if dates == [-1] else _("on day %(days)s of the month", days=_or(_runs(dates))))
     if count := parts.get("COUNT"):
-        said.append(_("%(n)s times in all", n=count))
+        said.append(_("once in all") if count == "1" else _("%(n)s times in all", n=count))
     return ", ".join(str(each) for each in said)
 
 

@@ -25,7 +25,7 @@ NOTHING: Mapping[str, Any] = {}
 Scalar = str | bool | int | float | None
 COUNTED, INSIDE = ("at_least", "more_than", "at_most", "less_than", "is", "is_not"), ("is", "is_not")
 LONGEST = dt.timedelta(days=366)
-TIMES = {**events.TIMES, "is": events.TIMES["exactly"], "is_not": _l("any number of times but %(n)s")}
+OTHERWISE, NOT_ONCE = _l("any number of times but %(n)s"), _l("any number of times but once")
 SINCE = _l("Empty: since this run began.")
 # How a field is drawn by what `of` says; null: it is not needed there.
 NAMES: JsonDict = {
@@ -39,6 +39,7 @@ OPERATORS: JsonDict = {
     "segment": {"enum": list(INSIDE), "x-words": {"is": _l("is in it"), "is_not": _l("is not in it")}},
 }
 VALUES: JsonDict = {"did": {"title": _l("How often"), "default": 1}, "segment": None}
+_OPS: Mapping[str, events.Op] = {"at_least": "at_least", "more_than": "more_than", "at_most": "at_most", "less_than": "less_than", "is": "exactly"}
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "more_than": operator.gt,
     "at_least": operator.ge,
@@ -160,7 +161,12 @@ class Criterion(Comparison):
             return Said(_l("did not do %(event)s%(window)s%(where)s"), slots)
         if self.op == "at_least" and _same(1, self.value):
             return Said(_l("did %(event)s%(window)s%(where)s"), slots)
-        return Said(_l("did %(event)s %(times)s%(window)s%(where)s"), slots | {"times": Said(TIMES[self.op], {"n": self.value})})
+        return Said(_l("did %(event)s %(times)s%(window)s%(where)s"), slots | {"times": self._times()})
+
+    def _times(self) -> Said:
+        if self.op == "is_not":
+            return Said(NOT_ONCE if _same(1, self.value) else OTHERWISE, {"n": self.value})
+        return Said((events.ONCE if _same(1, self.value) else events.TIMES)[_OPS[self.op]], {"n": self.value})
 
     def told(self) -> dict[str, Any]:
         """As it is stored with a step."""

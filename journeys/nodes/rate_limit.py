@@ -50,7 +50,8 @@ class RateLimit(Node[RateLimitSettings]):
 
     def summary(self, settings: RateLimitSettings) -> Sentence:
         """How many, in what time."""
-        return Sentence(_l("%(limit)s people every %(time)s"), {"limit": settings.limit, "time": settings.per})
+        said = _l("one person every %(time)s") if settings.limit == 1 else _l("%(limit)s people every %(time)s")
+        return Sentence(said, {"limit": settings.limit, "time": settings.per})
 
 
 plugin = RateLimit()

@@ -13,8 +13,10 @@ from crm.web import segment_form
 from crm.web.words import event_title
 from journeys import words
 from journeys.node import Sentence as Told
+from journeys.nodes.rate_limit import RateLimit
 from journeys.nodes.wait import Wait
 from journeys.recurrence import recurrence
+from journeys.rules import OPERATORS
 
 
 @pytest.mark.parametrize(("weeks", "said"), [(1, "שבוע"), (2, "שבועיים"), (10, "10 שבועות")])
@@ -31,6 +33,7 @@ def test_weeks_are_words_in_hebrew_too(app: Flask, weeks: int, said: str) -> Non
         ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH", "every 2 weeks, on Monday or Thursday", "כל 2 שבועות, ביום שני או יום חמישי"),
         ("FREQ=MONTHLY;BYDAY=-1FR", "every month, on the last Friday", "כל חודש, ביום שישי האחרון"),
         ("FREQ=MONTHLY;BYMONTHDAY=1,-1", "every month, on day 1 or last of the month", "כל חודש, ביום 1 או האחרון בחודש"),
+        ("FREQ=MONTHLY;COUNT=1", "every month, once in all", "כל חודש, פעם אחת בסך הכול"),
         ("FREQ=MONTHLY;COUNT=6", "every month, 6 times in all", "כל חודש, 6 פעמים בסך הכול"),
         (
             "FREQ=YEARLY;BYMONTH=11;BYDAY=WE;BYMONTHDAY=21,22,23,24,25,26,27",
@@ -56,6 +59,17 @@ def test_values_of_a_sentence_are_words(app: Flask) -> None:
         assert "כן" in segment_form.words(Sentence("%(value)s", {"value": True}))
         assert "הזמנות" in segment_form.words(Sentence("%(name)s", {"name": "orders"}))
         assert "דוא״ל" in segment_form.rule_words({"kind": "consent", "topic": "offers", "channel": "email"})
+
+
+def test_once_is_a_word_and_no_number(app: Flask) -> None:
+    asked = [{"of": "did", "name": "Came", "op": op, "value": value} for op in OPERATORS["did"]["enum"] for value in (1, "1")]
+    limit = RateLimit().summary(RateLimit.settings_type.model_validate({"limit": 1, "per": "1d"}))
+    for language, once in (("en", "once"), ("he", "פעם אחת")):
+        with app.test_request_context(), force_locale(language):
+            said = [words.criterion(each) for each in asked]
+            assert not any("1" in each for each in said), said
+            assert sum(once in each for each in said) == len(said) - 2, said  # at least once is: did it
+            assert not words.say(limit).startswith("1 ")
 
 
 def test_one_of_several_segments_is_enough_for_a_wait(app: Flask) -> None:
