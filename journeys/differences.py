@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from crm.core.clock import parse_duration
 from crm.core.i18n import _l
+from crm.web.isolates import duration
 from crm.web.words import event_title
 from journeys import palette
 from journeys.changes import plain
 from journeys.entry import Reentry
 from journeys.graph import NodePart, read_spot
 from journeys.kinds import NODES, TRIGGERS
-from journeys.words import CHOICES, criterion, duration, say, step_of, way_of
+from journeys.words import CHOICES, criterion, say, step_of, way_of
 
 WHOLE = {  # what a journey says as a whole
     "name": _l("Name"),

@@ -17,6 +17,7 @@ from crm.web import looks, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db
 from crm.web.i18n import language
+from crm.web.isolates import duration
 from journeys import (
     coupons,
     design,
@@ -39,7 +40,7 @@ from journeys import why as reasons
 from journeys.graph import Graph, parse
 from journeys.kinds import TRIGGERS
 from journeys.view import JourneyRow, RunFilters, RunView
-from journeys.words import CHOICES, REFUSED, duration, ending, events_in_words, label, named, result, say, way, why
+from journeys.words import CHOICES, REFUSED, ending, events_in_words, label, named, result, say, way, why
 
 bp = Blueprint("journeys", __name__, template_folder="templates")
 bp.register_blueprint(design.bp)

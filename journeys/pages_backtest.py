@@ -20,9 +20,10 @@ from crm.messages.channel import registry
 from crm.web import users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
+from crm.web.isolates import duration
 from journeys import backtest, backtest_words, drafts, drawing
 from journeys.backtest_models import WORKING, Backtest
-from journeys.words import duration, events_in_words, label, named, say, way
+from journeys.words import events_in_words, label, named, say, way
 
 bp = Blueprint("backtests", __name__, template_folder="templates")
 LAST_DAYS = (7, 30, 90)

@@ -6,9 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from babel.dates import format_timedelta
 from babel.lists import format_list
-from babel.units import format_unit
 from flask_babel import gettext as _
 from pydantic import ValidationError
 
@@ -17,12 +15,13 @@ from crm.core.mistakes import Mistake
 from crm.segments.rule import Sentence as Phrase
 from crm.segments.rules.message import MEANS as CHANNELS
 from crm.web.i18n import language, region
+from crm.web.isolates import duration
 from crm.web.phrases import template_title
 from crm.web.words import event_title, mistake
 from journeys.experiments import Standing
 from journeys.graph import Graph, Problem
 from journeys.kinds import NODES
-from journeys.node import AUDIENCE, Sentence, write_duration
+from journeys.node import AUDIENCE, Sentence
 from journeys.recurrence import recurrence
 from journeys.rules import Criterion
 from journeys.view import StepRow
@@ -116,21 +115,12 @@ CHOICES = {  # the values one chooses from in a form
     "wednesday": _l("Wednesday"),
 }
 KNOWN: Mapping[str, Mapping[str, str]] = {"reason": ENDINGS, "channel": CHANNELS}  # values that have words of their own, by the slot they fill
-UNITS = {"d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
 
 
 def say(sentence: Sentence) -> str:
     """A node's sentence in the language of the page."""
     values = {name: slot(name, value) for name, value in sentence.values.items()}
     return str(_(sentence.text, **values))
-
-
-def duration(value: dt.timedelta) -> str:
-    """`5 minutes`."""
-    amount = write_duration(value)
-    if amount[-1] == "w":  # CLDR's units have no weeks in Hebrew, its time spans have
-        return str(format_timedelta(value, granularity="week", threshold=10**9, locale=region()))
-    return str(format_unit(int(amount[:-1]), UNITS[amount[-1]], locale=region()))
 
 
 def slot(name: str, value: object) -> object:

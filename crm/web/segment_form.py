@@ -16,9 +16,9 @@ from crm.segments import tree as trees
 from crm.segments.rule import Sentence, Settings
 from crm.segments.values import write_duration
 from crm.web.db import settings
-from crm.web.isolates import bdi, num, sentence
-from crm.web.show import day, span
-from crm.web.words import COMPUTED, refusal
+from crm.web.isolates import bdi, duration, num, sentence
+from crm.web.show import day
+from crm.web.words import COMPUTED, event_title, refusal
 
 Rule = dict[str, Any]
 MOST_ROWS = 20
@@ -61,7 +61,7 @@ def words(said: Sentence | Any) -> Markup | str:
     if isinstance(said, Sentence):
         return sentence(said.text, **{name: _slot(name, value) for name, value in said.slots.items()})
     if isinstance(said, dt.timedelta):
-        return bdi(span(said.total_seconds()))
+        return bdi(duration(said))
     if isinstance(said, dt.date):
         return day(dt.datetime.combine(said, dt.time(12), ZoneInfo(settings().timezone)))
     if isinstance(said, bool):
@@ -72,7 +72,9 @@ def words(said: Sentence | Any) -> Markup | str:
 
 
 def _slot(name: str, value: Any) -> Markup | str:
-    """One slot; a computed trait by the words it has on people's pages."""
+    """One slot; an event and a computed trait by the words they have on people's pages."""
+    if name in {"event", "first", "then"} and isinstance(value, str):
+        return bdi(event_title(value))
     return str(_(COMPUTED[value])) if name == "name" and value in COMPUTED else words(value)
 
 

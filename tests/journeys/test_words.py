@@ -10,6 +10,7 @@ from flask_babel import force_locale
 
 from crm.segments.rule import Sentence
 from crm.web import segment_form
+from crm.web.isolates import duration
 from crm.web.words import event_title
 from journeys import words
 from journeys.node import Sentence as Told
@@ -22,7 +23,7 @@ from journeys.rules import OPERATORS
 @pytest.mark.parametrize(("weeks", "said"), [(1, "שבוע"), (2, "שבועיים"), (10, "10 שבועות")])
 def test_weeks_are_words_in_hebrew_too(app: Flask, weeks: int, said: str) -> None:
     with app.test_request_context(), force_locale("he"):
-        assert said in words.duration(dt.timedelta(weeks=weeks))
+        assert said in duration(dt.timedelta(weeks=weeks))
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,11 @@ def test_every_kind_and_every_ready_made_segment_is_a_sentence(session: Session,
 def test_a_rule_says_all_that_it_asks(noa: Browser) -> None:
     each = {"kind": "did", "event": "Product Added", "of": "sum", "prop": "price", "per": "cart_id", "value": 100, "since": "2024-01-31"}
     said = re.sub("<[^>]+>", "", html.unescape(step(noa, {"all": [each]}, "close:")))
-    assert "sum of price over Product Added since 31 Jan 2024 for one cart_id is at least 100" in said
+    assert "sum of price over Product added to the cart since 31 Jan 2024 for one cart_id is at least 100" in said
+    ago = {"kind": "did", "event": "Order Completed", "within": "45d"}
+    noa.post("/account", name="Noa", language="he")
+    for within, words in (("45d", "45 ימים"), ("1h", "שעה אחת")):
+        assert words in html.unescape(step(noa, {"all": [ago | {"within": within}]}, "close:"))
 
 
 def test_a_rule_that_cannot_be_read_any_more_is_shown_with_why(session: Session, now: dt.datetime, noa: Browser) -> None:
