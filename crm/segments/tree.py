@@ -166,12 +166,13 @@ def _leaf(said: Mapping[str, Any], place: str) -> Leaf:
     except ValidationError as error:
         one = error.errors()[0]
         place = ".".join([place, *map(str, one["loc"])])
-        raise InvalidError(_l("%(place)s: %(what)s."), place=place, what=mistake(one), title=_title(rule, one["loc"])) from error
+        field = str(one["loc"][0]) if one["loc"] else ""
+        raise InvalidError(_l("%(place)s: %(what)s."), field=field, place=place, what=mistake(one), title=_title(rule, field)) from error
 
 
-def _title(rule: Rule[Any], loc: tuple[int | str, ...]) -> str:
+def _title(rule: Rule[Any], field: str) -> str:
     """What a form calls the field that is wrong; the rule, where it is none of its fields."""
-    about = rule.settings_type.model_fields.get(str(loc[0])) if loc else None
+    about = rule.settings_type.model_fields.get(field)
     return about.title if about is not None and about.title else rule.title
 
 

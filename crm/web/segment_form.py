@@ -131,6 +131,11 @@ def fields(rule: Rule) -> list[dict[str, Any]]:
     return [_field(name, about, rule.get(name, _default(settings, name))) for name, about in settings.model_json_schema()["properties"].items()]
 
 
+def has_line(rule: Rule, name: str) -> bool:
+    """Whether the form of a rule has a line of this name, under which one can say what is wrong with it."""
+    return any(one["name"] == name and one["kind"] in {"text", "choice"} for one in fields(rule))
+
+
 def _default(settings: type[Settings], name: str) -> Any:
     """As one would write it; the schema says a duration its own way."""
     found = settings.model_fields[name]

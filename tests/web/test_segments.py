@@ -121,6 +121,7 @@ def test_what_is_typed_and_not_applied_is_saved_and_survives_the_next_step(sessi
     wrong = noa.post("/segments/save", tree=json.dumps(ten), name="Half", slug="", **typed | {"f.percent": "half of them"})
     assert (wrong.status_code, tree_of(wrong.text)) == (400, ten)
     assert 'value="Half"' in wrong.text and 'value="half of them"' in wrong.text
+    assert 'id="f-percent-e" role="alert"' in wrong.text, "said where it is wrong, not a screen above"
     nowhere = {"all": [{"kind": "in_segment", "segment": "none"}]}
     unknown = noa.post("/segments/save", tree=json.dumps(nowhere), name="Half", slug="")
     assert (unknown.status_code, tree_of(unknown.text)) == (400, nowhere)

@@ -102,7 +102,7 @@ def save() -> Response | tuple[str, int]:
         segment = store.save(db(), slug=slug, name=name or slug, rule=_being_built(), now=clock.now())
     except InvalidError as error:
         kept = store.find(db(), request.form["slug"]) if request.form.get("slug") else None
-        return _page(kept, _tree(), name=name, edit=request.form.get("at", "-"), wrong=forms.refused(error)), error.status
+        return _page(kept, _tree(), name=name, edit=request.form.get("at", "-"), wrong=forms.refused(error), wrong_at=error.field), error.status
     users.audit(db(), user_id=me().user_id, action="segment.saved", subject=slug, detail={"version": segment.version})
     db().commit()
     flash(_("Saved. Its members are being found; those who are in it already are told nothing."), "ok")
@@ -132,7 +132,7 @@ def delete(slug: str) -> Response:
 @requires(*MAKERS)
 def build() -> str:
     """One step of building: the changed tree, drawn again. Nothing is kept."""
-    tree, edit, wrong = _tree(), "-", ""
+    tree, edit, wrong, wrong_at = _tree(), "-", "", ""
     act, _colon, rest = request.form.get("do", "").partition(":")
     path, _colon, kind = rest.partition(":")
     try:
@@ -140,7 +140,8 @@ def build() -> str:
         trees.parse(tree)
     except KesherError as error:
         tree, edit, wrong = _tree(), request.form.get("at", path), refusal(error) if act == "yaml" else forms.refused(error)
-    return render_template("segment-tree.html", **_tree_values(tree, edit, wrong))
+        wrong_at = error.field if isinstance(error, InvalidError) and act != "yaml" else ""
+    return render_template("segment-tree.html", **_tree_values(tree, edit, wrong, wrong_at))
 
 
 @bp.post("/seen")
@@ -289,7 +290,7 @@ def _typed(tree: forms.Rule) -> forms.Rule:
     return forms.change(tree, request.form.get("at", ""), forms.read_form(kind, request.form))
 
 
-def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "") -> dict[str, Any]:
+def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "", wrong_at: str = "") -> dict[str, Any]:
     shown = _typed(tree) if wrong and edit != "-" else tree  # what was typed wrongly stays in its form; the tree behind it stays whole
     offers = segment_offers.offers(db(), forms.at(shown, edit)) if edit != "-" else {}
     said = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False)
@@ -303,11 +304,12 @@ def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "") -> dict[str
         "kinds": kinds,
         "offers": offers,
         "yaml": said,
+        "wrong_at": wrong_at if edit != "-" and "kind" in (held := forms.at(shown, edit)) and forms.has_line(held, wrong_at) else "",
         "may": me().may(*MAKERS),
     }
 
 
-def _page(segment: Segment | None, rule: forms.Rule, *, name: str = "", edit: str = "-", wrong: str = "") -> str:
+def _page(segment: Segment | None, rule: forms.Rule, *, name: str = "", edit: str = "-", wrong: str = "", wrong_at: str = "") -> str:
     tree = rule if set(rule) & {"all", "any"} else {"all": [rule]}
     sizes = (
         list(db().scalars(select(SegmentSize.size).where(SegmentSize.segment_id == segment.id).order_by(SegmentSize.at.desc()).limit(HOURS)))[::-1]
@@ -315,4 +317,4 @@ def _page(segment: Segment | None, rule: forms.Rule, *, name: str = "", edit: st
         else []
     )
     users_ = store.used_by(db(), segment.slug) if segment else []
-    return render_template("segment.html", segment=segment, sizes=sizes, used_by=users_, name=name, **_tree_values(tree, edit, wrong))
+    return render_template("segment.html", segment=segment, sizes=sizes, used_by=users_, name=name, **_tree_values(tree, edit, wrong, wrong_at))
