@@ -20,6 +20,7 @@ from journeys.trigger import Trigger
 from journeys.words import CHOICES, named, slot
 
 MANY = 200
+GROUPS = ("Messages", "Waiting", "Ways", "Changes", "Sales")
 OWN = frozenset({"identify", "group", "alias", AUDIENCE, DATE_REACHED, REQUESTED})  # no word of the shop's: what triggers say among themselves
 WHOLE: Mapping[str, type[Settings]] = {"reentry": Reentry, "limit": Limit, "holdout": Holdout, "exit": ExitRule}
 
@@ -27,7 +28,7 @@ WHOLE: Mapping[str, type[Settings]] = {"reentry": Reentry, "limit": Limit, "hold
 def palette(session: Session, translate: Callable[[str], str]) -> dict[str, Any]:
     """All of it, in the language `translate` speaks."""
     return {
-        "nodes": [_kind(node, translate) | _first(node, translate) for node in NODES.values()],
+        "nodes": [_kind(node, translate) | _first(node, translate) for node in sorted(NODES.values(), key=_place)],
         "triggers": [_kind(trigger, translate) for trigger in TRIGGERS.values()],
         "graph": {name: form(kind, translate) for name, kind in WHOLE.items()},
         "suggest": _suggest(session) | {"rrules": [{"name": rule, "title": translate(said)} for rule, said in RULES.items()]},
@@ -38,6 +39,11 @@ def form(kind: type[Settings], translate: Callable[[str], str]) -> dict[str, Any
     """The JSON Schema of settings with translated words; choices get words beside their values as `x-words`."""
     found: dict[str, Any] = _translated(kind.model_json_schema(), translate)
     return found
+
+
+def _place(node: Node[Any]) -> int:
+    """What is drawn most stands first; a group nobody has placed comes last."""
+    return GROUPS.index(node.group) if node.group in GROUPS else len(GROUPS)
 
 
 def _kind(plugin: Node[Any] | Trigger[Any], translate: Callable[[str], str]) -> dict[str, Any]:
