@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Composable, Literal
 from sqlalchemy import URL, select, text
 from sqlalchemy.orm import Session
 
+from crm.commerce import rates
 from crm.core.config import Config
 from crm.core.errors import KesherError
 from crm.core.i18n import _l
@@ -143,7 +144,7 @@ def these(profile_ids: Sequence[uuid.UUID], *, now: dt.datetime) -> People:
 
 def shop_of(session: Session, config: Config, now: dt.datetime) -> Shop:
     """As it is now: the average order of a year, and what the shop's own systems tell of."""
-    worth: Decimal | None = session.scalar(text(_AVERAGE), {"currency": config.currency, "since": now - dt.timedelta(days=365)})
+    worth: Decimal | None = session.scalar(text(_AVERAGE), {"shop": config.currency, "zone": config.timezone, "since": now - dt.timedelta(days=365)})
     return Shop(worth, trust.told_by_shop(session, (), now=now))
 
 
@@ -339,6 +340,7 @@ _GONE = """
 DELETE FROM scores s WHERE s.kind = :kind AND s.at < :now AND (s.profile_id >= CAST(:low AS uuid) AND s.profile_id <= CAST(:high AS uuid)
   OR s.profile_id = ANY(CAST(:asked AS uuid[]))) AND NOT EXISTS (SELECT FROM score_new n WHERE n.profile_id = s.profile_id)
 """
-_AVERAGE = """
-SELECT avg(revenue - refunded) FROM orders WHERE currency = :currency AND ordered_at >= :since AND cancelled_at IS NULL
-"""
+_AVERAGE = f"""
+SELECT avg((o.revenue - o.refunded) * o_in.rate) FROM orders o {rates.joined("o", "CAST(o.ordered_at AT TIME ZONE :zone AS date)")}
+WHERE o_in.unit = :shop AND o.ordered_at >= :since AND o.cancelled_at IS NULL
+"""  # noqa: S608  our own join

@@ -117,7 +117,7 @@ def raw(people: People, features: Sequence[Feature], config: Config, *, told: To
         first_seen=SQL("p.first_seen") if people.first_seen is None else Literal(people.first_seen),
         range=_range(people), lowest=Literal(people.earliest - dt.timedelta(days=DAYS_BACK)),
         latest=Literal(people.latest), back=Literal(dt.timedelta(days=DAYS_BACK)), joined=SQL("".join([", "] if joined else [])) + SQL(", ").join(joined),
-        money=SQL(MONEY).format(currency=Literal(config.currency)),
+        money=SQL(MONEY).format(currency=Literal(config.currency), zone=Literal(config.timezone)),
         weights=weights, half=Literal(HALF_LIFE), team=SQL(_TEAM) if any(one.row.startswith("t.") for one in features) else SQL(_NO_TEAM),
         shown=SQL("".join([", "] if shown else [])) + SQL(", ").join(shown),
     )  # fmt: skip

@@ -10,9 +10,12 @@ from sqlalchemy import text
 
 from crm.commerce import rates
 from crm.core.errors import InvalidError
-from crm.sales import board, deals, forecast, queue, rank, settings
+from crm.sales import board, bought, deals, forecast, queue, rank, settings
 from crm.sales.models import Lead
 from crm.sales.queue import Filters
+from crm.scores import apply
+from tests import makers
+from tests.makers import track
 
 DAY = dt.timedelta(days=1)
 
@@ -119,3 +122,15 @@ def test_what_leads_cost_is_added_up_at_the_rate_of_their_day(sales, session):
         sales.lead(f"p{number}@example.com", source="fair", cost=10, currency=currency)
     rows = board.sources(session, shop="ILS", since=sales.now - DAY, now=sales.now)
     assert {(row.leads, row.cost, row.currency) for row in rows} == {(2, 50, "ILS"), (1, 10, "EUR")}
+
+
+def test_orders_count_at_the_rate_of_their_day_and_without_one_stand_beside(sales, dana):
+    for place, (currency, revenue, days) in enumerate((("ILS", 100, 1), ("USD", 50, 9), ("USD", 50, 40), ("EUR", 7, 2))):
+        order = {"order_id": f"o{place}", "revenue": revenue, "currency": currency}
+        sales.happens(track("Order Completed", order, at=sales.now - days * DAY, user_id="dana@example.com", email="dana@example.com"), origin="history")
+    rates.put(sales.session, "USD", "4", day=sales.now.date() - 10 * DAY, shop="ILS")
+    rates.put(sales.session, "USD", "3", day=sales.now.date() - 50 * DAY, shop="ILS")
+    rates.put(sales.session, "USD", "9", day=sales.now.date(), shop="ILS")
+    found = bought.within_a_year(sales.session, dana, shop="ILS", zone="Asia/Jerusalem", now=sales.now)
+    assert [(float(one.amount), one.currency, one.orders) for one in found] == [(450, "ILS", 3), (7, "EUR", 1)]
+    assert apply.shop_of(sales.session, makers.config(), sales.now).worth == 150, "the euro has no rate, and is no part of what an order brings"

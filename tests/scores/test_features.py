@@ -13,6 +13,7 @@ from psycopg.sql import SQL
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm.commerce import rates
 from crm.core.ids import new_id
 from crm.core.json import dumps
 from crm.events.inbox import driver
@@ -82,13 +83,15 @@ def test_every_family_of_features_counts_what_it_says(session: Session) -> None:
     account(session, [dana, yossi], friday - dt.timedelta(days=99))
     did = [("Page Viewed", 0.1, {}), ("Page Viewed", 1.7, {}), ("Product Viewed", 1.75, {"category": "tea"}), ("Product Viewed", 40, {"category": "mugs"}),
            ("Products Searched", 3, {}), ("Product Added", 4, {}), ("Checkout Started", 5, {}), ("Message Received", 7, {"sentiment": -0.5}),
-           ("Order Completed", 50, {"revenue": "120.50", "currency": "ils"}), ("Order Completed", 100, {"revenue": 999, "currency": "USD"}),
-           ("Order Completed", 200, {"revenue": 79.5}), ("Lead Created", 60, {}), ("Brewed", 8, {}), ("Page Viewed", -1, {}),
+           ("Order Completed", 50, {"revenue": "120.50", "currency": "ils"}), ("Order Completed", 100, {"revenue": 999, "currency": "EUR"}),
+           ("Order Completed", 200, {"revenue": 20, "currency": "usd"}), ("Lead Created", 60, {}), ("Brewed", 8, {}), ("Page Viewed", -1, {}),
            ("Order Completed", -2, {"revenue": 900})]  # fmt: skip
     heard = [("Email Sent", 6, {}), ("Email Opened", 5.9, {"machine": False}), ("Email Opened", 5.95, {"machine": True}),
              ("Email Clicked", 5.8, {"machine": False}), ("Email Clicked", 5.85, {"machine": True}), ("Email Replied", 2, {})]  # fmt: skip
     happened(session, [(dana, name, friday - dt.timedelta(days=days), said) for name, days, said in did])
     happened(session, [(dana, name, friday - dt.timedelta(days=days), said) for name, days, said in heard], source_id=1)
+    for days, rate in ((199, "5"), (201, "4"), (300, "3")):
+        rates.put(session, "USD", rate, day=(friday - dt.timedelta(days=days)).date(), shop="ILS")
     happened(session, [(yossi, "Page Viewed", friday - dt.timedelta(days=9), {})])
     for days, context in ((0.1, {"device": {"type": "ios"}}), (1.7, {"userAgent": "X11"}), (40, {"campaign": {"source": "google", "name": "spring"}})):
         session.execute(text(CONTEXT), {"c": dumps(context), "at": friday - dt.timedelta(days=days)})
@@ -100,7 +103,7 @@ def test_every_family_of_features_counts_what_it_says(session: Session) -> None:
     assert {name: round(value, 2) if isinstance(value, float) else value for name, value in found.items()} == {
         "known_days": 300, "seen_days": 0.1, "days_7": 6, "days_30": 8, "acts_365": 16, "trend": 3.52, "visits_30": 6, "pages_30": 2,
         "depth_30": 0.38, "products_30": 1, "products_365": 2, "categories_90": 2, "searches_30": 1, "carts_30": 1, "cart_days": 4, "cart_waits": 1,
-        "checkouts_30": 1, "orders_90": 1, "orders_365": 3, "order_days": 50, "value_365": 200, "average_order": 100, "sent_30": 1, "opened_90": 1,
+        "checkouts_30": 1, "orders_90": 1, "orders_365": 3, "order_days": 50, "value_365": 200.5, "average_order": 100.25, "sent_30": 1, "opened_90": 1,
         "clicked_90": 1, "replies_90": 2, "forms_365": 1, "evening": 0.2, "weekend": 0.1, "mobile": 0.5, "sentiment": -0.5, "members": 1, "members_30": 1,
         "source": "google", "campaign": "spring", "language": "he", "country": "IL", "did:Brewed": 1,
     }  # fmt: skip

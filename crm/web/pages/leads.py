@@ -26,7 +26,7 @@ from crm.messages.models import Template
 from crm.profiles import accounts
 from crm.profiles.models import Profile
 from crm.profiles.timeline import timeline
-from crm.sales import acts, buying, calls, deals, mails, queue, rank, sharing, tasks
+from crm.sales import acts, bought, buying, calls, deals, mails, queue, rank, sharing, tasks
 from crm.sales import settings as rules
 from crm.sales.acts import Next
 from crm.sales.models import OPEN, STATUSES, Lead, Seller
@@ -330,6 +330,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "query": _query(),
         "score_kind": sales.score,
         "message_id": mails.unsent(db(), person.id, lead, now=now),
+        "bought": bought.within_a_year(db(), person.id, shop=config.currency, zone=config.timezone, now=now),
     }
 
 
