@@ -103,6 +103,11 @@ def local(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(ZoneInfo(settings().timezone))
 
 
+def midnight(now: dt.datetime) -> dt.datetime:
+    """Today's beginning on the installation's clock."""
+    return local(now).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def day(moment: dt.datetime) -> Markup:
     """The day, with its year where it is not this one."""
     here = local(moment)

@@ -15,7 +15,7 @@ from crm.core.json import dumps
 from crm.profiles import privacy
 from crm.profiles.find import named
 from crm.web.app import create_app
-from crm.web.pages.privacy import readable
+from crm.web.person_file import readable
 from workers.commands import Subparsers
 from workers.install import opened
 

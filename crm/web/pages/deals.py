@@ -18,14 +18,12 @@ from crm.core.errors import InvalidError, NotFoundError
 from crm.profiles import people
 from crm.profiles.models import Profile
 from crm.sales import board, deals, forecast
-from crm.sales import settings as rules
 from crm.sales.deal_models import Deal, Pipeline
 from crm.sales.deals import By, NewDeal
-from crm.web import looks
+from crm.web import looks, selling
 from crm.web import sales_words as words
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
-from crm.web.pages.leads import seller_, sellers_
 from crm.web.users import SELLERS
 
 bp = Blueprint("deals", __name__, url_prefix="/deals")
@@ -102,7 +100,7 @@ def _open(person: uuid.UUID) -> Deal | None:
         items,
         form.get("pipeline", ""),
         form.get("stage", ""),
-        owner_id=seller_(form.get("owner", "")),
+        owner_id=selling.seller(form.get("owner", "")),
         closes_on=_day(),
     )
     return deals.open_deal(db(), made, by=By(me().user_id), now=clock.now())
@@ -155,7 +153,7 @@ def _change(deal: Deal) -> None:
         amount=_amount(items) or deals.total(items),
         currency=_currency(),
         items=items,
-        owner_id=had if had and owner == str(had) else seller_(owner),
+        owner_id=had if had and owner == str(had) else selling.seller(owner),
         closes_on=_day(),
         by=By(me().user_id),
         now=clock.now(),
@@ -185,9 +183,9 @@ def _common(pipeline: Pipeline) -> dict[str, Any]:
         "pipeline": pipeline,
         "pipelines": board.pipelines(db()),
         "stages_": deals.stages(db(), pipeline.slug),
-        "sellers": sellers_(),
+        "sellers": selling.sellers(),
         "may": me().may(*SELLERS),
-        "reasons_": rules.read(db()).lost_reasons,
+        "reasons_": selling.rules().lost_reasons,
         "now": clock.now(),
         "words": words,
         "query": request.query_string.decode(),

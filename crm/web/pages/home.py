@@ -15,7 +15,7 @@ from crm.messages.models import Template
 from crm.web.auth import requires
 from crm.web.db import db
 from crm.web.navigation import is_built
-from crm.web.show import local, share
+from crm.web.show import midnight, share
 from crm.web.titles import as_told
 
 bp = Blueprint("home", __name__)
@@ -41,11 +41,6 @@ def live() -> str:
 def feed() -> str:
     """What has just happened."""
     return render_template("home-feed.html", recent=_recent(clock.now()))
-
-
-def midnight(now: dt.datetime) -> dt.datetime:
-    """Today's beginning on the installation's clock."""
-    return local(now).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _recent(now: dt.datetime) -> list[Recent]:

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, flash, g, redirect, render_template, request
+from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask import session as cookie
 from flask_babel import gettext as _
 from flask_babel import ngettext
@@ -20,24 +20,22 @@ from crm.commerce import computed, rates
 from crm.consent.models import Topic
 from crm.core import clock
 from crm.core.crypto import Keys
-from crm.core.errors import ForbiddenError, InvalidError, NotFoundError
+from crm.core.errors import ForbiddenError, NotFoundError
 from crm.messages.log import message
 from crm.messages.models import Template
 from crm.profiles import accounts
 from crm.profiles.models import Profile
 from crm.profiles.timeline import timeline
 from crm.sales import acts, bought, buying, calls, deals, mails, queue, rank, sharing, tasks
-from crm.sales import settings as rules
 from crm.sales.acts import Next
-from crm.sales.models import OPEN, STATUSES, Lead, Seller
+from crm.sales.models import OPEN, STATUSES, Lead
 from crm.sales.queue import Filters
-from crm.sales.settings import SalesSettings
 from crm.scores.score_models import Score, ScorePast
-from crm.web import looks, users
+from crm.web import looks, selling, users
 from crm.web import sales_words as words
 from crm.web.auth import me, requires
 from crm.web.db import db, settings
-from crm.web.pages.home import midnight
+from crm.web.show import midnight
 from crm.web.titles import as_told
 from crm.web.users import SELLERS
 
@@ -143,7 +141,7 @@ def status(profile_id: uuid.UUID) -> AnyResponse:
 @requires(*SELLERS)
 def owner(profile_id: uuid.UUID) -> AnyResponse:
     """Whose it is."""
-    acts.hand_to(db(), profile_id, seller_(request.form.get("owner", "")), by=me().user_id, now=clock.now())
+    acts.hand_to(db(), profile_id, selling.seller(request.form.get("owner", "")), by=me().user_id, now=clock.now())
     return _done(profile_id, _("Saved."))
 
 
@@ -151,7 +149,7 @@ def owner(profile_id: uuid.UUID) -> AnyResponse:
 @requires(*SELLERS)
 def take(profile_id: uuid.UUID) -> AnyResponse:
     """It is mine now, if it was nobody's."""
-    if me().user_id not in sellers_():
+    if me().user_id not in selling.sellers():
         raise ForbiddenError(_("You take no leads; an admin can change that in the settings of sales."))
     acts.take(db(), profile_id, by=me().user_id, now=clock.now())
     return _done(profile_id, _("It is yours."))
@@ -161,7 +159,7 @@ def take(profile_id: uuid.UUID) -> AnyResponse:
 @requires(*SELLERS)
 def share() -> AnyResponse:
     """Leads that nobody has, to some of us in turn."""
-    among = [one for said in request.form.getlist("people") if (one := seller_(said))]
+    among = [one for said in request.form.getlist("people") if (one := selling.seller(said))]
     said, now = request.form.get("most", ""), clock.now()
     most = int(said) if said.isdecimal() and len(said) < 5 else sharing.MOST
     given = sharing.share(db(), _asked(), among=among, most=most, zone=settings().timezone, by=me().user_id, now=now)
@@ -207,17 +205,17 @@ def keep_filter() -> AnyResponse:
 @requires()
 def company(account_id: uuid.UUID) -> str:
     """A company's buying group, for its page."""
-    found = buying.group(db(), account_id, now=clock.now(), score=rules_().score)
+    found = buying.group(db(), account_id, now=clock.now(), score=selling.rules().score)
     if found is None:
         raise NotFoundError(_("There is no such account."))
-    return render_template("buying.html", group=found, words=words, sellers=sellers_(), may=me().may(*SELLERS))
+    return render_template("buying.html", group=found, words=words, sellers=selling.sellers(), may=me().may(*SELLERS))
 
 
 @bp.post("/buying/<uuid:account_id>")
 @requires(*SELLERS)
 def company_owners(account_id: uuid.UUID) -> AnyResponse:
     """Who looks after the company, the first one first."""
-    buying.set_owners(db(), account_id, [one for said in request.form.getlist("owners") if (one := seller_(said))])
+    buying.set_owners(db(), account_id, [one for said in request.form.getlist("owners") if (one := selling.seller(said))])
     users.audit(db(), user_id=me().user_id, action="account.changed", subject=str(account_id))
     db().commit()
     return redirect(f"/accounts/{account_id}")
@@ -243,7 +241,7 @@ def _page(profile_id: uuid.UUID | None) -> str:
 
 
 def _list() -> dict[str, Any]:
-    asked, sales, after = _asked(), rules_(), request.args.get("after", "")
+    asked, sales, after = _asked(), selling.rules(), request.args.get("after", "")
     page = queue.page(db(), asked, shop=settings().currency, now=clock.now(), after=after, limit=PAGE, score=sales.score)
     return {
         "page": page,
@@ -255,7 +253,7 @@ def _list() -> dict[str, Any]:
         "open_statuses": OPEN,
         "now": clock.now(),
         "currency": settings().currency,
-        "sellers": sellers_(),
+        "sellers": selling.sellers(),
     }
 
 
@@ -297,7 +295,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
     if person is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     looks.at(person.id)
-    sales = rules_()
+    sales = selling.rules()
     lead = db().get(Lead, person.id)
     companies = accounts.of_profile(db(), person.id)
     score, before = _score(person, sales.score, now)
@@ -321,7 +319,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "outcomes": acts.OUTCOMES,
         "templates": db().scalars(select(Template.name).where(Template.channel == "email").order_by(Template.name)).all(),
         "topics": {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))} if person.consents else {},
-        "sellers": sellers_(),
+        "sellers": selling.sellers(),
         "words": words,
         "statuses": STATUSES,
         "now": now,
@@ -343,32 +341,9 @@ def _score(person: ProfileView, kind: str, now: dt.datetime) -> tuple[Score | No
     return score, before.probability if before is not None and alike else None
 
 
-def sellers_() -> dict[int, str]:
-    """Those who take leads, by user."""
-    if "sellers" not in g:
-        g.sellers = {row.user_id: row.name for row in db().execute(select(Seller.user_id, Seller.name).where(Seller.active).order_by(Seller.name))}
-    found: dict[int, str] = g.sellers
-    return found
-
-
-def seller_(said: str) -> int | None:
-    """Who takes leads by what a form says; None where it says nobody."""
-    if said and not (said.isdecimal() and int(said[:9]) in sellers_()):
-        raise InvalidError(_("Choose somebody who takes leads."), field="owner")
-    return int(said) if said else None
-
-
-def rules_() -> SalesSettings:
-    """How this company sells, read once a request."""
-    if "sales_rules" not in g:
-        g.sales_rules = rules.read(db())
-    found: SalesSettings = g.sales_rules
-    return found
-
-
 def _next(kind: str) -> Next | None:
     form = request.form
-    due = words.moment(form.get("when", ""), form.get("at", ""), hours=rules_().hours(settings().timezone), now=clock.now())
+    due = words.moment(form.get("when", ""), form.get("at", ""), hours=selling.rules().hours(settings().timezone), now=clock.now())
     return Next(kind, due, form.get("title", "")[:200], form.get("task_note", "")[:2000]) if due else None
 
 

@@ -19,7 +19,7 @@ from crm.web import looks
 from crm.web.auth import requires
 from crm.web.db import db
 from crm.web.navigation import is_built
-from crm.web.pages.home import midnight
+from crm.web.show import midnight
 
 bp = Blueprint("messages", __name__)
 PAGE = 50

@@ -25,7 +25,7 @@ from crm.profiles.privacy import Subject
 from crm.web import users
 from crm.web.db import db, settings
 from crm.web.isolates import ltr, sentence
-from crm.web.pages.privacy import as_file
+from crm.web.person_file import as_file
 from crm.web.security import csrf, limiter
 
 bp = Blueprint("mydata", __name__, url_prefix="/mine")

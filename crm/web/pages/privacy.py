@@ -5,57 +5,24 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request
-from flask_babel import force_locale
+from flask import Blueprint, flash, redirect, render_template, request
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 from werkzeug.wrappers import Response as AnyResponse
 
 from crm.core import clock
-from crm.core.clock import parse_time
 from crm.core.crypto import Keys
 from crm.core.errors import InvalidError, NotFoundError
-from crm.core.i18n import LANGUAGES, _l, direction
-from crm.core.json import dumps
+from crm.core.i18n import LANGUAGES, _l
 from crm.messages import retention
 from crm.profiles import erasure, privacy
 from crm.profiles.privacy_models import ASKED, Erasure, Tombstone
 from crm.web import auth, looks, rights, users
 from crm.web.auth import requires
 from crm.web.db import db, settings
+from crm.web.person_file import as_file
 
 bp = Blueprint("privacy", __name__)
-TITLES = {  # tables in words, in the order of the readable export; the rest follows
-    "identities": _l("Identities"),
-    "profiles": _l("Traits"),
-    "computed_traits": _l("Computed traits"),
-    "account_members": _l("Companies"),
-    "orders": _l("Orders"),
-    "carts": _l("Carts"),
-    "consents_current": _l("Consent"),
-    "consent_ledger": _l("Consent, every change"),
-    "consent_evidence": _l("Consent, the evidence"),
-    "suppressions": _l("Stops"),
-    "messages": _l("Messages"),
-    "mailbox": _l("Mailbox"),
-    "runs": _l("Journeys"),
-    "events": _l("What happened"),
-    "event_inbox": _l("Calls as they came"),
-    "quarantine": _l("Quarantine"),
-}
-MACHINE = (
-    "_id",
-    "id",
-    "accepted",
-    "position",
-    "lane",
-    "hops",
-    "traits_at",
-    "bucket",
-    "version_at",
-    "version_accepted",
-    "round",
-)  # ends of names no person needs
 STATES = {
     "asked": (_l("Asked for by link"), "warn"),
     "waiting": (_l("Waiting"), ""),
@@ -154,39 +121,8 @@ def keep() -> AnyResponse | tuple[str, int]:
     return redirect("/settings/privacy")
 
 
-def as_file(known: dict[str, Any], form: str, language: str) -> Response:
-    """An export to download: JSON for programs, a page for people."""
-    text, kind = (dumps(known), "application/json") if form == "json" else (readable(known, language), "text/html; charset=utf-8")
-    name = f"person-{known['profile_id'][-12:]}.{form}"
-    return Response(text, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-def readable(known: dict[str, Any], language: str) -> str:
-    """An export as a page of its own, in one of our languages."""
-    tables = known["tables"]
-    order = [name for name in TITLES if name in tables] + [name for name in tables if name not in TITLES]
-    parts = [(TITLES.get(name, name), name, [_shown(row) for row in tables[name]]) for name in order if name != "events"]
-    events = [(parse_time(row["occurred_at"]), row["name"], row["properties"]) for row in tables.get("events", ())]
-    made = parse_time(known["made_at"])
-    with force_locale(language):
-        return render_template(
-            "person-export.html", known=known, parts=parts, events=events, language=language, dir_=direction(language), made=made, whole=_whole
-        )
-
-
-def _whole(value: Any) -> str:
-    """A value with nothing cut off."""
-    return value if isinstance(value, str) else dumps(value)
-
-
 def _known(profile_id: uuid.UUID) -> dict[str, Any]:
     who = privacy.subject(db(), profile_id)
     if who is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     return privacy.export(db(), who, Keys(settings().secret_key), clock.now())
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """What a person would read: no keys of ours, nothing empty; traits as fields of their own."""
-    flat = {**row, **row["traits"]} if isinstance(row.get("traits"), dict) else row
-    return {name: value for name, value in flat.items() if value not in (None, "", [], {}) and not name.endswith(MACHINE) and name != "traits"}

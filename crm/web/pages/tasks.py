@@ -13,12 +13,11 @@ from werkzeug.wrappers import Response
 from crm.core import clock
 from crm.core.paging import cursor, read_place
 from crm.sales import acts, alerts, tasks
-from crm.sales import settings as rules
 from crm.web import sales_words as words
+from crm.web import selling
 from crm.web.auth import me, requires, safe_next
 from crm.web.db import db, settings
-from crm.web.pages.home import midnight
-from crm.web.pages.leads import sellers_
+from crm.web.show import midnight
 from crm.web.users import SELLERS
 
 bp = Blueprint("tasks", __name__)
@@ -47,7 +46,7 @@ def index() -> str:
     if view == "done":
         parts = [(_("Done today"), "ok", list(rows))]
     may = user.may(*DOERS)
-    known = {"kinds": tasks.KINDS, "sellers": sellers_(), "words": words}
+    known = {"kinds": tasks.KINDS, "sellers": selling.sellers(), "words": words}
     return render_template("tasks.html", view=view, parts=parts, now=now, may=may, more=more, after=after, **known)
 
 
@@ -75,7 +74,7 @@ def undo(task_id: uuid.UUID) -> Response:
 def move(task_id: uuid.UUID) -> Response:
     """Another time, or mine from now on."""
     form, now = request.form, clock.now()
-    due = words.moment(form.get("when", ""), form.get("at", ""), hours=rules.read(db()).hours(settings().timezone), now=now)
+    due = words.moment(form.get("when", ""), form.get("at", ""), hours=selling.rules().hours(settings().timezone), now=now)
     acts.put_off(db(), task_id, due_at=due, take=me().user_id if form.get("take") else None, now=now)
     db().commit()
     return redirect(safe_next(form.get("back") or "/tasks"))
