@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 from crm.commerce import money, rates
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
+from crm.core.ids import read_id
 from crm.profiles import people
 from crm.profiles.models import Profile
 from crm.sales import board, deals, forecast
@@ -68,7 +69,8 @@ def report() -> str:
 @requires(*SELLERS)
 def new() -> str:
     """An empty deal with a person."""
-    person = db().get(Profile, _uuid(request.args.get("person", "")))
+    wanted = read_id(request.args.get("person", ""))
+    person = db().get(Profile, wanted) if wanted else None
     if person is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     return _form(None, person.id, _pipeline(), currency=settings().currency)
@@ -78,8 +80,8 @@ def new() -> str:
 @requires(*SELLERS)
 def create() -> Page:
     """Open it; what cannot be read is shown again beside its mistake."""
-    person = _uuid(request.form.get("person", ""))
-    if not people.lock(db(), [person]):
+    person = read_id(request.form.get("person", ""))
+    if person is None or not people.lock(db(), [person]):
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     try:
         deal = _open(person)
@@ -250,10 +252,3 @@ def _day() -> dt.date | None:
         return dt.date.fromisoformat(said) if said else None
     except ValueError as error:
         raise InvalidError(_("This is no day; write it as 2026-05-14."), field="closes_on") from error
-
-
-def _uuid(said: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(said)
-    except ValueError as error:
-        raise NotFoundError(_("There is no such profile. It may have been erased.")) from error

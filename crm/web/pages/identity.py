@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
+from crm.core.ids import read_id
 from crm.messages import joining
 from crm.profiles import large
 from crm.profiles import settings as identity_settings
@@ -216,8 +217,4 @@ def _looked(both: Comparison | None) -> None:
 
 def _named(words: str) -> uuid.UUID | None:
     """A profile by its page's address, its id, or an identifier."""
-    last = words.rstrip("/").rpartition("/")[2]
-    try:
-        return uuid.UUID(last)
-    except ValueError:
-        return next((owner for kind in KINDS if (owner := find(db(), kind, words))), None)
+    return read_id(words.rstrip("/").rpartition("/")[2]) or next((owner for kind in KINDS if (owner := find(db(), kind, words))), None)

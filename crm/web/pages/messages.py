@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from crm.core import clock
 from crm.core.errors import NotFoundError
+from crm.core.ids import read_id
 from crm.messages.log import DecisionRow, Filters, MessageRow, by_status, decisions, message, messages
 from crm.messages.models import STATUSES, Message, Template
 from crm.profiles.models import Profile
@@ -33,7 +34,7 @@ def index() -> str:
     now = clock.now()
     asked = {key: request.args.get(key, "") for key in ("status", "journey", "template", "days", "profile", "run", "reason")}
     page = messages(db(), _filters(asked, now), after=request.args.get("after"), limit=PAGE)
-    who = db().get(Profile, uuid.UUID(asked["profile"])) if _uuid(asked["profile"]) else None
+    who = db().get(Profile, one) if (one := read_id(asked["profile"])) else None
     return render_template(
         "messages.html",
         page=page,
@@ -80,14 +81,7 @@ def _filters(asked: dict[str, str], now: dt.datetime) -> Filters:
         journey=asked["journey"] or None,
         template=asked["template"] or None,
         reason=asked["reason"] or None,
-        profile_id=_uuid(asked["profile"]),
-        run_id=_uuid(asked["run"]),
+        profile_id=read_id(asked["profile"]),
+        run_id=read_id(asked["run"]),
         since=since,
     )
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text) if text else None
-    except ValueError:
-        return None

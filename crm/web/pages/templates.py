@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from flask import Blueprint, Response, render_template, request
 from flask_babel import gettext as _
 from sqlalchemy import func, select
@@ -11,6 +9,7 @@ from sqlalchemy import func, select
 from crm.consent.models import Topic
 from crm.core import clock
 from crm.core.errors import NotFoundError
+from crm.core.ids import read_id
 from crm.messages import sending
 from crm.messages.models import Message, Template, TemplateVersion
 from crm.messages.preview import preview, sampled
@@ -77,10 +76,8 @@ def _later(template: Template, whom: Profile | None) -> Later | None:
 
 
 def _profile() -> Profile | None:
-    try:
-        found = db().get(Profile, uuid.UUID(request.args["profile"])) if request.args.get("profile") else None
-    except ValueError:
-        return None
+    wanted = read_id(request.args.get("profile", ""))
+    found = db().get(Profile, wanted) if wanted else None
     if found is not None:
         looks.at(found.id)
     return found
