@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from crm.core.errors import NotFoundError
 from crm.web.api.operation import Items, Wanted, blueprint, operation
 from journeys import backtest, drafts
 from journeys.backtest_models import Backtest
+from journeys.zones import Instant
 
 bp = blueprint("backtests")
 MAKERS = ("admin", "marketer")
@@ -44,8 +45,8 @@ class BacktestView:
 class Asked(Wanted):
     """A period, what to find out, and of which drawing."""
 
-    since: AwareDatetime
-    until: AwareDatetime
+    since: Instant
+    until: Instant
     kind: Literal["what_if", "replay"] = Field("what_if", description="`replay` decides the runs of then anew and lists every difference.")
     draft: bool = Field(False, description="The draft instead of the published version.")
     too_many: int = Field(backtest.TOO_MANY, ge=1, le=100, description="More messages a day to one person than this are told as collisions.")

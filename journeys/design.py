@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crm.core import clock
 from crm.core.errors import InvalidError, NotFoundError
@@ -27,8 +27,10 @@ from journeys.graph import NodePart, Problem, read, read_spot
 from journeys.kinds import TRIGGERS
 from journeys.lint import review
 from journeys.models import Journey
+from journeys.node import Duration
 from journeys.triggers.segment import SegmentSettings
 from journeys.words import ending, named, problem, refusal, result, say
+from journeys.zones import Instant
 
 bp = Blueprint("design", __name__)
 Answer = Response | tuple[Response, int]
@@ -63,12 +65,18 @@ class Publishing(Asked):
     include: bool = False  # also who is in the segment already
 
 
+class Judged(Asked):
+    """A graph to look at."""
+
+    graph: dict[str, Any] | None = None
+
+
 class Said(Asked):
     """An event in a try-out: at a time, or so long after its start."""
 
     name: str = Field(min_length=1, max_length=200)
-    at: AwareDatetime | None = None
-    after: str | None = None
+    at: Instant | None = None
+    after: Duration | None = None
     properties: dict[str, Any] | None = None
 
 
@@ -76,7 +84,7 @@ class Trying(Asked):
     """On whom to try a graph, and what happens to them."""
 
     graph: dict[str, Any]
-    start: AwareDatetime | None = None
+    start: Instant | None = None
     profile_id: uuid.UUID | None = None
     who: str = Field(default="", max_length=200)  # a real person, by any identifier
     traits: dict[str, Any] = {}
@@ -156,7 +164,7 @@ def discard(slug: str) -> Answer:
 @requires(*MAKERS)
 def check() -> Answer:
     """What is wrong with a graph, and what each node says."""
-    return jsonify(_judged(dict((request.get_json() or {}).get("graph") or {})))
+    return jsonify(_judged(Judged.model_validate(request.get_json()).graph or {}))
 
 
 @bp.get("/journeys/<slug>/check")
@@ -332,11 +340,7 @@ def restore(slug: str, number: int) -> Answer:
 
 
 def _event(said: Said, start: dt.datetime) -> tuple[dt.datetime, str, Mapping[str, Any] | None]:
-    try:
-        at = said.at or start + clock.parse_duration(said.after or "0s")
-    except ValueError as error:
-        raise InvalidError(str(error)) from error
-    return at, said.name, said.properties
+    return said.at or start + (said.after or dt.timedelta(0)), said.name, said.properties
 
 
 def _stored(kept: Draft) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 from crm.core.clock import parse_duration, scaled
+from crm.core.errors import SaidError
 from crm.core.i18n import _l
 from crm.events.models import SYSTEM_SOURCE
 from crm.segments.compare import PropertyFilter
 
+LONGEST = dt.timedelta(days=3660)  # beyond it waiting leaves the calendar, and a run that comes there breaks its journey
 _UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -28,12 +30,22 @@ def write_duration(value: dt.timedelta) -> str:
 
 
 def _read(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+    try:
+        return parse_duration(value) if isinstance(value, str) else value
+    except OverflowError:
+        return dt.timedelta.max
+
+
+def _bounded(value: dt.timedelta) -> dt.timedelta:
+    if value > LONGEST:
+        raise SaidError(_l("no duration is longer than ten years"))
+    return value
 
 
 Duration = Annotated[
     dt.timedelta,
     BeforeValidator(_read),
+    AfterValidator(_bounded),
     PlainSerializer(write_duration),
     WithJsonSchema({"type": "string", "format": "kesher-duration", "pattern": r"^\d+\s*[smhdw]$"}),
 ]

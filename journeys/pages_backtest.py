@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request
 from flask_babel import gettext as _
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.wrappers import Response as AnyResponse
 
 from crm.core import clock
@@ -24,6 +24,7 @@ from crm.web.isolates import duration
 from journeys import backtest, backtest_words, drafts, drawing
 from journeys.backtest_models import WORKING, Backtest
 from journeys.words import events_in_words, label, named, say, way
+from journeys.zones import Instant
 
 bp = Blueprint("backtests", __name__, template_folder="templates")
 LAST_DAYS = (7, 30, 90)
@@ -33,8 +34,8 @@ class Asked(BaseModel):
     """What to live again."""
 
     model_config = ConfigDict(extra="forbid")
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     days: int | None = Field(None, ge=1, le=400)
     kind: backtest.Kind = "what_if"
     draft: bool = False
@@ -83,7 +84,7 @@ def begin(slug: str) -> AnyResponse:
         db().rollback()
         flash(str(_(str(error))), "bad")
         return redirect(f"/journeys/{slug}/backtest")
-    except (ValidationError, ValueError):
+    except (ValidationError, ValueError, OverflowError):
         db().rollback()
         flash(_("Choose the first and the last day, and how many messages a day are too many."), "bad")
         return redirect(f"/journeys/{slug}/backtest")

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crm.core import clock
 from crm.core.errors import InvalidError
@@ -20,6 +20,7 @@ from journeys.graph import Graph, read
 from journeys.models import Journey
 from journeys.story import Happening, Story, recorded
 from journeys.words import slot
+from journeys.zones import Instant
 
 bp = Blueprint("stories", __name__)
 Answer = Response | tuple[Response, int]
@@ -30,7 +31,7 @@ class Tried(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=200)
-    at: AwareDatetime
+    at: Instant
     properties: dict[str, Any] | None = None
 
 

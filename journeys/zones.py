@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
+from typing import Annotated
 from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, Field
 
 from crm.profiles.zones import local, zone_of
 
-__all__ = ["day_in", "local", "next_at", "zone_of"]
+__all__ = ["Instant", "day_in", "local", "next_at", "zone_of"]
+FIRST, END = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+Instant = Annotated[AwareDatetime, Field(ge=FIRST, lt=END)]  # one that somebody asks about: far from the ends of the calendar, where sums of time fail
 
 
 def next_at(after: dt.datetime, clock: dt.time, weekdays: Collection[int], zone: str) -> dt.datetime:

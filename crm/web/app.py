@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from flask import Blueprint, Flask
 from flask.json.provider import DefaultJSONProvider
 from jinja2 import StrictUndefined
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
+from crm.core.json import dumps, loads
 from crm.web import api, auth, db, failures, i18n, looks, pages, rights, security, show
 from crm.web.folder import load_blueprints
 
 LONGEST_FORM = 1024 * 1024
+
+
+class Bodies(DefaultJSONProvider):
+    """What is sent to us is read as calls are; fields of a form and ways out of a step keep their order."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """What could not be written again (half a character, numbers beyond 64 bits, hundreds of brackets) is no JSON to us: a ValueError."""
+        found = loads(s)
+        try:
+            dumps(found)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return found
+
+
+class Number(IntegerConverter):
+    """A number in an address, as long as ids get; int() refuses thousands of digits with an error of its own."""
+
+    regex = "[0-9]{1,18}"
 
 
 def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequence[Blueprint] = ()) -> Flask:
@@ -36,9 +60,8 @@ def create_app(config: Config, sessions: Callable[[], Session], blueprints: Sequ
     )
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies)  # type: ignore[method-assign]  # Flask has it wrapped like this
-    ordered = DefaultJSONProvider(app)
-    ordered.sort_keys = False  # fields of a form and ways out of a step have an order
-    app.json = ordered
+    app.json = Bodies(app)
+    app.url_map.converters["int"] = Number
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     db.install(app, config, sessions)

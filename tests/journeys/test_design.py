@@ -167,3 +167,21 @@ def test_codes_are_put_into_a_pool_once(app: Flask, session: Session) -> None:
     assert client.post("/api/v1/coupons", json={"pool": "spring", "codes": ["B", "C"]}, headers=headers).get_json()["added"] == 1
     assert client.get("/api/v1/coupons", headers=headers).get_json()["items"] == [{"pool": "spring", "free": 3, "given": 0, "used": 0, "added": 0}]
     assert client.post("/api/v1/coupons", json={"pool": "Not good", "codes": ["B"]}, headers=headers).status_code == 400
+
+
+ODD = (
+    *("[1]", '"x"', '{"graph": [1]}', '{"graph": {"a": "\\ud800"}}', f'{{"graph": {{"a": {"9" * 400}}}}}', "[" * 100_000),
+    '{"graph": ' + '{"a": ' * 300 + "1" + "}" * 301,
+    '{"revision": 0, "graph": {"a": "\\ud800"}}',
+    '{"graph": {}, "start": "9999-12-31T23:00:00Z"}',
+    '{"graph": {}, "events": [{"name": "a", "after": "99999999999999d"}]}',
+    '{"name": "a", "events": [{"name": "a", "at": "0001-01-01T00:00:00+14:00"}]}',
+    '{"since": "0001-01-01T00:00:00+14:00", "until": "9999-12-31T23:59:00-12:00"}',
+)
+
+
+def test_whatever_is_sent_the_designer_hears_what_is_wrong(client: FlaskClient) -> None:
+    paths = ("/journeys/check", "/journeys/simulate", f"{CART}/stories", f"{CART}/backtests", f"{CART}/publish")
+    answers = {(path, said[:60]): client.post(path, data=said, content_type="application/json").status_code for path in paths for said in ODD}
+    answers |= {(said[:60],): client.put(f"{CART}/draft", data=said, content_type="application/json").status_code for said in ODD}
+    assert {place: status for place, status in answers.items() if status != 400} == {}

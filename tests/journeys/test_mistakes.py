@@ -16,6 +16,8 @@ from tests.journeys.test_entry import drawing
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"kind": "wait", "settings": {"for": "soon"}}, "אינו משך זמן"),
     ({"kind": "wait", "settings": {"for": "0m"}}, "יותר מאפס"),
+    ({"kind": "wait", "settings": {"for": "99999999999999d"}}, "עשר שנים"),
+    ({"kind": "task", "settings": {"title": "a", "late_after": "999999999d"}}, "עשר שנים"),
     ({"kind": "wait", "settings": {}}, "זה נחוץ"),
     ({"kind": "wait", "settings": {"for": "1h", "colour": "red"}}, "אין הגדרה כזאת"),
     ({"kind": "send", "settings": {"template": "x" * 300}}, "תווים"),

@@ -70,6 +70,20 @@ def test_no_address_breaks_a_page(session: Session, now: dt.datetime, app: Flask
     assert broken == []
 
 
+def test_a_number_of_five_thousand_digits_is_nobodys_id(app: Flask) -> None:
+    """int() itself refuses it, and would be an error of ours."""
+    assert app.test_client().get(f"/sources/{'9' * 5000}").status_code == 404
+
+
+NESTED = '{"a": ' * 300 + "1" + "}" * 300
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "9" * 400, NESTED], ids=["half a character", "digits", "brackets"])
+def test_a_body_that_could_not_be_kept_is_refused(session: Session, app: Flask, value: str) -> None:
+    headers = {"Authorization": f"Bearer {create_token(session, name='t', role='admin')}", "Content-Type": "application/json"}
+    assert app.test_client().post("/api/v1/accounts", data=f'{{"key": "a", "traits": {{"a": {value}}}}}', headers=headers).status_code == 400
+
+
 @pytest.mark.parametrize(
     "odd", [f"/{a}/shop.example" for a in ("\t", "\x0b", "\x1f", "\x00", "\n", "\\", "", "\x7f", "\r")] + ["\t//x", " /", "https:/x", "//x", "/ /x", None, ""]
 )
