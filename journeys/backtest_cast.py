@@ -23,6 +23,7 @@ from journeys.nodes.send import SendSettings
 from journeys.passage import Passage
 from journeys.triggers.date import DateTrigger
 
+FIRST_SPOKEN = 1 << 62  # what runs say comes after everything else of its moment
 MOST = 5_000  # of one person's events remembered at once: more are a machine's
 
 

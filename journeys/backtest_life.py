@@ -12,7 +12,7 @@ from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
 from journeys import entry, looking
-from journeys.backtest_cast import MOST, Case, Cast, Setting, Sink, Somebody, order, spoken
+from journeys.backtest_cast import FIRST_SPOKEN, MOST, Case, Cast, Setting, Sink, Somebody, order, spoken
 from journeys.engine import AGAIN
 from journeys.entry import Earlier
 from journeys.facts import cart_of
@@ -21,8 +21,6 @@ from journeys.node import ENDED, CartFact, Effect, Look, RunEvent, SendEvent, Se
 from journeys.passage import MAX_AT_ONCE, BrokenError, Facts, Moment, Passage, react, seen, walk
 from journeys.simulate import kindest
 from journeys.zones import zone_of
-
-FIRST_SPOKEN = 1 << 62  # what runs say comes after everything else of its moment
 
 
 class Life:

@@ -13,8 +13,8 @@ from typing import Any
 from crm.core.crypto import Keys
 from crm.events.spec import Happened
 from journeys import entry, limits
-from journeys.backtest_cast import Case, Cast, Setting, Sink, Somebody
-from journeys.backtest_life import FIRST_SPOKEN, Life
+from journeys.backtest_cast import FIRST_SPOKEN, Case, Cast, Setting, Sink, Somebody
+from journeys.backtest_life import Life
 from journeys.backtest_replay import Quiet
 from journeys.entry import Earlier
 from journeys.graph import Graph

@@ -11,11 +11,13 @@ from typing import Any
 from crm.commerce import cart as commerce
 from crm.commerce import product
 from crm.core.ids import new_id
+from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
 from journeys import entry, looking
+from journeys.backtest_cast import FIRST_SPOKEN, spoken
 from journeys.facts import CartLife, cart_of
 from journeys.graph import Graph
-from journeys.node import CartFact, Coupon, Effect, Look, Question, Recommend, SendMessage, SetTraits, Slot
+from journeys.node import ENDED, CartFact, Coupon, Effect, Look, Question, Recommend, SendEvent, SendMessage, SetTraits, Slot
 from journeys.offers import TRIED
 from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
 from journeys.zones import zone_of
@@ -52,12 +54,16 @@ class Sent:
 
 @dataclass(slots=True)
 class Trial:
-    """What a simulation shows: messages, and each run with its steps."""
+    """What a simulation shows: messages, and each run with its steps. `hears`: names of the events that concern the journey."""
 
+    slug: str = "simulation"
+    hears: frozenset[str] = frozenset()
     sent: list[Sent] = field(default_factory=list)
     runs: list[Passage] = field(default_factory=list)
     said: list[tuple[dt.datetime, Effect]] = field(default_factory=list)
     refused: list[tuple[dt.datetime, str]] = field(default_factory=list)
+    unheard: list[Happened] = field(default_factory=list)  # what runs have said to the log
+    over: set[uuid.UUID] = field(default_factory=set)  # runs whose end was said
 
     @property
     def steps(self) -> list[Passed]:
@@ -69,34 +75,61 @@ class Trial:
         learned = [effect.traits for _, effect in self.said if isinstance(effect, SetTraits)]
         return replace(who, traits={name: value for traits in (who.traits, *learned) for name, value in traits.items()}) if learned else who
 
+    def say(self, run: Passage, effect: Effect, at: dt.datetime) -> None:
+        """What a run says to the log comes back as an event, where anything here hears it."""
+        self.said.append((at, effect))
+        if isinstance(effect, SendEvent | SetTraits):
+            name, said = (effect.name, effect.properties) if isinstance(effect, SendEvent) else ("identify", effect.traits)
+            if name in self.hears:
+                self.unheard.append(spoken(run.profile_id, name, said, at, hops=run.hops + 1, accepted=FIRST_SPOKEN + len(self.said)))
+
+    def end(self, run: Passage, at: dt.datetime) -> None:
+        """Its end is said as well, once."""
+        if not run.active and ENDED in self.hears and run.id not in self.over:
+            self.over.add(run.id)
+            reason = run.end_reason or ""
+            self.say(run, SendEvent(ENDED, {"journey": self.slug, "run_id": str(run.id), "reason": reason, "how": reason.partition(":")[0]}), at)
+
 
 def simulate(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY) -> list[Sent]:
     """What would be sent to a profile to whom `events` (time, name, properties) happen, from `start` until every run is over or waits for ever."""
     return tell(graph, start, events, who).sent
 
 
-def tell(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY) -> Trial:
-    """The same, with every step."""
+def tell(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody = NOBODY, slug: str = "simulation") -> Trial:
+    """The same, with every step; `slug` is what the journey is called where it, or another, names it."""
     profile = uuid.UUID(int=0)
     log = sorted((_happened(profile, number, said) for number, said in enumerate(events)), key=lambda event: event.order)
-    trial = Trial()
-    for number, event in enumerate(log):
-        if event.occurred_at < start:
-            continue
-        past = log[: number + 1]
-        _let_pass(trial, past[:-1], event.occurred_at, who)
-        _happen(graph, trial, past, event, who)
-    _let_pass(trial, log, None, who)
+    counted = {each.name for each in looking.criteria(graph) if each.of == "did"}
+    trial = Trial(slug, graph.listens.union(graph.trigger.names(graph.trigger_settings), counted, commerce.EVENTS))
+    past: list[Happened] = []
+    for event in log:
+        if event.occurred_at >= start:
+            _let_pass(graph, trial, past, event.occurred_at, who)
+        past.append(event)
+        if event.occurred_at >= start:
+            _happen(graph, trial, past, event, who)
+            _listen(graph, trial, past, who)
+    _let_pass(graph, trial, past, None, who)
     return trial
 
 
-def _let_pass(trial: Trial, past: Sequence[Happened], until: dt.datetime | None, who: Somebody) -> None:
+def _listen(graph: Graph, trial: Trial, past: list[Happened], who: Somebody) -> None:
+    """Hear what runs said, at the moment at which they said it."""
+    while trial.unheard:
+        event = trial.unheard.pop(0)
+        past.append(event)
+        _happen(graph, trial, past, event, who)
+
+
+def _let_pass(graph: Graph, trial: Trial, past: list[Happened], until: dt.datetime | None, who: Somebody) -> None:
     """Wake, in order, every run that comes due up to `until`."""
     while due := [run for run in trial.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
         run = min(due, key=lambda each: each.due_at or each.entered_at)
         at = run.due_at or run.entered_at
         _walk(run, past, trial.known(who), at)
         _collect(trial, run, past, at)
+        _listen(graph, trial, past, who)
 
 
 def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happened, who: Somebody) -> None:
@@ -105,12 +138,14 @@ def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happene
         react(run, seen(event), _facts(run, past, who), Moment(event.occurred_at), live=True)
         _answer(run, past, who, event.occurred_at)
         _collect(trial, run, past, event.occurred_at)
-    if not graph.trigger.matches(graph.trigger_settings, event):
+    if not graph.trigger.matches(graph.trigger_settings, event, trial.slug if event.accepted >= FIRST_SPOKEN else ""):
         return
     key = _key(graph, past, event)
     reason = "no_cart" if key is None else entry.refusal(graph.reentry, key, _earlier(trial), event.occurred_at)
     if graph.drawing.holdout and entry.held_out(who.bucket, graph.drawing.holdout, "simulation"):
         reason = "held_out"
+    if event.hops >= MAX_HOPS:
+        reason = "too_many_hops"
     if key is None or reason:
         trial.refused.append((event.occurred_at, reason or ""))
         return
@@ -118,7 +153,7 @@ def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happene
         id=new_id(),
         profile_id=event.profile_id,
         journey_id=0,
-        slug="simulation",
+        slug=trial.slug,
         version=0,
         graph=graph,
         key=key,
@@ -126,6 +161,7 @@ def _happen(graph: Graph, trial: Trial, past: Sequence[Happened], event: Happene
         start=seen(event),
         started_at=event.occurred_at,
         entered_at=event.occurred_at,
+        hops=event.hops,
     )
     trial.runs.append(run)
     _walk(run, past, who, event.occurred_at)
@@ -145,8 +181,9 @@ def _collect(trial: Trial, run: Passage, past: Sequence[Happened], at: dt.dateti
         if isinstance(effect, SendMessage) and not (effect.while_cart_open and (cart is None or cart.status != "open")):
             trial.sent.append(Sent(at, effect.channel, effect.template, run.key))
         elif not isinstance(effect, SendMessage):
-            trial.said.append((at, effect))
+            trial.say(run, effect, at)
     run.effects.clear()
+    trial.end(run, at)
 
 
 def _spent(run: Passage, past: Sequence[Happened]) -> str | None:
