@@ -20,7 +20,7 @@ from crm.core.commit import hint
 from crm.core.config import Config
 from crm.core.crypto import Keys
 from crm.core.ids import new_id
-from crm.core.json import dumps, loads
+from crm.core.json import dumps, keepable, loads
 from crm.events.inbox import append, system_event
 from journeys import calling
 from journeys.node import CallWebhook
@@ -165,9 +165,11 @@ def _judged(each: Claimed, config: Config, now: dt.datetime, reply: calling.Repl
 def _json(reply: calling.Reply) -> Any:
     """What it said as JSON; None where that is not all of it or no JSON that can be kept."""
     try:
-        return loads(reply.text) if reply.whole and reply.text else None
+        found = loads(reply.text) if reply.whole and reply.text else None
+        keepable(found)
     except (ValueError, TypeError):
         return None
+    return found
 
 
 def _later(

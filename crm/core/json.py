@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+ROOM, DEEPEST = 54, 200  # levels of JSON that ours take, and what is left for others
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # the escape, not an escaped backslash before "u0000"
 
 
@@ -27,6 +28,15 @@ def dumps(value: Any) -> str:
 def without_nul(body: bytes) -> bytes:
     """This JSON without the character PostgreSQL's text cannot hold."""
     return _NUL.sub(rb"\1", body) if b"\\u0000" in body else body
+
+
+def keepable(value: Any) -> None:
+    """TypeError where this cannot be kept among other things: JSON is written to 254 levels, of which rows, runs, messages and calls take some."""
+    text = orjson.dumps(value)
+    if text.count(b"{") + text.count(b"[") > DEEPEST:
+        for _ in range(ROOM):
+            value = [value]
+        orjson.dumps(value)
 
 
 def moment(at: dt.datetime) -> str:

@@ -15,7 +15,7 @@ from werkzeug.routing import IntegerConverter
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
-from crm.core.json import dumps, loads
+from crm.core.json import keepable, loads
 from crm.web import api, auth, db, failures, i18n, looks, pages, rights, security, show
 from crm.web.folder import load_blueprints
 
@@ -31,7 +31,7 @@ class Bodies(DefaultJSONProvider):
         """What could not be written again (half a character, numbers beyond 64 bits, hundreds of brackets) is no JSON to us: a ValueError."""
         found = loads(s)
         try:
-            dumps(found)
+            keepable(found)
         except TypeError as error:
             raise ValueError(str(error)) from error
         return found

@@ -250,8 +250,10 @@ def test_an_answer_nobody_of_ours_gave_moves_nothing(session, make, server, now)
     assert ended(session) is None
 
 
-def test_a_long_answer_is_not_kept(session, make, server, now):
-    server.answers = [(200, {}, json.dumps({"a": "x" * calling.MAX_ANSWER}))]
+@pytest.mark.parametrize("said", [json.dumps({"a": "x" * calling.MAX_ANSWER}), "[" * 252 + "]" * 252], ids=["long", "deep"])
+def test_an_answer_too_long_or_too_deep_is_not_kept(session, make, server, now, said):
+    """Written down inside a row, the deep one would raise: this call and all beside it would be made again for ever."""
+    server.answers = [(200, {}, said)]
     call(make, now)
     assert session.scalar(text("SELECT answer FROM webhook_calls")) is None
     assert calls(session) == [("answered", 1)]

@@ -16,7 +16,7 @@ import orjson
 
 from crm.core.clock import parse_time
 from crm.core.errors import InvalidError, TooLargeError
-from crm.core.json import without_nul
+from crm.core.json import keepable, without_nul
 from crm.events import goods
 from crm.events.source import Held, HeldError, Parsed, Row, foreign, misunderstood
 from crm.events.spec import MAX_BATCH, MAX_EVENT, TYPES, Call, event_name, lane_of
@@ -140,11 +140,11 @@ def check(call: Call, kind: str) -> None:
 
 
 def storable(*values: object) -> None:
-    """Later steps can write these as JSON again; HeldError for numbers beyond 64 bits and nesting beyond 254 levels."""
+    """Later steps can write these as JSON again; HeldError for numbers beyond 64 bits and nesting beyond 200 levels."""
     try:
         for value in values:
             if value:
-                orjson.dumps(value)
+                keepable(value)
     except TypeError as error:
         raise misunderstood(str(error), "unstorable") from error
 
