@@ -56,10 +56,15 @@ class Wanted:
         return self.per is None and OPS[self.op][1](Decimal(0), self.value)
 
 
-def event_filter(names: Sequence[str], where: Sequence[PropertyFilter], query: Query, alias: str = "e") -> str:
-    """The condition that an event of the log is one of these."""
+def is_one_sql(names: Sequence[str], where: Sequence[PropertyFilter], query: Query, alias: str = "e") -> str:
+    """The condition that an event of the log is one of these, the twin of `is_one`."""
     named = f"{alias}.name = {query.bind(names[0], 'text')}" if len(names) == 1 else f"{alias}.name = ANY({query.bind(list(names), 'text[]')})"
-    return " AND ".join([named, *(f"({one.clause(query, f'{alias}.properties').holds})" for one in where)]) + " " + query.only(f"{alias}.profile_id")
+    return " AND ".join([named, *(f"({one.clause(query, f'{alias}.properties').holds})" for one in where)])
+
+
+def event_filter(names: Sequence[str], where: Sequence[PropertyFilter], query: Query, alias: str = "e") -> str:
+    """The same, of those alone that the statement is about."""
+    return f"{is_one_sql(names, where, query, alias)} {query.only(f'{alias}.profile_id')}"
 
 
 def sql(wanted: Wanted, query: Query) -> Clause:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -83,11 +83,16 @@ def compile_tree(tree: Tree, query: Query) -> Clause:
 
 def read(tree: Tree, person: Person, now: dt.datetime) -> bool:
     """Whether one person satisfies it; the same answer as the SQL."""
+    return holds(tree, lambda leaf: leaf.rule.read(leaf.settings, person, now))
+
+
+def holds(tree: Tree, answer: Callable[[Leaf], bool]) -> bool:
+    """Whether a tree whose rules answer like this is satisfied."""
     if isinstance(tree, Leaf):
-        return tree.rule.read(tree.settings, person, now)
+        return answer(tree)
     if tree.mode == "not":
-        return not read(tree.parts[0], person, now)
-    return (all if tree.mode == "all" else any)(read(part, person, now) for part in tree.parts)
+        return not holds(tree.parts[0], answer)
+    return (all if tree.mode == "all" else any)(holds(part, answer) for part in tree.parts)
 
 
 def reads(tree: Tree) -> Reads:
@@ -105,15 +110,15 @@ def leaves(tree: Tree) -> list[Leaf]:
     return [tree] if isinstance(tree, Leaf) else [leaf for part in tree.parts for leaf in leaves(part)]
 
 
-def smallest_change(tree: Tree, person: Person, now: dt.datetime, *, wanted: bool = True) -> list[tuple[Leaf, bool]] | None:
+def smallest_change(tree: Tree, answer: Callable[[Leaf], bool], *, wanted: bool = True) -> list[tuple[Leaf, bool]] | None:
     """The fewest rules that would have to change, each with the answer it would need; None where nothing can do it."""
-    if read(tree, person, now) == wanted:
+    if holds(tree, answer) == wanted:
         return []
     if isinstance(tree, Leaf):
         return None if tree.rule.kind == "bucket" else [(tree, wanted)]
     if tree.mode == "not":
-        return smallest_change(tree.parts[0], person, now, wanted=not wanted)
-    ways = [smallest_change(part, person, now, wanted=wanted) for part in tree.parts]
+        return smallest_change(tree.parts[0], answer, wanted=not wanted)
+    ways = [smallest_change(part, answer, wanted=wanted) for part in tree.parts]
     if (tree.mode == "all") == wanted:
         return None if any(way is None for way in ways) else [one for way in ways if way for one in way]
     return min((way for way in ways if way is not None), key=len, default=None)

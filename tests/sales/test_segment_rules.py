@@ -19,6 +19,7 @@ from crm.segments import evaluate, tree
 from crm.segments.ready import ready_made
 from crm.segments.rule import Place
 from tests import makers
+from tests.segments import reader
 
 PLACE = Place(Keys("secret"))
 word = st.sampled_from(["new", "lost", "quote", "sales", "Fair", "a@b.example", "", "ILS", "d1", "d2", "working", 7, True, None])
@@ -69,7 +70,7 @@ def test_sql_and_python_agree_and_nothing_changes_before_it_is_due(session: Sess
         for moment in (now, future):
             everybody = evaluate.members(session, parsed, now=moment, place=PLACE) & set(ids)
             some = evaluate.members(session, parsed, now=moment, place=PLACE, ids=ids)
-            read = {one for one in ids if tree.read(parsed, evaluate.person(session, one, place=PLACE), moment)}
+            read = {one for one in ids if tree.read(parsed, reader.person(session, one, place=PLACE), moment)}
             assert everybody == some == read
         made = evaluate.statement(parsed, now=now, place=PLACE, ids=ids)
         then = evaluate.members(session, parsed, now=future, place=PLACE, ids=ids)
@@ -93,7 +94,7 @@ def test_what_a_public_key_says_of_leads_and_deals_is_not_believed(session, now,
     one = _person(session, now, {}, [("Lead Created", 2 * day, {}, False), (forged[0], day, forged[1], trusted)])
     parsed = tree.parse(rule)
     assert (one in evaluate.members(session, parsed, now=now, place=PLACE, ids=[one])) == trusted
-    assert tree.read(parsed, evaluate.person(session, one, place=PLACE), now) == trusted
+    assert tree.read(parsed, reader.person(session, one, place=PLACE), now) == trusted
 
 
 def test_a_contract_about_to_end_is_the_persons_own_or_that_of_the_company_they_buy_for(sales, session, now):

@@ -14,6 +14,7 @@ from crm.segments import anniversaries, evaluate, refresh, tree
 from crm.segments.anniversaries import Round, turns
 from crm.segments.refresh import place_of
 from tests import makers
+from tests.segments import reader
 from tests.segments.test_refresh import CONFIG, happen, make, members, told
 
 
@@ -87,7 +88,7 @@ def test_by_due_times_alone_everybody_is_in_it_at_every_hour_they_should_be(sess
     happen(session, now, *calls)
     parsed, place = tree.parse({"kind": "anniversary", "name": "birthday"} | rule), place_of(CONFIG)
     for row in makers.profiles(session):
-        person = evaluate.person(session, row.id, place=place)
+        person = reader.person(session, row.id, place=place)
         assert person is not None
         moment, until, inside_hours, looks = now, now + dt.timedelta(days=400), 0, 0
         while moment < until:

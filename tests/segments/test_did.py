@@ -12,6 +12,7 @@ from crm.core.crypto import Keys
 from crm.segments import evaluate, tree
 from crm.segments.rule import Place
 from tests import makers
+from tests.segments import reader
 from tests.segments.test_refresh import happen
 
 
@@ -21,7 +22,7 @@ def test_a_date_is_a_day_of_the_installations_clock(session: Session, now: dt.da
     day, place = now.date() - dt.timedelta(days=3), Place(Keys("secret"), zone)
     happen(session, now, makers.track("Chair Sat", at=dt.datetime.combine(day, dt.time(22, 30), dt.UTC), user_id="dana"))
     [dana] = makers.profiles(session)
-    person = evaluate.person(session, dana.id, place=place)
+    person = reader.person(session, dana.id, place=place)
     assert person is not None
     after = tree.parse({"kind": "did", "event": "Chair Sat", "since": str(day + dt.timedelta(days=1))})
     before = tree.parse({"kind": "did", "event": "Chair Sat", "until": str(day + dt.timedelta(days=1))})

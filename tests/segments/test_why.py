@@ -30,5 +30,5 @@ DANA = Person(bucket=1, traits={"city": "Haifa"})
 )
 def test_the_smallest_change_is_named(rule: dict[str, Any], change: list[tuple[str, bool]] | None) -> None:
     parsed, now = tree.parse(rule), dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
-    found = tree.smallest_change(parsed, DANA, now, wanted=not tree.read(parsed, DANA, now))
+    found = tree.smallest_change(parsed, lambda leaf: leaf.rule.read(leaf.settings, DANA, now), wanted=not tree.read(parsed, DANA, now))
     assert (found and [(leaf.settings.model_dump()["name"], wanted) for leaf, wanted in found]) == change

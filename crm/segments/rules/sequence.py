@@ -36,19 +36,20 @@ class SequenceRule(Rule[SequenceSettings]):
     settings_type = SequenceSettings
 
     def sql(self, settings: SequenceSettings, query: Query) -> Clause:
-        one = events.event_filter([settings.first], settings.first_where, query, "a")
-        two = events.event_filter([settings.then], settings.then_where, query, "b")
-        window = ""
-        if settings.within is not None:
-            window = f"AND a.occurred_at > {query.bind(query.now, 'timestamptz')} - {query.bind(settings.within, 'interval')}"
-        later = f"(b.occurred_at, b.accepted) > (a.occurred_at, a.accepted) AND b.occurred_at <= a.occurred_at + {query.bind(settings.apart, 'interval')}"
-        if settings.never:
-            return _without(settings, query, f"{one} {window}", f"{later} AND {two}")
+        apart, now = query.bind(settings.apart, "interval"), query.bind(query.now, "timestamptz")
+        rows = _rows(settings, query)
+        if not settings.never:
+            alias = query.join(f"SELECT profile_id, max(at) FILTER (WHERE one AND next <= at + {apart}) AS latest FROM ({rows}) r GROUP BY 1")
+            due = f"{alias}.latest + {query.bind(settings.within, 'interval')}" if settings.within is not None else None
+            return Clause(f"{alias}.latest IS NOT NULL", due)
+        # whose time is over without a second; one whose time still runs is looked at when it ends
+        alone = f"one AND (next <= at + {apart}) IS NOT TRUE AND at + {apart}"
         alias = query.join(
-            f"SELECT a.profile_id, max(a.occurred_at) AS latest FROM events a JOIN events b ON b.profile_id = a.profile_id AND {later} WHERE {one} AND {two} {window} GROUP BY 1"  # noqa: E501  reads best as one line
+            f"SELECT profile_id, max(at) FILTER (WHERE {alone} <= {now}) AS latest, min(at + {apart}) FILTER (WHERE {alone} > {now}) AS soon "
+            f"FROM ({rows}) r GROUP BY 1"
         )
-        due = f"{alias}.latest + {query.bind(settings.within, 'interval')}" if settings.within is not None else None
-        return Clause(f"{alias}.latest IS NOT NULL", due)
+        lapses = f"LEAST({alias}.latest + {query.bind(settings.within, 'interval')}, {alias}.soon)" if settings.within is not None else f"{alias}.soon"
+        return Clause(f"{alias}.latest IS NOT NULL", lapses)
 
     def read(self, settings: SequenceSettings, person: Person, now: dt.datetime) -> bool:
         ones = [e for e in person.events if events.is_one(e, [settings.first], settings.first_where, now)]
@@ -76,16 +77,18 @@ def _follows(settings: SequenceSettings, a: Seen, later: Sequence[Seen]) -> bool
     return any((b.occurred_at, b.accepted) > (a.occurred_at, a.accepted) and b.occurred_at <= a.occurred_at + settings.apart for b in later)
 
 
-def _without(settings: SequenceSettings, query: Query, first: str, second: str) -> Clause:
-    """A first whose time is over without a second; one whose time still runs is looked at when it ends."""
-    over = f"a.occurred_at + {query.bind(settings.apart, 'interval')}"
-    now = query.bind(query.now, "timestamptz")
-    alias = query.join(
-        f"SELECT a.profile_id, max(a.occurred_at) FILTER (WHERE {over} <= {now}) AS latest, min({over}) FILTER (WHERE {over} > {now}) AS soon "
-        f"FROM events a WHERE {first} AND NOT EXISTS (SELECT FROM events b WHERE b.profile_id = a.profile_id AND {second}) GROUP BY 1"
+def _rows(settings: SequenceSettings, query: Query) -> str:
+    """Each event that may be either, with the time of the next second after it: one pass over a person's log, however long it is."""
+    one, two = (events.is_one_sql([name], where, query) for name, where in ((settings.first, settings.first_where), (settings.then, settings.then_where)))
+    named = query.bind(sorted({settings.first, settings.then}), "text[]")
+    window = ""
+    if settings.within is not None:
+        window = f"AND e.occurred_at > {query.bind(query.now, 'timestamptz')} - {query.bind(settings.within, 'interval')}"
+    return (
+        f"SELECT e.profile_id, e.occurred_at AS at, {one} AS one, min(e.occurred_at) FILTER (WHERE {two}) OVER (PARTITION BY e.profile_id "
+        "ORDER BY e.occurred_at DESC, e.accepted DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS next "
+        f"FROM events e WHERE e.name = ANY({named}) {window} {query.only('e.profile_id')}"
     )
-    lapses = f"LEAST({alias}.latest + {query.bind(settings.within, 'interval')}, {alias}.soon)" if settings.within is not None else f"{alias}.soon"
-    return Clause(f"{alias}.latest IS NOT NULL", lapses)
 
 
 plugin = SequenceRule()

@@ -207,18 +207,19 @@ def _answer(segment: Segment, asked: str) -> dict[str, Any]:
         profile_id = uuid.UUID(asked)
     except ValueError as error:
         raise NotFoundError(_("There is no such profile. It may have been erased.")) from error
-    person, now = evaluate.person(db(), profile_id, place=place_of(settings())), clock.now()
-    if person is None:
+    row = db().execute(text(f"SELECT {CALLED} FROM profiles p WHERE p.id = :id AND p.merged_into IS NULL"), {"id": profile_id}).one_or_none()  # noqa: S608  our own fragment
+    if row is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     looks.at(profile_id)
     tree = trees.parse(segment.rule)
-    inside = trees.read(tree, person, now)
-    change = trees.smallest_change(tree, person, now, wanted=not inside)
-    name = db().scalar(text(f"SELECT {CALLED} FROM profiles p WHERE p.id = :id"), {"id": profile_id}) or _("Anonymous visitor")  # noqa: S608  our own fragment
+    said = evaluate.answers(db(), tree, profile_id, now=clock.now(), place=place_of(settings()))
+    known = {id(leaf): answer for leaf, answer in said}
+    inside = trees.holds(tree, lambda leaf: known[id(leaf)])
+    change = trees.smallest_change(tree, lambda leaf: known[id(leaf)], wanted=not inside)
     since = db().scalar(select(Membership.since).where(Membership.profile_id == profile_id, Membership.segment_id == segment.id))
-    checks = [(forms.words(trees.sentence(leaf)), leaf.rule.read(leaf.settings, person, now)) for leaf in trees.leaves(tree)]
+    checks = [(forms.words(trees.sentence(leaf)), answer) for leaf, answer in said]
     needed = None if change is None else [(forms.words(trees.sentence(leaf)), wanted) for leaf, wanted in change]
-    return {"id": profile_id, "name": name, "inside": inside, "since": since, "checks": checks, "change": needed}
+    return {"id": profile_id, "name": row[0] or _("Anonymous visitor"), "inside": inside, "since": since, "checks": checks, "change": needed}
 
 
 def _changed(tree: forms.Rule, act: str, path: str, kind: str) -> tuple[forms.Rule, str]:
