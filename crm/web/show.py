@@ -178,6 +178,7 @@ def language_links(path: str, codes: Sequence[str], chosen: str, profile: object
 
 def spark(values: Sequence[float], width: int = 300, height: int = 32, label: str = "") -> Markup:
     """A line over a soft area; x runs from left to right in both languages."""
+    values = [*values] * 2 if len(values) == 1 else values  # what was counted once is level, not falling to nothing
     high = max([*values, 1])
     step = width / max(len(values) - 1, 1)
     points = " ".join(f"{index * step:.1f},{height - 2 - value / high * (height - 4):.1f}" for index, value in enumerate(values))

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from crm.segments import lists, seen, store, tree
 from crm.segments.ready import ready_made
+from crm.web import show
 from crm.web.segment_form import STARTS
 from crm.web.tokens import create_token
 from tests import makers
@@ -187,6 +188,10 @@ def test_a_rule_says_all_that_it_asks(noa: Browser) -> None:
     noa.post("/account", name="Noa", language="he")
     for within, words in (("45d", "45 ימים"), ("1h", "שעה אחת")):
         assert words in html.unescape(step(noa, {"all": [ago | {"within": within}]}, "close:"))
+
+
+def test_a_size_counted_once_is_level() -> None:
+    assert 'points="0.0,2.0 300.0,2.0"' in show.spark([11]), "no wedge that falls to nothing"
 
 
 def test_a_rule_that_cannot_be_read_any_more_is_shown_with_why(session: Session, now: dt.datetime, noa: Browser) -> None:
