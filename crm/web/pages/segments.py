@@ -301,11 +301,11 @@ def _tree_values(tree: forms.Rule, edit: str = "-", wrong: str = "", wrong_at: s
         "json": dumps(tree),
         "edit": edit,
         "wrong": wrong,
+        "wrong_at": wrong_at if edit != "-" and "kind" in (held := forms.at(shown, edit)) and forms.has_line(held, wrong_at) else "",
         "forms": forms,
         "kinds": kinds,
         "offers": offers,
         "yaml": said,
-        "wrong_at": wrong_at if edit != "-" and "kind" in (held := forms.at(shown, edit)) and forms.has_line(held, wrong_at) else "",
         "may": me().may(*MAKERS),
     }
 
