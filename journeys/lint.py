@@ -34,7 +34,7 @@ def review(session: Session, stored: object) -> list[Problem]:
     graph, problems = read(stored)
     if graph is None:
         return problems
-    return [*problems, *_unnamed(graph), *_borrowed(graph), *templates(session, graph), *named(session, graph), *surprises(graph)]
+    return [*problems, *_unnamed(graph), *_borrowed(graph), *_cartless(graph), *templates(session, graph), *named(session, graph), *surprises(graph)]
 
 
 def _unnamed(graph: Graph) -> Iterator[Problem]:
@@ -50,6 +50,14 @@ def _borrowed(graph: Graph) -> Iterator[Problem]:
     for spot in graph.nodes.values():
         if isinstance(spot.settings, SendEventSettings) and spot.settings.event in OWN:
             yield Problem(spot.name, "%(field)s: %(said)s", {"field": "event", "said": Mistake(_l("only Kesher itself says this; choose another name"))})
+
+
+def _cartless(graph: Graph) -> Iterator[Problem]:
+    """A wait that counts from a cart no run has: it would be over at once, as with a cart that is gone."""
+    for spot in graph.nodes.values():
+        if graph.key != "cart" and isinstance(spot.settings, WaitSettings) and spot.settings.counting_from == "cart":
+            said = Mistake(_l("this journey is about no cart, so nothing would be waited for; count from when the step was reached"))
+            yield Problem(spot.name, "%(field)s: %(said)s", {"field": "counting_from", "said": said})
 
 
 def surprises(graph: Graph) -> Iterator[Problem]:

@@ -36,6 +36,8 @@ CORPUS: list[tuple[str, dict[str, Any], str, str]] = [
     ("nothing happens", drawing(WAIT), "warning", "nothing in it sends or changes anything"),
     ("a wait for no event", drawing({"rest": {"kind": "wait", "settings": {"for": "1h", "until": [""]}}}), "error", "until.0: this is needed"),
     ("a name of Kesher's own", drawing({"say": {"kind": "send_event", "settings": {"event": "Segment Entered"}}}), "error", "event: only Kesher itself says"),
+    ("a cart nobody has", drawing({"rest": {"kind": "wait", "settings": {"for": "1h", "counting_from": "cart"}}}),
+     "error", "counting_from: this journey is about no cart"),
     ("no such template", drawing({"mail": {"kind": "send", "settings": {"template": "none"}}}), "error", "there is no published template"),
     ("another channel", drawing({"mail": {"kind": "send", "settings": {"template": "hello", "channel": "sms"}}}), "error", "is not for the channel sms"),
     ("no topic", drawing({"mail": {"kind": "send", "settings": {"template": "silent"}}}), "error", "names no topic"),
