@@ -84,6 +84,7 @@ class Trying(Asked):
     """On whom to try a graph, and what happens to them."""
 
     graph: dict[str, Any]
+    slug: str = Field(default="", max_length=100)  # how the journey is called, should it name itself
     start: Instant | None = None
     profile_id: uuid.UUID | None = None
     who: str = Field(default="", max_length=200)  # a real person, by any identifier
@@ -275,7 +276,7 @@ def simulate() -> Answer:
         segments=asked.segments,
     )
     words = {"event": event_title, "refused": refusal, "template": template_title, "ended": ending}
-    return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words=words))
+    return jsonify(tryout.timeline(graph, start, [_event(each, start) for each in asked.events], who, words=words, slug=asked.slug))
 
 
 @bp.get("/journeys/recipes")

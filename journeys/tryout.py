@@ -62,9 +62,10 @@ def _asked_of(session: Session, profile_id: uuid.UUID, graph: Graph, start: dt.d
     return inside, [Happened(profile_id, at, accepted, source, "track", name, LIVE, True, (), said, {}, {}, at) for at, accepted, source, name, said in rows]
 
 
-def timeline(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody, words: Mapping[str, Callable[[str], str]]) -> dict[str, Any]:
+def timeline(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody, words: Mapping[str, Callable[[str], str]], *,
+             slug: str = "") -> dict[str, Any]:  # fmt: skip
     """What happens, in order of time: events, starts, steps, messages, ends, and starts refused."""
-    trial = tell(graph, start, events, who)
+    trial = tell(graph, start, events, who, slug or "simulation")
     lines = sorted([*_events(events, words["event"]), *_trial(trial, words)], key=lambda line: line["at"])
     return {
         "start": start.isoformat(),

@@ -22,6 +22,7 @@ const EVERY = 5000; // ms between two looks at the numbers
 export function Designer() {
   const selected = use((s) => (s.form && s.selected.length === 1 ? s.selected[0]! : null));
   const many = use((s) => s.selected.length);
+  const refused = use((s) => s.refused);
   const [narrow, setNarrow] = useState(NARROW.matches);
   const [publishing, publish] = useState(false);
   useEffect(() => {
@@ -44,7 +45,8 @@ export function Designer() {
         {!narrow && <Palette />}
         <div className="k-dmid">
           {narrow ? <Outline /> : <Canvas />}
-          {many > 1 && <p className="d-many">{t("chosen_n", { n: num(many) })}</p>}
+          {refused && <p className="d-many d-refused">{refused}</p>}
+          {!refused && many > 1 && <p className="d-many">{t("chosen_n", { n: num(many) })}</p>}
           <div className="k-dock">
             <Problems />
             <TryIt />

@@ -34,7 +34,7 @@ export function TryIt() {
 
   const tell = async (events: Happening[], until: string, more: { who?: string; traits?: Settings; segments: string[] } = { who, segments }) => {
     try {
-      const found = await ask<Trial>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language, ...more });
+      const found = await ask<Trial>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language, slug: page.slug, ...more });
       setTold(events);
       setTrouble("");
       set({ trial: found, clock: until, said: t("tried") });

@@ -25,13 +25,18 @@ const shortcuts: Record<string, () => void> = {
     copyChosen();
     tell(t("removed_n", { n: num(removeChosen()) }), focusChosen);
   },
-  KeyV: () => tell(t("pasted_n", { n: num(pasteCopied()) }), focusChosen),
+  KeyV: () => {
+    const put = pasteCopied();
+    if (typeof put === "number") return tell(t("pasted_n", { n: num(put) }), focusChosen);
+    const refused = t(put.why, Object.fromEntries(Object.entries(put.slots).map(([name, value]) => [name, typeof value === "number" ? num(value) : value])));
+    set({ said: refused, refused });
+  },
   KeyA: () => set({ selected: Object.keys(get().graph.nodes), place: null, form: false }),
 };
 
 function tell(said: string, act: () => void = () => {}): void {
   act();
-  set({ said });
+  set({ said, refused: "" });
 }
 
 /** Arrows walk, Tab goes through the ways out, Enter opens, Delete removes. */

@@ -29,6 +29,7 @@ export interface State extends Shot {
   past: Shot[];
   future: Shot[];
   said: string; // for the live region
+  refused: string; // why the last thing asked for was not done, for all to see
 }
 
 let state: State;
@@ -74,6 +75,7 @@ export function begin(draft: Draft, palette: Palette): void {
     past: [],
     future: [],
     said: "",
+    refused: "",
   };
 }
 
@@ -85,7 +87,7 @@ export function change(graph: Drawing, layout: Layout = state.layout, more: Part
   const grouped = as !== "" && as === merging;
   merging = as;
   const past = grouped ? state.past : [...state.past.slice(-KEPT), { graph: state.graph, layout: state.layout }];
-  set({ graph, layout: only(layout, graph), past, future: [], trial: null, lived: null, saving: pending(), ...more });
+  set({ graph, layout: only(layout, graph), past, future: [], trial: null, lived: null, saving: pending(), refused: "", ...more });
 }
 
 export function undo(): void {
@@ -168,18 +170,52 @@ export function removeChosen(): number {
   return gone.size;
 }
 
-let copied: Record<string, Step> = {};
+const BUFFER = "kesher.copied"; // kept by the browser, so that it can be put into another journey
+const MOST = 200; // steps of a journey
+let copied = "{}"; // where the browser keeps nothing
 
 export function copyChosen(): number {
   const chosen = state.selected.filter((id) => state.graph.nodes[id]);
-  if (chosen.length) copied = Object.fromEntries(chosen.map((id) => [id, structuredClone(state.graph.nodes[id]!)]));
+  if (!chosen.length) return 0;
+  copied = JSON.stringify(Object.fromEntries(chosen.map((id) => [id, state.graph.nodes[id]!])));
+  try {
+    localStorage.setItem(BUFFER, copied);
+  } catch {
+    // it stays within this journey
+  }
   return chosen.length;
 }
 
-export function pasteCopied(): number {
+function inBuffer(): Record<string, Step> {
+  try {
+    return JSON.parse(localStorage.getItem(BUFFER) ?? copied) as Record<string, Step>;
+  } catch {
+    return JSON.parse(copied) as Record<string, Step>;
+  }
+}
+
+/** Why what was copied cannot be put here: a key of the page's words, with what fills it. */
+export interface Misfit {
+  why: string;
+  slots: Record<string, string | number>;
+}
+
+function misfit(steps: Record<string, Step>): Misfit | null {
+  const many = Object.keys(steps).length;
+  const there = Object.keys(state.graph.nodes).length;
+  const strange = Object.values(steps).find((step) => (step.schema ?? 1) > (kindOf(state.palette, step)?.settings_schema ?? 0));
+  if (!many) return { why: "paste_nothing", slots: {} };
+  if (strange) return { why: "paste_strange", slots: { kind: strange.kind } };
+  return many + there > MOST ? { why: "paste_many", slots: { most: MOST, there, n: many } } : null;
+}
+
+/** How many steps were put in, else why they do not fit. */
+export function pasteCopied(): number | Misfit {
   const before = state.selected.at(-1);
-  const [graph, ids] = paste(state.graph, copied);
-  if (!ids.length) return 0;
+  const steps = inBuffer();
+  const refused = misfit(steps);
+  if (refused) return refused;
+  const [graph, ids] = paste(state.graph, steps);
   const place = before ? placeForNew() : null;
   const joined = place && !targetOf(graph, place) ? connect(graph, place, ids[0]) : graph;
   change(joined, state.layout, { selected: ids, place: null });

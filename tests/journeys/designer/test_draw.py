@@ -140,6 +140,16 @@ def test_what_was_done_can_be_undone_copied_and_removed(site: Site) -> None:
     page.keyboard.press("Control+z")
     expect(step(page, "remind")).to_be_visible()
     settle(page)
+    step(page, "remind").click()
+    expect(step(page, "remind")).to_be_focused()
+    page.keyboard.press("Control+c")
+    begin(site, page, "Elsewhere")
+    page.keyboard.press("Control+v")
+    expect(step(page, "send")).to_be_visible()
+    settle(page)
+    page.evaluate("""localStorage.setItem("kesher.copied", '{"dance": {"kind": "dance"}}')""")
+    page.keyboard.press("Control+v")
+    expect(page.locator(".d-refused")).to_contain_text("dance")
 
 
 def test_a_step_dragged_onto_an_open_way_is_joined_to_it_and_a_dragged_step_keeps_its_place(site: Site) -> None:
