@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 
@@ -21,3 +22,8 @@ def read_id(said: str) -> uuid.UUID | None:
         return uuid.UUID(said)
     except ValueError:
         return None
+
+
+def read_number(said: str) -> int | None:
+    """An id that is a number, as it was sent; None where it is none. int() itself fails for `²` and for thousands of digits."""
+    return int(said) if re.fullmatch("[0-9]{1,18}", said) else None

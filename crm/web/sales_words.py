@@ -62,6 +62,7 @@ _SHIPPED = {*deals.STAGE_WORDS, *deals.GOAL_WORDS, *tasks.KINDS.values(), *tasks
 TOLD = {  # events that `told` has words for
     "Lead Created", "Call Logged", "Lead Status Changed", "Lead Assigned", "Task Done", "Task Late", "Deal Stage Changed", "Deal Lost",
 }  # fmt: skip
+FARTHEST = dt.timedelta(days=3660)  # in the year 9999 a task that stays undone would go up after the end of the calendar
 FIRST = ("source", "message")  # of a lead's own words, without a name before them
 KEPT = {"campaign", "cost", "currency", "owner_id", "by"}  # they stand elsewhere on the page
 UNREAD = {"email": _l("unreadable e-mail address: %(said)s"), "phone": _l("unreadable phone number: %(said)s")}
@@ -106,9 +107,12 @@ def moment(choice: str, exact: str, *, hours: Hours, now: dt.datetime) -> dt.dat
     zone = ZoneInfo(hours.zone)
     if exact:
         try:
-            return dt.datetime.fromisoformat(exact).replace(tzinfo=zone).astimezone(dt.UTC)
-        except ValueError as error:
+            found = dt.datetime.fromisoformat(exact).replace(tzinfo=zone).astimezone(dt.UTC)
+        except (ValueError, OverflowError) as error:
             raise InvalidError(_l("This is not a time; write it as 2026-05-14T10:00.")) from error
+        if abs(found - now) > FARTHEST:
+            raise InvalidError(_l("Choose a time within ten years."))
+        return found
     plain = {"1h": dt.timedelta(hours=1), "3h": dt.timedelta(hours=3)}
     if choice in plain:
         return now + plain[choice]

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from crm.core.errors import InvalidError, KesherError
 from crm.core.i18n import _l
+from crm.core.ids import read_number
 from crm.segments import tree as trees
 from crm.segments.rule import Sentence, Settings
 from crm.segments.values import write_duration
@@ -98,9 +99,10 @@ def at(tree: Rule, path: str) -> Rule:
     """The part of a tree at `0.2.1`; the tree itself where the path is empty."""
     for step in filter(None, path.split(".")):
         parts = children(tree)
-        if not step.isdecimal() or int(step) >= len(parts):
+        place = read_number(step)
+        if place is None or place >= len(parts):
             raise InvalidError(GONE)
-        tree = parts[int(step)]
+        tree = parts[place]
     return tree
 
 
@@ -115,7 +117,7 @@ def change(tree: Rule, path: str, made: Rule | None) -> Rule:
     at(tree, path)
     if not path:
         return made if made is not None else {"all": []}
-    above, _dot, last = path.rpartition(".")
+    above, _dot, last = path.strip(".").rpartition(".")
     group = at(tree, above)
     if "not" in group:
         return change(tree, above, None if made is None else {"not": made})

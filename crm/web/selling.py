@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from crm.core.errors import InvalidError
+from crm.core.ids import read_number
 from crm.sales import settings
 from crm.sales.models import Seller
 from crm.sales.settings import SalesSettings
@@ -23,9 +24,10 @@ def sellers() -> dict[int, str]:
 
 def seller(said: str) -> int | None:
     """Who takes leads by what a form says; None where it says nobody. Raises InvalidError of the field `owner`."""
-    if said and not (said.isdecimal() and int(said[:9]) in sellers()):
+    found = read_number(said)
+    if said and found not in sellers():
         raise InvalidError(_("Choose somebody who takes leads."), field="owner")
-    return int(said) if said else None
+    return found
 
 
 def rules() -> SalesSettings:

@@ -75,6 +75,15 @@ def test_a_number_of_five_thousand_digits_is_nobodys_id(app: Flask) -> None:
     assert app.test_client().get(f"/sources/{'9' * 5000}").status_code == 404
 
 
+@pytest.mark.parametrize("odd", ["²", "9" * 5000])
+def test_what_is_no_number_breaks_no_form(browser_as: Callable[[str], Browser], odd: str) -> None:
+    admin = browser_as("admin")
+    forms = {"/quarantine": "id", "/settings/sales": "escalate_to", "/settings/sales/sellers": "user", "/settings/sending": "weekdays-email"}
+    answers = {path: admin.post(path, **{name: odd, "starts": "09:00", "ends": "17:00", "quiet-email": "on"}).status_code for path, name in forms.items()}
+    assert {path: status for path, status in answers.items() if status >= 500} == {}
+    assert admin.get(f"/imports?before={quote(odd)}").status_code == 200
+
+
 NESTED = '{"a": ' * 300 + "1" + "}" * 300
 
 

@@ -145,7 +145,10 @@ def test_without_a_time_nothing_is_planned_and_it_says_so(shop, browser_as, sess
 
 
 def test_later_puts_the_lead_off(shop, browser_as, session):
-    browser_as("sales").post(f"/leads/{shop.dana}/later", at="2031-01-01T09:00")
+    sales = browser_as("sales")
+    sales.post(f"/leads/{shop.dana}/later", at="2031-01-01T09:00")
+    for never in ("0001-01-01T00:00", "9999-12-31T23:59"):
+        assert sales.post(f"/leads/{shop.dana}/later", at=never).status_code == 400
     lead = session.get(Lead, shop.dana, populate_existing=True)
     assert lead.next_at is not None and lead.next_at.year == 2031
 
@@ -256,6 +259,7 @@ def test_a_company_s_page_names_the_roles_nobody_fills_and_who_sells_to_it(shop,
 @pytest.mark.parametrize("owner", ["999", "²", "9" * 30])
 def test_only_somebody_who_takes_leads_becomes_an_owner(shop, browser_as, session, people, owner):
     browser = browser_as("sales")
+    assert browser.post(f"/leads/{shop.dana}/owner", owner=f"{people['sales'].id:09}{owner}").status_code == 400
     assert browser.post(f"/leads/{shop.dana}/owner", owner=owner).status_code == 400
     assert browser.post("/deals/new", person=shop.dana, title="One", currency="ILS", owner=owner).status_code == 400
     assert session.get(Lead, shop.dana, populate_existing=True).owner_id == people["sales"].id

@@ -22,6 +22,7 @@ from crm.consent.context import ADDRESS_OF
 from crm.consent.models import Topic
 from crm.core import clock
 from crm.core.errors import InvalidError, KesherError, NotFoundError
+from crm.core.ids import read_number
 from crm.events.importing import guess, load, recognise, uploads, wizard
 from crm.events.importing.guess import Choice
 from crm.events.importing.models import WORKING, Upload
@@ -56,7 +57,7 @@ def _larger() -> None:
 def index() -> str:
     """Every upload, and the form for one more."""
     before = request.args.get("before", "")
-    rows = list(uploads.page(db(), before=int(before) if before.isdecimal() else None, size=PAGE + 1))
+    rows = list(uploads.page(db(), before=read_number(before), size=PAGE + 1))
     return render_template("imports.html", rows=rows[:PAGE], more=rows[PAGE - 1].id if len(rows) > PAGE else None, before=before, said=said)
 
 
@@ -264,7 +265,8 @@ def _keep(row: Upload, chosen: dict[str, Any]) -> None:
 
 
 def _source(wanted: str) -> int:
-    found = db().get(Source, int(wanted)) if wanted.isdecimal() else None
+    number = read_number(wanted)
+    found = None if number is None else db().get(Source, number)
     return found.id if found is not None and found.id != SYSTEM_SOURCE else load.source(db(), name=said.OWN_SOURCE)
 
 

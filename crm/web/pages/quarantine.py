@@ -9,6 +9,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from crm.core import clock
+from crm.core.ids import read_number
 from crm.events import quarantine
 from crm.events.models import Source
 from crm.web import auth, users
@@ -38,7 +39,7 @@ def index() -> str:
 @requires(*MAKERS)
 def act() -> Response:
     """Replay or discard the chosen calls."""
-    ids = [int(text) for text in request.form.getlist("id") if text.isdigit()][:PAGE]
+    ids = [one for said in request.form.getlist("id")[:PAGE] if (one := read_number(said)) is not None]
     if not ids:
         flash(_("Choose at least one call first."), "bad")
     elif request.form.get("act") == "discard":

@@ -16,6 +16,7 @@ from crm.core import clock
 from crm.core.crypto import Keys
 from crm.core.errors import InvalidError
 from crm.core.i18n import LANGUAGES
+from crm.core.ids import read_number
 from crm.sales import board, deals, intake
 from crm.sales import settings as rules
 from crm.sales.deal_models import Deal, Stage
@@ -52,10 +53,10 @@ def save() -> Response:
     said: dict[str, Any] = {**before, **{name: form[name] for name in ("mql", "sql", "score", "off_duty") if name in form}}
     for name in ("answer_minutes", "escalate_minutes", "half_life_days", "typical"):
         said[name] = form.get(name) or before[name]
-    said["escalate_to"] = int(form["escalate_to"]) if form.get("escalate_to", "").isdecimal() else None
+    said["escalate_to"] = read_number(form.get("escalate_to", ""))
     said["hot_pages"], said["lost_reasons"] = _lines("hot_pages"), _lines("lost_reasons")
     said |= {name: name in form for name in ("reassign_late", "alert_mail", "order_wins")}
-    said["weekdays"] = [int(day) for day in form.getlist("weekdays") if day.isdecimal()]
+    said["weekdays"] = _numbers("weekdays")
     said["starts"], said["ends"] = _minutes(form.get("starts", "")), _minutes(form.get("ends", ""))
     said["rules"] = [_rule(turn) for turn in range(TURNS) if form.get(f"rule-{turn}")]
     after = rules.save(db(), said, clock.now()).model_dump(mode="json")
@@ -70,7 +71,8 @@ def save() -> Response:
 def seller() -> Response:
     """Somebody takes leads, differently, or none any more."""
     form = request.form
-    user = db().get(User, int(form["user"])) if form.get("user", "").isdecimal() else None
+    number = read_number(form.get("user", ""))
+    user = None if number is None else db().get(User, number)
     if user is None:
         raise InvalidError(_("Choose a user."))
     away = form.get("away", "")
@@ -83,7 +85,7 @@ def seller() -> Response:
         "most_open": _whole("most_open", 200),
         "languages": [one for one in form.getlist("languages") if one],
         "territories": [one.strip() for one in form.get("territories", "").split(",") if one.strip()][:50],
-        "weekdays": [int(day) for day in form.getlist("weekdays") if day.isdecimal()],
+        "weekdays": _numbers("weekdays"),
         "starts": _minutes(form.get("starts", "")),
         "ends": _minutes(form.get("ends", "")),
         "away_until": words.moment("", f"{away}T00:00", hours=rules.read(db()).hours(settings().timezone), now=clock.now()) if away else None,
@@ -195,7 +197,11 @@ def _saved(action: str, subject: str) -> Response:
 def _rule(turn: int) -> dict[str, Any]:
     form = request.form
     named = [one.strip() for one in form.get(f"rule-{turn}-sources", "").split(",") if one.strip()]
-    return {"kind": form[f"rule-{turn}"], "sources": named, "people": [int(one) for one in form.getlist(f"rule-{turn}-people") if one.isdecimal()]}
+    return {"kind": form[f"rule-{turn}"], "sources": named, "people": _numbers(f"rule-{turn}-people")}
+
+
+def _numbers(name: str) -> list[int]:
+    return [number for said in request.form.getlist(name) if (number := read_number(said)) is not None]
 
 
 def _lines(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from crm.core import clock
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
+from crm.core.ids import read_number
 from crm.messages import sending
 from crm.messages.caps import ALL
 from crm.messages.channel import registry
@@ -64,7 +65,7 @@ def _said() -> dict[str, Any]:
 
 def _quiet(name: str) -> dict[str, Any]:
     form = request.form
-    days = [int(day) for day in form.getlist(f"weekdays-{name}") if day.isdigit()]
+    days = [day for said in form.getlist(f"weekdays-{name}") if (day := read_number(said)) is not None]
     return {"starts": _minutes(f"starts-{name}"), "ends": _minutes(f"ends-{name}"), "weekdays": days}
 
 
