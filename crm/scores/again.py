@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
 from psycopg.sql import SQL, Literal
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crm.core.config import Config
-from crm.core.errors import NotFoundError
+from crm.core.db import is_passing
+from crm.core.errors import KesherError, NotFoundError
 from crm.core.i18n import _l
 from crm.core.json import dumps
 from crm.events.spec import trust_of
@@ -22,11 +24,14 @@ from crm.profiles.people import Person
 from crm.scores import apply, trust
 from crm.scores.feature_list import DAYS_BACK
 from crm.scores.features import People, differ
-from crm.scores.score import Asked
+from crm.scores.score import Asked, find
 from crm.scores.score_models import BANDS, Score, ScorePast, ScoreVersion
 
 RACE = dt.timedelta(seconds=30)  # what was under way so near the moment may or may not have counted
+AT_ONCE = 20
 TEAM, MONEY = {"members", "members_30"}, {"value_365", "average_order"}
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,30 @@ def by(session: Session, score: Asked, said: Spoken, *, version_id: int | None, 
     if not len(given.p):
         raise NotFoundError(_l("The log does not hold what this score was given for any more."))
     return Again(float(given.p[0]), BANDS[given.band[0]], given.reasons[0], given.raises[0])
+
+
+def answer(session: Session, *, config: Config) -> int:
+    """Work out what somebody asked about; the answers stay with the rows of the history. Returns how many."""
+    wanted = select(ScorePast).where(ScorePast.asked_at.is_not(None), ScorePast.told.is_(None))
+    rows = session.scalars(wanted.order_by(ScorePast.asked_at).limit(AT_ONCE).with_for_update(skip_locked=True)).all()
+    for row in rows:
+        row.told = _answer(session, row, config)
+    return len(rows)
+
+
+def _answer(session: Session, row: ScorePast, config: Config) -> dict[str, Any]:
+    try:
+        with session.begin_nested():
+            return again(session, find(session, row.kind), of_past(row), config=config).as_dict()
+    except apply.UnreadableError:
+        return {"why": ["unreadable"]}
+    except KesherError:
+        return {"why": ["nobody"]}
+    except Exception as error:  # one that cannot be answered must not stop the others
+        if is_passing(error):
+            raise
+        log.warning("score_not_given_again", kind=row.kind, version=row.version_id, exc_info=True)
+        return {"why": ["broken"]}
 
 
 def version_of(session: Session, kind: str, number: int) -> int:

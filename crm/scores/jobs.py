@@ -86,5 +86,6 @@ def next_week(now: dt.datetime, zone: str) -> dt.datetime:
 
 DUE = """,
        EXISTS (SELECT FROM score_dirty) OR EXISTS (SELECT FROM score_jobs WHERE status IN ('waiting', 'running'))
+    OR EXISTS (SELECT FROM score_history WHERE asked_at IS NOT NULL AND told IS NULL)
     OR EXISTS (SELECT FROM score_kinds WHERE after IS NOT NULL OR ((apply_at <= :now OR check_at <= :now) AND EXISTS (SELECT FROM profiles)))
 """  # whether the scoring process has anything to do

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
+from crm.core.commit import hint
 from crm.core.errors import InvalidError, NotFoundError
 from crm.core.i18n import _l
 from crm.scores import jobs
@@ -80,6 +81,30 @@ def of(session: Session, profile_id: uuid.UUID) -> list[tuple[Asked, Score, list
         past.setdefault(row.kind, []).insert(0, row)
     rows = {row.kind: row for row in session.scalars(select(Score).where(Score.profile_id == profile_id))}
     return [(one, rows[kind], past.get(kind, [])) for kind, one in kinds.items() if kind in rows]
+
+
+def past_row(session: Session, profile_id: uuid.UUID, past_id: int) -> ScorePast:
+    """A row of a person's history; NotFoundError where it is none of theirs."""
+    row = session.get(ScorePast, past_id)
+    if row is None or row.profile_id != profile_id:
+        raise NotFoundError(_l("This person had no such score then."))
+    return row
+
+
+def ask_past(session: Session, profile_id: uuid.UUID, past_id: int, *, now: dt.datetime) -> ScorePast:
+    """Ask how an earlier score came about; the scoring process answers in its row."""
+    row = past_row(session, profile_id, past_id)
+    if row.told is None:
+        row.asked_at = now
+        session.flush()
+        hint(session, "score")
+    return row
+
+
+def numbers(session: Session, rows: Iterable[ScorePast]) -> dict[int, int]:
+    """The numbers of the versions that gave these."""
+    ids = {row.version_id for row in rows if row.version_id}
+    return dict(session.execute(select(ScoreVersion.id, ScoreVersion.number).where(ScoreVersion.id.in_(ids))).tuples().all()) if ids else {}
 
 
 def say_wrong(session: Session, profile_id: uuid.UUID, kind: str, *, positive: bool, user_id: int | None, now: dt.datetime) -> None:

@@ -60,7 +60,12 @@ class ScorePast(Base):
     """What a score was: a row where the band or the version changed, or the probability moved by five points since the row before (by a quarter, if cold)."""
 
     __tablename__ = "score_history"
-    __table_args__ = (CheckConstraint(_IN_BANDS, name="band"), Index("ix_score_history_whose", "profile_id", "kind", "at"), Index("ix_score_history_at", "at"))
+    __table_args__ = (
+        CheckConstraint(_IN_BANDS, name="band"),
+        Index("ix_score_history_whose", "profile_id", "kind", "at"),
+        Index("ix_score_history_at", "at"),
+        Index("ix_score_history_asked", "asked_at", postgresql_where=text("asked_at IS NOT NULL AND told IS NULL")),
+    )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     profile_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True), info={"moves": "recompute"})
     given_id: Mapped[Given]
@@ -69,6 +74,8 @@ class ScorePast(Base):
     band: Mapped[str] = mapped_column(Text, info={"personal": "derived"})
     version_id: Mapped[int | None] = mapped_column(BigInteger)
     at: Mapped[Time]
+    asked_at: Mapped[Time | None]  # somebody wants to know how it came about
+    told: Mapped[Json | None] = mapped_column(info={"personal": "derived"})  # what came of working it out again: see again.py
 
 
 class ScoreVersion(Base):

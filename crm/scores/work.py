@@ -16,7 +16,7 @@ from crm.core.config import Config
 from crm.core.db import is_passing
 from crm.core.errors import KesherError
 from crm.events import inbox
-from crm.scores import apply, check, dirty, jobs, train
+from crm.scores import again, apply, check, dirty, jobs, train
 from crm.scores.features import People
 from crm.scores.score import Asked, asked, find
 from crm.scores.score_models import Score, ScoreCheck, ScoreJob, ScoreKind
@@ -38,7 +38,13 @@ def step(sessions: sessionmaker[Session], config: Config, now: Now, after: Refre
         if not guard.scalar(text("SELECT pg_try_advisory_xact_lock(:lock, 0)"), {"lock": LOCK}):
             return 0
         done = changed(sessions, config, now, after)  # always first, and never alone: on a busy day somebody always changed
-        done = training(sessions, config, now) or comparing(sessions, config, now) or everybody(sessions, config, now, after) or done
+        done = (
+            asked_about(sessions, config)
+            or training(sessions, config, now)
+            or comparing(sessions, config, now)
+            or everybody(sessions, config, now, after)
+            or done
+        )
         guard.commit()
     return done
 
@@ -65,6 +71,14 @@ def changed(sessions: sessionmaker[Session], config: Config, now: Now, after: Re
         after(session, ids, moment)
         session.commit()
     return len(ids)
+
+
+def asked_about(sessions: sessionmaker[Session], config: Config) -> int:
+    """Earlier scores that somebody wants to understand: they wait for the answer."""
+    with sessions() as session:
+        done = again.answer(session, config=config)
+        session.commit()
+    return done
 
 
 def training(sessions: sessionmaker[Session], config: Config, now: Now) -> int:

@@ -78,6 +78,11 @@ def points(said: dict[str, Any]) -> Markup:
     return ltr(f"{'+' if size > 0 else '−'}{abs(size):.0f}" if abs(size) >= 1 else f"{'+' if size > 0 else '−'}{abs(size):.1f}")
 
 
+def again(code: str) -> str:
+    """Why an earlier score does not come out the same again."""
+    return str(_(words.AGAIN[code]))
+
+
 def evidence(said: dict[str, Any]) -> str:
     """Why a column was left out."""
     shown: dict[str, object] = {name: pct(said[name]) for name in ("with", "without", "share", "rate") if name in said}

@@ -127,6 +127,18 @@ def test_who_was_joined_or_parted_since_is_as_they_were(session: Session, now: d
     assert as_before(session, dana, said) == said.probability
 
 
+def test_what_cannot_be_answered_is_said_and_stops_no_other_answer(session: Session, dana: Dana) -> None:
+    given(session, dana)
+    lost = ScorePast(profile_id=dana.id, kind="removed", probability=0.4, band="cool", at=dana.now, asked_at=dana.now)
+    session.add(lost)
+    session.execute(text("UPDATE score_history SET asked_at = :now"), {"now": dana.now + HOUR})
+    session.flush()
+    assert again.answer(session, config=CONFIG) == 2
+    assert again.answer(session, config=CONFIG) == 0
+    told = {row.kind: row.told["why"] for row in session.scalars(select(ScorePast))}
+    assert told == {"removed": ["nobody"], "engagement": []}
+
+
 def test_a_version_gives_the_number_again_and_another_one_another(session: Session, now: dt.datetime, dana: Dana) -> None:
     shop(session, people_count=300, now=now)
     version = train.train(session, find(session, "lead"), config=CONFIG, now=now)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from crm.core import clock
@@ -18,6 +18,7 @@ from tests import makers
 from tests.scores.makers import column, people, shop
 from tests.scores.test_work import settle
 from tests.web.conftest import Browser
+from workers.due import due
 
 
 def looked(browser: Browser, path: str) -> str:
@@ -76,6 +77,16 @@ def test_a_trained_score_shows_how_good_it_is(browser_as: Callable[[str], Browse
     settle(session, dt.datetime.now(dt.UTC))
     assert "Somebody here chose rules" in looked(browser, "/scores/lead")
     assert "points, by rules" in looked(browser, f"/scores/of/{trained[5]}")
+    first = session.scalars(select(ScorePast.id).where(ScorePast.profile_id == trained[5], ScorePast.version_id.is_not(None))).one()
+    past = f"/scores/of/{trained[5]}/past/{first}"
+    assert past in looked(browser, f"/scores/of/{trained[5]}")
+    assert "Being worked out" in browser.post(past, page="/scores/lead").text
+    assert "score" in due(session, now)
+    settle(session, dt.datetime.now(dt.UTC))
+    assert "the same number" in looked(browser, past)
+    session.execute(update(ScorePast).values(told={"probability": 0.5, "reasons": [], "why": ["team"]}))
+    assert "colleagues are counted as they are today" in looked(browser, past)
+    assert browser.get(f"/scores/of/{trained[6]}/past/{first}").status_code == 404
     browser.post("/scores/lead", page="/scores/lead", act="apply")
     session.expire_all()
     row = session.get_one(ScoreKind, "lead")

@@ -13,6 +13,7 @@ from crm.core import clock
 from crm.core.errors import InvalidError
 from crm.scores import jobs, read
 from crm.scores.score import Label
+from crm.scores.score_models import ScorePast
 from crm.segments import seen
 from crm.web import plots, users
 from crm.web import score_words as said
@@ -126,10 +127,31 @@ def wrong(profile_id: uuid.UUID) -> str:
     return _of(profile_id, kind, "wrong")
 
 
+@bp.post("/of/<uuid:profile_id>/past/<int:past_id>")
+@requires()
+def ask(profile_id: uuid.UUID, past_id: int) -> str:
+    """How did an earlier score come about? The scoring process works it out again."""
+    row = read.ask_past(db(), profile_id, past_id, now=clock.now())
+    db().commit()
+    return _past(row)
+
+
+@bp.get("/of/<uuid:profile_id>/past/<int:past_id>")
+@requires()
+def answer(profile_id: uuid.UUID, past_id: int) -> str:
+    """The answer, or that it is waited for."""
+    return _past(read.past_row(db(), profile_id, past_id))
+
+
+def _past(row: ScorePast) -> str:
+    return render_template("score-past.html", row=row, said=said, number=read.numbers(db(), [row]).get(row.version_id or 0))
+
+
 def _of(profile_id: uuid.UUID, wanted: str, part: str) -> str:
     rows = [row for row in read.of(db(), profile_id) if not wanted or row[0].kind == wanted]
     values = {"part": part, "one": bool(wanted), "said": said, "may": me().may(*SELLERS), "told": read.contradicted(db(), profile_id, now=clock.now())}
-    return render_template("scores-of.html", rows=rows, profile_id=profile_id, **values)
+    numbers = read.numbers(db(), [row for _score, _now, past in rows for row in past]) if part != "wrong" else {}
+    return render_template("scores-of.html", rows=rows, profile_id=profile_id, numbers=numbers, **values)
 
 
 def _page(kind: str, template: str) -> str:
