@@ -13,7 +13,7 @@ from types import CodeType
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from sqlalchemy import Engine
@@ -27,8 +27,10 @@ from workers.migrate import migrate
 from workers.servers import Postgres, Valkey
 
 # Random examples are for `--full`: a check that may fail by chance on someone else's change is no check of that change.
-settings.register_profile("same every time", derandomize=True, deadline=None)
-settings.register_profile("fresh", deadline=None, print_blob=True)
+# Nor is a busy machine, on which examples are slow to come; and a test's savepoint is taken back by the test itself.
+UNASKED = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+settings.register_profile("same every time", derandomize=True, deadline=None, suppress_health_check=UNASKED)
+settings.register_profile("fresh", deadline=None, print_blob=True, suppress_health_check=UNASKED)
 settings.load_profile("fresh" if os.environ.get("KESHER_TEST_FULL") else "same every time")
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)

@@ -6,7 +6,7 @@ import datetime as dt
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -109,7 +109,7 @@ def _call(kind, what, more, at):
     return track(kind, product(what, **({"cart_id": more} if more else {})), at=at, user_id="1")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(said=calls, cuts=st.integers(0, 2**14), seed=st.integers(0, 1000))
 def test_one_by_one_in_batches_or_shuffled_the_state_is_the_same(session, now, said, cuts, seed):
     batch = [accepted(_call(*what, now - dt.timedelta(minutes=60 - n // 2)), now) for n, what in enumerate(said)]

@@ -6,7 +6,7 @@ import gzip
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm.core.json import dumps
@@ -24,7 +24,7 @@ CALLS = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6) | st.fixed_di
 )
 BATCHES = st.fixed_dictionaries({"batch": st.lists(CALLS | JSON, max_size=5) | JSON}, optional={"sentAt": TIMES | JSON, "context": JSON, "writeKey": JSON})
 BODIES = CALLS | BATCHES | JSON
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+MANY = settings(max_examples=100)
 
 
 @given(body=BODIES, endpoint=st.sampled_from(["track", "identify", "alias", "group", "batch", "page"]), zipped=st.booleans())

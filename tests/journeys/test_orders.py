@@ -6,7 +6,7 @@ import datetime as dt
 import random
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -52,7 +52,7 @@ def _reused(story: list[tuple[str, str, int]]) -> bool:
     return False
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(story=happenings, seed=st.integers(0, 2**16))
 def test_batches_order_and_doubled_wake_ups_do_not_matter(session: Session, now: dt.datetime, story: list[tuple[str, str, int]], seed: int) -> None:
     assume(not _reused(story))

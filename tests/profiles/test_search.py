@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text, update
 from sqlalchemy.orm import Session
@@ -85,7 +85,7 @@ def test_what_does_not_fit_finds_nobody(session: Session, dana: uuid.UUID, words
     assert found(session, words) == []
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(words=st.text(max_size=60), after=st.text(max_size=30))
 def test_no_text_breaks_the_query(session: Session, words: str, after: str) -> None:
     search(session, words, after=after)
@@ -93,7 +93,7 @@ def test_no_text_breaks_the_query(session: Session, words: str, after: str) -> N
         assert session.scalar(text("SELECT CAST(:query AS tsquery) IS NOT NULL"), {"query": query})
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40))
 def test_whoever_has_a_word_in_the_name_is_found_by_the_whole_name(session: Session, now: dt.datetime, name: str) -> None:
     profile_id = person(session, now, name=name)

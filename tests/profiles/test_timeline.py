@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, update
 from sqlalchemy.orm import Session
@@ -91,7 +91,7 @@ def test_only_the_kinds_asked_for_are_shown(session: Session, now: dt.datetime) 
     assert len(timeline(session, dana, kinds=["orders", "other"], now=now)) == 2
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 @given(before=st.text(max_size=40) | st.from_regex(r"-?[0-9]{1,18}\.[0-9]{1,20}", fullmatch=True))
 def test_no_cursor_breaks_a_timeline(session: Session, now: dt.datetime, before: str) -> None:
     timeline(session, person(session, now), before=before, now=now)

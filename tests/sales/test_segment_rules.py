@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -60,7 +60,7 @@ happened = st.lists(
 traits = st.fixed_dictionaries({}, optional={"lead_band": st.sampled_from(["hot", "Cold", 3])})
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60)
 @given(rule=rule, people=st.lists(st.tuples(traits, happened), min_size=1, max_size=3), later=st.sampled_from([1, 3, 20, 40]))
 def test_sql_and_python_agree_and_nothing_changes_before_it_is_due(session: Session, now: dt.datetime, rule: dict[str, Any], people: Any, later: int) -> None:
     with session.begin_nested() as nested:

@@ -7,7 +7,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -236,7 +236,7 @@ def reads_others(parsed: tree.Tree) -> bool:
     return bool(tree.reads(parsed).segments)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(said=st.lists(rules, min_size=4, max_size=8), lives=st.lists(people, min_size=1, max_size=4))
 def test_sql_over_all_over_some_and_python_agree_and_nothing_changes_before_it_is_due(
     session: Session, said: list[dict[str, Any]], lives: list[dict[str, Any]]

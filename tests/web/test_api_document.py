@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
@@ -100,7 +100,7 @@ def value_for(name: str, schema: dict[str, Any], body: dict[str, Any]) -> st.Sea
     return sensible.get(name, st.sampled_from(schema["enum"]) if "enum" in schema else words) | anything
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_every_path_answers_a_documented_status_to_anything(client: FlaskClient, session: Session, data: st.DataObject) -> None:
     token = create_token(session, name="test", role="admin")
