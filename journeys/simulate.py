@@ -20,10 +20,11 @@ from journeys.graph import Graph
 from journeys.node import ENDED, CartFact, Coupon, Effect, Look, Question, Recommend, SendEvent, SendMessage, SetTraits, Slot
 from journeys.offers import TRIED
 from journeys.passage import Facts, Moment, Passage, Passed, react, seen, walk
-from journeys.zones import zone_of
+from journeys.zones import END, zone_of
 
 Said = tuple[dt.datetime, str] | tuple[dt.datetime, str, Mapping[str, Any] | None]
 SOURCE = 1
+MOST = 2_000  # steps of a trial: a page shows five hundred lines
 ITEM = {"product_id": "p1", "name": "Article", "price": "100", "quantity": 1}
 
 
@@ -64,6 +65,11 @@ class Trial:
     refused: list[tuple[dt.datetime, str]] = field(default_factory=list)
     unheard: list[Happened] = field(default_factory=list)  # what runs have said to the log
     over: set[uuid.UUID] = field(default_factory=set)  # runs whose end was said
+
+    @property
+    def enough(self) -> bool:
+        """Whether more would only take time: a loop is walked for ever, and runs that say what begins others grow tenfold with each."""
+        return sum(run.steps for run in self.runs) >= MOST
 
     @property
     def steps(self) -> list[Passed]:
@@ -116,15 +122,16 @@ def tell(graph: Graph, start: dt.datetime, events: Sequence[Said], who: Somebody
 
 def _listen(graph: Graph, trial: Trial, past: list[Happened], who: Somebody) -> None:
     """Hear what runs said, at the moment at which they said it."""
-    while trial.unheard:
+    while trial.unheard and not trial.enough:
         event = trial.unheard.pop(0)
         past.append(event)
         _happen(graph, trial, past, event, who)
 
 
 def _let_pass(graph: Graph, trial: Trial, past: list[Happened], until: dt.datetime | None, who: Somebody) -> None:
-    """Wake, in order, every run that comes due up to `until`."""
-    while due := [run for run in trial.runs if run.active and run.due_at and (until is None or run.due_at <= until)]:
+    """Wake, in order, every run that comes due up to `until`; those that go round and round, as long as anybody looks at them."""
+    last = END if until is None else min(until, END)
+    while not trial.enough and (due := [run for run in trial.runs if run.active and run.due_at and run.due_at <= last]):
         run = min(due, key=lambda each: each.due_at or each.entered_at)
         at = run.due_at or run.entered_at
         _walk(run, past, trial.known(who), at)

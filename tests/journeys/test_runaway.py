@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
-from journeys import graph, passage, publish
+from journeys import graph, passage, publish, simulate
 from journeys.engine import wake_due
 from journeys.simulate import tell
 from tests.makers import accepted, config, track
@@ -78,6 +79,22 @@ def test_shortened_waits_do_not_count_as_running_away(session, now):
     graph_of = graph.parse(round_and_round("2s"))
     trial = tell(graph_of, now, [(now, "Signed Up", {}), (now + dt.timedelta(minutes=2), "Gone", {})])
     assert trial.runs[0].end_reason == "exit:Gone"
+
+
+@pytest.mark.parametrize("wait", ["366d", "30s"])
+def test_a_loop_is_tried_until_enough_was_seen(now, wait):
+    """Not for twenty thousand steps, which take seconds, nor into a year that no calendar has."""
+    trial = tell(graph.parse(round_and_round(wait)), now, [(now + dt.timedelta(hours=each), "Signed Up", {}) for each in range(3)])
+    assert [run.status for run in trial.runs] == ["active"] * 3
+    assert len(trial.steps) <= simulate.MOST + passage.MAX_AT_ONCE
+
+
+def test_runs_that_begin_ten_others_each_are_tried_until_enough_was_seen(now):
+    say = {f"say{n}": {"kind": "send_event", "settings": {"event": "Signed Up"}, "exits": {"next": f"say{n + 1}" if n < 9 else "end"}} for n in range(10)}
+    trigger = {"kind": "event", "settings": {"event": "Signed Up", "key": "event"}}
+    drawn = {"name": {"en": "R"}, "trigger": trigger, "entry": "say0", "nodes": say | {"end": {"kind": "stop"}}}
+    trial = tell(graph.parse(drawn), now, [(now, "Signed Up", {})])
+    assert simulate.MOST <= len(trial.steps) <= simulate.MOST + passage.MAX_AT_ONCE
 
 
 def test_a_loop_without_a_wait_cannot_be_published():
