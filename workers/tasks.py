@@ -38,146 +38,112 @@ def _begin(**_: object) -> None:
     _tools[:] = [tools()]
 
 
-@app.task(name="kesher.drain")  # type: ignore[untyped-decorator]  # Celery has no types
-def drain() -> None:
+def _task(name: Name, *, tells: bool = False) -> Callable[[Callable[[Tools], int]], Callable[[Tools], int]]:
+    """What a hint of this name has a worker do: the step below it until nothing is left, or its turn is over.
+
+    `tells`: what a step made may be due at once, and is hinted at.
+    """
+
+    def registered(step: Callable[[Tools], int]) -> Callable[[Tools], int]:
+        def work() -> None:
+            ours, until = _tools[0], time.monotonic() + TURN_S
+            ours.hints.taken(name)
+            while step(ours):
+                if tells:
+                    _hint_what_became_due(ours)
+                if time.monotonic() > until:
+                    ours.hints.hint(name)
+                    return
+
+        app.task(work, name=f"kesher.{name}")
+        return step
+
+    return registered
+
+
+@_task("drain", tells=True)
+def drain(ours: Tools) -> int:
     """Take events out of the inbox, through the pipeline."""
-    ours = _tools[0]
-
-    def step() -> int:
-        taken = pipeline.drain(ours.sessions, ours.config)
-        if taken:
-            _hint_what_became_due(ours)
-        return taken
-
-    _repeat(ours, "drain", step)
+    return pipeline.drain(ours.sessions, ours.config)
 
 
-@app.task(name="kesher.wake")  # type: ignore[untyped-decorator]  # Celery has no types
-def wake() -> None:
+@_task("wake", tells=True)
+def wake(ours: Tools) -> int:
     """Move the runs whose time has come."""
-    ours = _tools[0]
-
-    def step() -> int:
-        with uncollected(), ours.sessions() as session:
-            moved = engine.wake_due(session, clock.now(), BATCH, ours.config)
-            session.commit()
-        if moved:
-            _hint_what_became_due(ours)
-        return moved
-
-    _repeat(ours, "wake", step)
+    with uncollected(), ours.sessions() as session:
+        moved = engine.wake_due(session, clock.now(), BATCH, ours.config)
+        session.commit()
+    return moved
 
 
-@app.task(name="kesher.deliver")  # type: ignore[untyped-decorator]  # Celery has no types
-def deliver() -> None:
+@_task("deliver")
+def deliver(ours: Tools) -> int:
     """Send the messages that are due."""
-    ours = _tools[0]
-    _repeat(ours, "deliver", lambda: delivery.deliver_due(ours.sessions, ours.config, clock.now))
+    return delivery.deliver_due(ours.sessions, ours.config, clock.now)
 
 
-@app.task(name="kesher.erase")  # type: ignore[untyped-decorator]  # Celery has no types
-def erase() -> None:
+@_task("erase")
+def erase(ours: Tools) -> int:
     """Go on forgetting those who asked for it."""
-    ours = _tools[0]
-    _repeat(ours, "erase", lambda: leaving.work(ours.sessions, ours.config, clock.now))
+    return leaving.work(ours.sessions, ours.config, clock.now)
 
 
-@app.task(name="kesher.import")  # type: ignore[untyped-decorator]  # Celery has no types
-def import_() -> None:
+@_task("import")
+def import_(ours: Tools) -> int:
     """Go on with files that people uploaded: check, import, undo."""
-    ours = _tools[0]
-    _repeat(ours, "import", lambda: uploads.work(ours.sessions, ours.config))
+    return uploads.work(ours.sessions, ours.config)
 
 
-@app.task(name="kesher.compute")  # type: ignore[untyped-decorator]  # Celery has no types
-def compute() -> None:
+@_task("compute")
+def compute(ours: Tools) -> int:
     """Count traits anew for whom events have changed, and by the hour for everybody."""
-    ours = _tools[0]
-    _repeat(ours, "compute", lambda: computed.work(ours.sessions, ours.config, clock.now))
+    return computed.work(ours.sessions, ours.config, clock.now)
 
 
-@app.task(name="kesher.join")  # type: ignore[untyped-decorator]  # Celery has no types
-def join() -> None:
+@_task("join")
+def join(ours: Tools) -> int:
     """Make two people one where there was too much to move in passing."""
-    ours = _tools[0]
-    _repeat(ours, "join", lambda: joining.merge_later(ours.sessions, ours.config.currency, clock.now))
+    return joining.merge_later(ours.sessions, ours.config.currency, clock.now)
 
 
-@app.task(name="kesher.segments")  # type: ignore[untyped-decorator]  # Celery has no types
-def segments() -> None:
+@_task("segments", tells=True)
+def segments(ours: Tools) -> int:
     """Find the members of new segments, look again where a window has lapsed, and put everybody on a list."""
-    ours = _tools[0]
-
-    def step() -> int:
-        with ours.sessions() as session:
-            now = clock.now()
-            done = fill.fill(session, now, ours.config) or refresh.lapse_due(session, now, LAPSES, ours.config) or list_jobs.work(session, now)
-            session.commit()
-        if done:
-            _hint_what_became_due(ours)
-        return done
-
-    _repeat(ours, "segments", step)
+    with ours.sessions() as session:
+        now = clock.now()
+        done = fill.fill(session, now, ours.config) or refresh.lapse_due(session, now, LAPSES, ours.config) or list_jobs.work(session, now)
+        session.commit()
+    return done
 
 
-@app.task(name="kesher.call")  # type: ignore[untyped-decorator]  # Celery has no types
-def call() -> None:
+@_task("call", tells=True)
+def call(ours: Tools) -> int:
     """Call the webhooks that are due."""
-    ours = _tools[0]
-
-    def step() -> int:
-        made = webhooks.call_due(ours.sessions, ours.config, clock.now)
-        if made:
-            _hint_what_became_due(ours)
-        return made
-
-    _repeat(ours, "call", step)
+    return webhooks.call_due(ours.sessions, ours.config, clock.now)
 
 
-@app.task(name="kesher.waves")  # type: ignore[untyped-decorator]  # Celery has no types
-def waves() -> None:
+@_task("waves")
+def waves(ours: Tools) -> int:
     """Tell the next people that a product is back, or cheaper."""
-    ours = _tools[0]
-
-    def step() -> int:
-        with ours.sessions() as session:
-            looked_at = occasions.sweep(session, clock.now(), ours.config)
-            session.commit()
-        return looked_at
-
-    _repeat(ours, "waves", step)
+    with ours.sessions() as session:
+        looked_at = occasions.sweep(session, clock.now(), ours.config)
+        session.commit()
+    return looked_at
 
 
-@app.task(name="kesher.sales")  # type: ignore[untyped-decorator]  # Celery has no types
-def sales() -> None:
+@_task("sales", tells=True)
+def sales(ours: Tools) -> int:
     """Find owners for leads, follow their ranks, send late tasks up, mail alerts."""
-    ours = _tools[0]
-
-    def step() -> int:
-        with ours.sessions() as session:
-            done = sales_work.step(session, ours.config, clock.now())
-            session.commit()
-        if done:
-            _hint_what_became_due(ours)
-        return done
-
-    _repeat(ours, "sales", step)
+    with ours.sessions() as session:
+        done = sales_work.step(session, ours.config, clock.now())
+        session.commit()
+    return done
 
 
-@app.task(name="kesher.backtest")  # type: ignore[untyped-decorator]  # Celery has no types
-def backtest() -> None:
+@_task("backtest")
+def backtest(ours: Tools) -> int:
     """Go on with what journeys would have done."""
-    ours = _tools[0]
-    _repeat(ours, "backtest", lambda: backtests.work(ours.sessions, ours.config))
-
-
-def _repeat(ours: Tools, name: Name, step: Callable[[], int]) -> None:
-    ours.hints.taken(name)
-    until = time.monotonic() + TURN_S
-    while step():
-        if time.monotonic() > until:
-            ours.hints.hint(name)
-            return
+    return backtests.work(ours.sessions, ours.config)
 
 
 def _hint_what_became_due(ours: Tools) -> None:
