@@ -98,6 +98,15 @@ def test_styles_know_no_left_and_right() -> None:
         assert found is None, f"{path.name}: {found}"
 
 
+def test_every_style_of_ours_is_for_something_on_a_page() -> None:
+    sheets = [*WEB.glob("static/*.css"), ROOT / "journeys/canvas/src/designer.css"]
+    styled = {name for sheet in sheets for name in re.findall(r"\.([kd]-[a-z0-9-]+)", sheet.read_text())}
+    drawn = [*WEB.rglob("*.py"), *WEB.glob("templates/**/*.html"), *WEB.glob("static/*.js"), *(ROOT / "journeys").glob("templates/**/*.html")]
+    named = {name for file in [*drawn, *(ROOT / "journeys/canvas/src").glob("*.tsx")] for name in re.findall(r"[a-z0-9-]+", file.read_text())}
+    assert len(styled) > 200
+    assert styled - named == set()
+
+
 def test_every_icon_a_page_names_is_in_the_sprite() -> None:
     there = set((WEB / "assets/icons.txt").read_text().split())
     used = set()
