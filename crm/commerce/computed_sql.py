@@ -40,7 +40,7 @@ SELECT f.profile_id, v.name, v.value, v.since, v.events FROM (
     FROM (SELECT e.profile_id, e.occurred_at AS at, e.name LIKE '% Opened' AS opened, e.name LIKE '% Clicked' AS clicked,
                  lower(split_part(e.name, ' ', 1)) AS channel, CAST(extract(hour FROM e.occurred_at AT TIME ZONE z.zone) AS integer) AS hour
           FROM unnest(CAST(:ids AS uuid[]), CAST(:zones AS text[])) z(profile_id, zone) JOIN events e ON e.profile_id = z.profile_id
-          WHERE e.occurred_at > CAST(:now AS timestamptz) - interval '365 days' AND {ACTS}
+          WHERE {ACTS}
             AND (e.name = 'Order Completed' OR (e.source_id = 1 AND (e.name LIKE '% Opened' OR e.name LIKE '% Clicked')))) e
     GROUP BY e.profile_id
 ) f, LATERAL (VALUES

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.commerce import computed
 from crm.commerce.computed import Computed
+from crm.commerce.computed_sql import HABITS
 from crm.core.errors import InvalidError
 from crm.events.models import HISTORY, LIVE, SYSTEM_SOURCE
 from crm.events.spec import Call
@@ -99,6 +100,17 @@ def test_opens_count_where_a_person_opened_and_the_hour_is_the_persons_own(sessi
     assert traits(session, "omri")["preferred_hour"].value in {20, 21}  # an unknown zone counts as the installation's
     assert traits(session, "yuki")["preferred_hour"].value == 3  # of a country that has one zone, that
     assert "last_click" not in found
+
+
+def test_habits_are_of_a_whole_life_so_that_no_later_count_differs(session: Session, now: dt.datetime) -> None:
+    happen(session, now, identify({}, at=now - days(400), user_id=ME))
+    opened = Call(type="track", event="Email Opened", profile_id=str(find(session, "user_id", ME)), timestamp=(now - days(400)).isoformat())
+    happen(session, now, opened, source_id=SYSTEM_SOURCE)
+    before = traits(session)
+    assert dt.datetime.fromisoformat(before["last_open"].value) == now - days(400)
+    computed.recompute(session, list(session.scalars(text("SELECT id FROM profiles"))), CONFIG, now + days(400))
+    after = traits(session)
+    assert [after.get(name) for name in HABITS] == [before.get(name) for name in HABITS]
 
 
 def test_what_was_looked_at_lately_weighs_more_and_an_order_more_than_a_look(session: Session, now: dt.datetime) -> None:
