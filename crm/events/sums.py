@@ -22,7 +22,7 @@ _OF: Mapping[str, Sequence[str]] = {
     goods.STOCK: ("stock",),
     goods.PRICE: ("price",),
 }
-_SIGNS = dict.fromkeys(("₪", "NIS", 'ש"ח', "ש״ח", "שח", "שקל"), "ILS") | {"€": "EUR"}
+SIGNS = dict.fromkeys(("₪", "NIS", 'ש"ח', "ש״ח", "שח", "שקל"), "ILS") | {"€": "EUR"}
 
 
 def number(value: Any) -> Decimal | None:
@@ -39,7 +39,7 @@ def number(value: Any) -> Decimal | None:
 def unit(value: Any) -> str | None:
     """A currency as three capital letters; None where it is none. A sign is one where it stands for one currency only, as ₪ does and $ does not."""
     said = value.strip().upper() if isinstance(value, str) else ""
-    return _SIGNS.get(said) or (said if len(said) == 3 and said.isascii() and said.isalpha() else None)
+    return SIGNS.get(said) or (said if len(said) == 3 and said.isascii() and said.isalpha() else None)
 
 
 def check(name: str, properties: Mapping[str, Any] | None) -> None:

@@ -51,10 +51,11 @@ _QUARTERS = (  # of each of fifteen days, then of fifteen more: quarters of a da
     "FILTER (WHERE act BETWEEN 1 AND 6 AND age >= {first} AND age < {first} + 15), 0) AS bit(64)))"
 )
 _AGENT = "coalesce(c#>>'{device,type}', c->>'userAgent')"
+UNIT = "coalesce(CAST({signs} AS jsonb)->>upper(btrim(e.properties->>'currency')), nullif(upper(btrim(e.properties->>'currency')), ''), {currency})"
 MONEY = """CASE WHEN e.name = 'Order Completed'
   AND jsonb_typeof(e.properties->'revenue') IN ('number', 'string') AND e.properties->>'revenue' ~ '^-?[0-9]{{1,12}}([.][0-9]+)?$'
-  THEN CAST(e.properties->>'revenue' AS float8) * CASE WHEN upper(coalesce(e.properties->>'currency', {currency})) = {currency} THEN 1 ELSE (
-    SELECT CAST(k.rate AS float8) FROM rates k WHERE k.currency = upper(e.properties->>'currency')
+  THEN CAST(e.properties->>'revenue' AS float8) * CASE WHEN {unit} = {currency} THEN 1 ELSE (
+    SELECT CAST(k.rate AS float8) FROM rates k WHERE k.currency = {unit}
     AND k.day <= CAST(e.occurred_at AT TIME ZONE {zone} AS date) ORDER BY k.day DESC LIMIT 1) END END"""  # in the shop's currency; without a rate in no sum
 ACTS = """CASE WHEN e.source_id = 1 THEN CASE WHEN e.name LIKE '% Opened' AND coalesce(e.properties->>'machine', 'false') <> 'true' THEN 7
   WHEN e.name LIKE '% Clicked' AND coalesce(e.properties->>'machine', 'false') <> 'true' THEN 8 WHEN e.name LIKE '% Replied' THEN 9

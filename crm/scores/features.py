@@ -21,10 +21,11 @@ from sqlalchemy.orm import Session
 
 from crm.core.config import Config
 from crm.core.json import dumps
+from crm.events import sums
 from crm.events.inbox import driver
 from crm.scores import trust
 from crm.scores.estimate import Column, Matrix
-from crm.scores.feature_list import ACTS, BUILT_IN, DAYS_BACK, FULL, HALF_LIFE, MONEY, OWN_EVENT, POINTS, Feature
+from crm.scores.feature_list import ACTS, BUILT_IN, DAYS_BACK, FULL, HALF_LIFE, MONEY, OWN_EVENT, POINTS, UNIT, Feature
 from crm.scores.trust import Told
 
 OWN_EVENTS = 8  # so many frequent events of the company's own become features
@@ -117,7 +118,7 @@ def raw(people: People, features: Sequence[Feature], config: Config, *, told: To
         first_seen=SQL("p.first_seen") if people.first_seen is None else Literal(people.first_seen),
         range=_range(people), lowest=Literal(people.earliest - dt.timedelta(days=DAYS_BACK)),
         latest=Literal(people.latest), back=Literal(dt.timedelta(days=DAYS_BACK)), joined=SQL("".join([", "] if joined else [])) + SQL(", ").join(joined),
-        money=SQL(MONEY).format(currency=Literal(config.currency), zone=Literal(config.timezone)),
+        money=_money(config),
         weights=weights, half=Literal(HALF_LIFE), team=SQL(_TEAM) if any(one.row.startswith("t.") for one in features) else SQL(_NO_TEAM),
         shown=SQL("".join([", "] if shown else [])) + SQL(", ").join(shown),
     )  # fmt: skip
@@ -177,6 +178,11 @@ def differ(one: object, other: object) -> bool:
 def spelled(name: str) -> str:
     """As a column of a relation: PostgreSQL cuts a name after 63 bytes, and two questions of a form may begin alike."""
     return name if len(name.encode()) <= LONGEST_NAME else hashlib.sha256(name.encode()).hexdigest()[:LONGEST_NAME]
+
+
+def _money(config: Config) -> Composable:
+    shop = Literal(config.currency)
+    return SQL(MONEY).format(currency=shop, zone=Literal(config.timezone), unit=SQL(UNIT).format(signs=Literal(dumps(sums.SIGNS)), currency=shop))
 
 
 def _aggregate(one: Feature, own: Sequence[str]) -> str:
