@@ -21,7 +21,7 @@ from hatch_build import build_front_end
 from journeys import install
 from journeys.api import bp as api
 from journeys.pages import bp
-from tests.browsers import CHROMIUM, PASSWORD, browser, sign_in  # noqa: F401  what the tests of this folder take from here
+from tests.browsers import CHROMIUM, PASSWORD, browser, held, let_go, rest, sign_in, window  # noqa: F401  what the tests of this folder take from here
 from tests.databases import Databases
 from tests.makers import accepted, config, product, track
 from tests.serving import served
@@ -45,10 +45,9 @@ class Site:
 
     def page(self, who: str = "noa", *, language: str = "en", width: int = 1440, height: int = 900) -> Page:
         """Somebody's; nothing is open on it yet."""
-        context = self.chromium.new_context(viewport={"width": width, "height": height}, locale=language)
+        context = window(self.chromium, language, width, height)
         sign_in(context, self.url, f"{who}@shop.example")
         page = context.new_page()
-        page.set_default_timeout(10_000)
         page.on("console", lambda said: self.troubles.append(said.text) if said.type == "error" and "409" not in said.text else None)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
         return page
@@ -63,7 +62,8 @@ class Site:
     def designer(self, slug: str, **how: Any) -> Page:
         page = self.page(**how)
         page.goto(f"{self.url}/journeys/{slug}/edit")
-        expect(page.locator(".k-node").first).to_be_visible(timeout=15_000)
+        expect(page.locator(".k-node").first).to_be_visible()
+        rest(page)
         return page
 
     def graph(self, slug: str) -> dict[str, Any]:
@@ -105,8 +105,9 @@ def site(databases: Databases, home: Path, now: dt.datetime, chromium: Browser) 
 
 
 def settle(page: Page) -> None:
-    """Until what is drawn is stored."""
+    """Until what is drawn is stored, and what was said of it is drawn."""
     expect(page.locator("[data-saving=saved]")).to_be_attached()
+    rest(page)
 
 
 def step(page: Page, name: str) -> Any:
@@ -125,6 +126,7 @@ def begin(site: Site, page: Page, name: str) -> str:
     page.get_by_role("button", name="Draw it").click()
     page.wait_for_url(re.compile("/edit$"))
     expect(step(page, "@start")).to_be_visible()
+    rest(page)
     return page.url.split("/")[-2]
 
 

@@ -194,7 +194,7 @@ def ran(page: Page) -> None:
     settle(page)
     page.locator("#d-period").select_option("7")
     page.locator(".d-backtest .d-begin").click()
-    expect(page.locator(".d-backtest .d-days")).to_be_visible(timeout=20_000)
+    expect(page.locator(".d-backtest .d-days")).to_be_visible()
 
 
 @pytest.mark.browser
@@ -227,5 +227,5 @@ def test_a_changed_drawing_takes_the_counts_away(site: Site) -> None:  # noqa: F
     page = site.designer("abandoned_cart", width=360, height=740)
     settle(page)
     page.locator(".d-backtest .d-begin").click()
-    expect(page.locator(".d-backtest .d-lived").get_by_role("link", name="The whole report")).to_be_visible(timeout=20_000)
+    expect(page.locator(".d-backtest .d-lived").get_by_role("link", name="The whole report")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -7,12 +7,16 @@ from pathlib import Path
 import axe_playwright_python
 from playwright.sync_api import Page
 
+from tests.browsers import rest
+
 SOURCE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 OF_WIDTH = ("target-size", "scrollable-region-focusable", "button-name", "link-name", "label", "select-name")  # rules that another width may break
-SETTLED = "() => !document.querySelector('.htmx-request') && (!document.querySelector('#designer-page') || document.querySelector('.k-node'))"
 ASK = """async ([type, values]) => {
+    const hold = (event) => event.preventDefault();  // what asks again every few seconds is not swapped while it is looked at
+    document.addEventListener("htmx:beforeRequest", hold);
     const found = await axe.run(document, { runOnly: { type, values }, resultTypes: ["violations"] });
+    document.removeEventListener("htmx:beforeRequest", hold);
     return found.violations.flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.target.join(" ")} ${node.any.map(one => one.message).join("; ")}`));
 }"""
 
@@ -28,6 +32,7 @@ def of_width(page: Page) -> list[str]:
 
 
 def _ask(page: Page, kind: str, values: tuple[str, ...]) -> list[str]:
+    rest(page)
     if not page.evaluate("'axe' in window"):
         page.evaluate(SOURCE)
     found: list[str] = page.evaluate(ASK, [kind, values])

@@ -18,7 +18,7 @@ from hatch_build import build_front_end
 from journeys.api import bp as journeys_api
 from journeys.backtest_api import bp as backtests_api
 from journeys.pages import bp as journeys
-from tests.browsers import PASSWORD, browser, signed_in
+from tests.browsers import PASSWORD, browser, rest, signed_in, window
 from tests.databases import Databases
 from tests.serving import served
 from tests.web import axe
@@ -63,10 +63,11 @@ def wrong(page: Page, path: str, widths: tuple[int, int]) -> list[str]:
     """What a page breaks, once all of it is there: at the first width, and what another one may change at that."""
     page.set_viewport_size({"width": widths[0], "height": 800})
     answer = page.goto(path)
-    page.wait_for_function(axe.SETTLED)
+    rest(page)
     found = [f"answers {answer.status}"] if answer and answer.status >= 400 and "nonsense" not in path else []
     found += _wide(page) + axe.violations(page)
     page.set_viewport_size({"width": widths[1], "height": 800})
+    rest(page)  # the designer draws another view
     return [f"{path}: {said}" for said in found + _wide(page) + axe.of_width(page)]
 
 
@@ -82,7 +83,7 @@ def test_every_page_breaks_no_rule_of_access(
     widths: tuple[int, int],
 ) -> None:
     url, made = site
-    stranger = chromium.new_context(locale=language, base_url=url).new_page()
+    stranger = window(chromium, language, widths[0], url=url).new_page()
     found = [said for path in PUBLIC for said in wrong(stranger, path.format(**made), widths)]
     stranger.context.close()
     page, troubles = signed_in(chromium, url, language, widths[0])

@@ -19,7 +19,7 @@ from crm.sales import intake
 from crm.sales.intake import Form
 from crm.web import users
 from crm.web.app import create_app
-from tests.browsers import PASSWORD, browser, signed_in
+from tests.browsers import PASSWORD, browser, rest, signed_in
 from tests.databases import Databases
 from tests.serving import served
 from tests.web import axe
@@ -81,13 +81,13 @@ def test_every_page_fits_its_window_and_breaks_no_rule_of_access(site, chromium:
         page, troubles = signed_in(chromium, url, language, width)
         for name, path in PAGES.items():
             page.goto(url + path.format(**made))
-            page.wait_for_function(axe.SETTLED)
+            rest(page)
             picture(page, f"{name}-{language}-{width}")
             if page.evaluate("document.documentElement.scrollWidth - innerWidth") > 0:
                 found.append(f"{name} {width}: wider than its window")
             found += [f"{name} {width}: {said}" for said in broken(page)]
         page.goto(f"{url}/leads/{made['lead']}?view=all")
-        page.wait_for_function(axe.SETTLED)
+        rest(page)
         for opens in ("d-call", "d-mail", "d-next", "d-later"):
             page.locator(f"[data-opens={opens}]").click()
             picture(page, f"{opens}-{language}-{width}")
@@ -118,7 +118,8 @@ def test_a_form_of_ours_is_filled_in_refused_and_thanked_for(site, chromium: Bro
             found += [f"{name} {width}: {said}" for said in broken(page)]
             if phone is not None:
                 page.locator("[name=phone]").fill(phone)
-                page.locator("main form button").click()
+                with page.expect_navigation():
+                    page.locator("main form button").click()
         expect(page.locator("h1")).to_have_text({"he": "תודה", "en": "Thank you"}[language])
         page.context.close()
     assert found == []
@@ -128,7 +129,7 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
     url, _made = site
     page, troubles = signed_in(chromium, url, "en", 1440)
     page.goto(f"{url}/leads?view=all")
-    page.wait_for_function(axe.SETTLED)
+    rest(page)
     rows = page.locator(".k-lead-row .k-lead-name")
     first, second = rows.nth(0).inner_text(), rows.nth(1).inner_text()
     page.keyboard.press("c")
@@ -136,6 +137,7 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator("#toast")).to_contain_text("in the timeline")
+    rest(page)  # what takes the call back came with it
     page.keyboard.press("j")
     expect(page.locator(".k-lead-main h1")).to_have_text(second)
     page.keyboard.press("z")
@@ -156,7 +158,8 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
     expect(page.locator(".k-lead-row[aria-current] .k-lead-name")).to_have_text(second)
     expect(page.locator(".k-lead-row[aria-current]")).to_be_in_viewport()
     expect(page.locator(".k-lead-main")).to_be_hidden()
-    assert (page.evaluate("window.stayed"), page.url) == (True, f"{url}/leads?view=all")
+    expect(page).to_have_url(f"{url}/leads?view=all")
+    assert page.evaluate("window.stayed")
     assert troubles == []
 
 

@@ -9,7 +9,7 @@ import time
 from playwright.sync_api import expect
 from sqlalchemy.orm import Session
 
-from tests.journeys.browsing import Site, begin, browser, palette, publish, settle, step
+from tests.journeys.browsing import Site, begin, browser, palette, publish, rest, settle, step
 from tests.makers import accepted, config, product, track
 from workers import pipeline
 
@@ -73,6 +73,7 @@ def test_the_same_is_drawn_by_keyboard_alone(site: Site) -> None:
 
     step(page, "@start").focus()
     press("Enter")
+    expect(page.locator("#d-journey")).to_be_focused()  # with the next frame; what is focused before it loses the focus again
     page.get_by_label("Event", exact=True).first.focus()
     write("Product Added")
     page.get_by_label("One run for each").focus()
@@ -91,14 +92,17 @@ def test_the_same_is_drawn_by_keyboard_alone(site: Site) -> None:
     write("Order Completed")
     expect(page.locator(".d-elabel", has_text="it happened")).to_be_visible()
     press("Escape")
+    expect(step(page, "wait")).to_be_focused()
     press("Tab")  # the first way out: time passed
     press("Enter")  # to the palette
+    expect(page.locator(".d-find")).to_be_focused()
     write("Send")
     press("Enter")
     expect(step(page, "send")).to_be_focused()
     page.get_by_label("Template").focus()
     write("abandoned_cart")
     press("Escape")
+    expect(step(page, "send")).to_be_focused()
     find("End")
     expect(step(page, "stop")).to_be_focused()
     press("ArrowUp")
@@ -108,6 +112,7 @@ def test_the_same_is_drawn_by_keyboard_alone(site: Site) -> None:
     press("Tab")
     press("Tab")
     press("Enter")
+    expect(page.locator(".d-find")).to_be_focused()
     write("End")
     press("Enter")
     settle(page)
@@ -120,6 +125,7 @@ def test_the_same_is_drawn_by_keyboard_alone(site: Site) -> None:
 def test_what_was_done_can_be_undone_copied_and_removed(site: Site) -> None:
     page = site.designer("abandoned_cart")
     step(page, "remind").click()
+    expect(step(page, "remind")).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("Control+c")
     page.keyboard.press("Control+v")
@@ -157,12 +163,14 @@ def test_a_step_dragged_onto_an_open_way_is_joined_to_it_and_a_dragged_step_keep
     begin(site, page, "Drag")
     page.locator('.k-pal[data-kind="wait"]').drag_to(page.locator(".d-open"))
     expect(step(page, "wait")).to_be_visible()
+    settle(page)
     page.locator('.k-pal[data-kind="stop"]').drag_to(page.locator(".react-flow__pane"), target_position={"x": 150, "y": 640})
     expect(step(page, "stop")).to_be_visible()
     settle(page)
     page.locator('.react-flow__node[data-id="wait"] .react-flow__handle.source').drag_to(step(page, "stop"))
     settle(page)
     expect(page.locator(".d-open")).to_have_count(0)
+    rest(page)
     before = step(page, "wait").bounding_box()
     page.mouse.move(before["x"] + 90, before["y"] + 20)
     page.mouse.down()
@@ -182,6 +190,7 @@ def test_several_steps_are_chosen_moved_copied_and_undone_together_from_right_to
         page.keyboard.down("Control")  # and not let go before the drag has begun
         step(page, "end").click()
         expect(page.locator(".d-many")).to_contain_text("2")
+        rest(page)  # the settings are gone, and what was in the middle has moved back there
         before = {name: step(page, name).bounding_box() for name in ("remind", "end", "bought")}
         page.mouse.move(before["end"]["x"] + 60, before["end"]["y"] + 20)
         page.mouse.down()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from journeys import install
 from journeys.engine import wake_due
-from tests.journeys.browsing import Site, browser, settle, step
+from tests.journeys.browsing import Site, browser, held, rest, settle, step
 from tests.makers import config
 
 pytestmark = browser
@@ -63,8 +63,11 @@ def test_two_who_draw_at_once_choose_whose_drawing_stays(site: Site) -> None:
 
 
 def test_what_is_drawn_while_signed_out_is_saved_once_somebody_signs_in_again_in_another_window(site: Site) -> None:
-    page = site.designer("abandoned_cart", width=360)
-    page.wait_for_load_state("networkidle")  # every answer sets the cookie anew
+    page = site.page(width=360)
+    held(page, "**/counts")  # asked every few seconds, and every answer sets the cookie anew
+    page.goto(f"{site.url}/journeys/abandoned_cart/edit")
+    rest(page)
+    expect(page.locator(".d-stories")).to_be_attached()
     page.context.clear_cookies()
     step(page, "wait").click()
     page.get_by_label("Name on the drawing").fill("Drawn")
@@ -85,6 +88,7 @@ def test_a_number_stands_on_its_way_also_where_the_way_has_no_words(site: Site, 
     page = site.designer("abandoned_cart")
     number = page.locator(".d-elabel", has_text=re.compile(r"^\s*4\s*$"))
     expect(number).to_be_visible()
+    rest(page)
     boxes = [each.bounding_box() for each in (step(page, "remind"), number, step(page, "end"))]
     above, on, below = (box["y"] + box["height"] / 2 for box in boxes if box)
     assert above < on < below
@@ -164,6 +168,7 @@ def test_trying_it_jumps_the_clock_and_marks_the_path(site: Site) -> None:
     page.get_by_role("button", name="Begin", exact=True).click()
     page.fill("#d-event", "Order Completed")
     page.get_by_role("button", name="It happens").click()
+    expect(page.locator(".k-try")).to_contain_text("The run is over")
     page.get_by_role("button", name="A day on").click()
     expect(page.locator(".k-try")).not_to_contain_text("Would send")
 

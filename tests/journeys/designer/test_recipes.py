@@ -24,6 +24,6 @@ def test_a_recipe_is_chosen_in_both_languages_on_any_screen(site: Site, language
     if folder := os.environ.get("KESHER_SHOTS"):
         page.screenshot(path=f"{folder}/gallery-{language}-{width}.png", full_page=True)
     page.click("form:has(input[value='black_friday']) button")
-    expect(page.get_by_text(recipes["black_friday"]["nodes"]["open"]["name"][language]).first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(recipes["black_friday"]["nodes"]["open"]["name"][language]).first).to_be_visible()
     if folder:
         page.screenshot(path=f"{folder}/black-friday-{language}-{width}.png", full_page=True)
