@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.orm import Session
 
 from crm.core.commit import hint
@@ -110,9 +110,7 @@ def unseen(session: Session, user_id: int) -> int:
 
 def seen(session: Session, user_id: int, *, up_to: int, now: dt.datetime) -> None:
     """They were looked at, this one and older ones."""
-    session.execute(
-        text("UPDATE alerts SET seen_at = :now WHERE user_id = :user AND id <= :id AND seen_at IS NULL"), {"now": now, "user": user_id, "id": up_to}
-    )
+    session.execute(update(Alert).where(Alert.user_id == user_id, Alert.id <= up_to, Alert.seen_at.is_(None)).values(seen_at=now))
 
 
 def mail(session: Session, *, base_url: str, now: dt.datetime, limit: int = 200) -> int:

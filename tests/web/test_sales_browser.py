@@ -19,7 +19,7 @@ from crm.sales import intake
 from crm.sales.intake import Form
 from crm.web import users
 from crm.web.app import create_app
-from tests.browsers import PASSWORD, browser, rest, signed_in
+from tests.browsers import PASSWORD, browser, held, let_go, rest, signed_in
 from tests.databases import Databases
 from tests.serving import served
 from tests.web import axe
@@ -132,6 +132,7 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
     rest(page)
     rows = page.locator(".k-lead-row .k-lead-name")
     first, second = rows.nth(0).inner_text(), rows.nth(1).inner_text()
+    _two_quick_steps(page, first)
     page.keyboard.press("c")
     expect(page.locator("#d-call")).to_be_visible()
     page.keyboard.press("ArrowDown")
@@ -160,6 +161,34 @@ def test_the_queue_is_worked_down_by_keyboard_alone(site, chromium: Browser) -> 
     expect(page.locator(".k-lead-main")).to_be_hidden()
     expect(page).to_have_url(f"{url}/leads?view=all")
     assert page.evaluate("window.stayed")
+    assert troubles == []
+
+
+def _two_quick_steps(page: Page, first: str) -> None:
+    """There and back before either is answered; the lead that is shown is the one that is marked, whichever answer comes last."""
+    asked = held(page, "**/leads/*")
+    for key in ("j", "k"):
+        page.keyboard.press(key)
+    for at in (1, 0):
+        with page.expect_request_finished():
+            let_go(page, asked, at)
+    page.unroute("**/leads/*")
+    rest(page)
+    assert page.locator(".k-lead-main h1").inner_text() == first
+
+
+def test_what_is_open_stays_open_and_alerts_are_seen_at_a_click(site, chromium: Browser) -> None:
+    url, _made = site
+    page, troubles = signed_in(chromium, url, "en", 1440)
+    page.goto(f"{url}/deals")
+    rest(page)
+    asked = held(page, "**/alerts")
+    page.evaluate("void htmx.ajax('GET', '/alerts', { source: '#bell', target: '#bell' })")  # as it does every few seconds
+    page.locator(".k-bell summary").click()
+    with page.expect_request_finished():
+        let_go(page, asked, 0)
+    page.get_by_role("button", name="All seen").click()
+    expect(page.locator(".k-bell .k-dot")).to_have_count(0)
     assert troubles == []
 
 

@@ -103,10 +103,9 @@
   });
 
   /* --- live parts rest while nobody looks, or while somebody points at them --- */
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const live = event.detail.elt.closest?.("[data-live]");
-    if (live && (document.hidden || live.querySelector("[data-pause]:hover, [data-pause]:focus-within, details[open]"))) event.preventDefault();
-  });
+  const rests = (live) => live.matches("[data-live]") && (document.hidden || live.querySelector("[data-pause]:hover, [data-pause]:focus-within, details[open]"));
+  document.addEventListener("htmx:beforeRequest", (event) => rests(event.detail.elt) && event.preventDefault());
+  document.addEventListener("htmx:beforeSwap", (event) => rests(event.detail.requestConfig.elt) && event.preventDefault()); // somebody came while it was asked for
 
   document.querySelectorAll(".k-canvas").forEach((box) => { // what it begins with, in the middle of what is seen
     const begin = box.querySelector(".trig")?.getBoundingClientRect();

@@ -43,6 +43,10 @@
     const close = event.target.closest("[data-close]");
     if (close) close.closest("dialog").close();
   });
+  document.addEventListener("htmx:beforeSwap", (event) => { // of two quick steps the first may be answered last
+    const row = event.detail.requestConfig.elt.closest(".k-lead-row");
+    if (row && !row.hasAttribute("aria-current")) event.preventDefault();
+  });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.target.id === "lead") {
       $(".k-lead-main")?.scrollTo({ top: 0 });
