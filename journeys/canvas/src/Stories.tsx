@@ -8,12 +8,15 @@ import { set, use } from "./store";
 import type { Happening, Told } from "./types";
 import { num, t } from "./words";
 
+let turn: Promise<void> = Promise.resolve(); // one is asked after the other is answered: what comes late must not show what is no longer so
+
 export function Stories({ tried, inside, onPlay }: { tried: Happening[]; inside: string[]; onPlay: (story: Told["stories"][number]) => void }) {
   const revision = use((s) => s.revision);
   const [told, setTold] = useState<Told | null>(null);
   const [name, setName] = useState("");
   const [trouble, setTrouble] = useState("");
-  const hear = async (method: "GET" | "POST" | "DELETE", body?: unknown) => {
+  const hear = (method: "GET" | "POST" | "DELETE", body?: unknown) => (turn = turn.then(() => asked(method, body)));
+  const asked = async (method: "GET" | "POST" | "DELETE", body?: unknown) => {
     try {
       setTold(await ask<Told>(method, own("stories"), body));
       setTrouble("");

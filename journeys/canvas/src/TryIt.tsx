@@ -33,11 +33,12 @@ export function TryIt() {
   const next = trial && nextOf(trial, clock);
 
   const tell = async (events: Happening[], until: string, more: { who?: string; traits?: Settings; segments: string[] } = { who, segments }) => {
+    const before = get().clock;
     try {
       const found = await ask<Trial>("POST", "/journeys/simulate", { graph: get().graph, start: events[0]!.at, events, language: page.language, slug: page.slug, ...more });
       setTold(events);
       setTrouble("");
-      set({ trial: found, clock: until, said: t("tried") });
+      set({ trial: found, clock: get().clock === before ? until : get().clock, said: t("tried") }); // who went on meanwhile is not put back
     } catch (problem) {
       setTrouble(problem instanceof Refused ? problem.message : t("no_answer"));
     }

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from journeys import install
 from journeys.engine import wake_due
-from tests.journeys.browsing import Site, browser, held, rest, settle, step
+from tests.journeys.browsing import Site, browser, held, let_go, rest, settle, step
 from tests.makers import config
 
 pytestmark = browser
@@ -167,9 +167,13 @@ def test_trying_it_jumps_the_clock_and_marks_the_path(site: Site) -> None:
     page.get_by_role("button", name="Start over").click()
     page.get_by_role("button", name="Begin", exact=True).click()
     page.fill("#d-event", "Order Completed")
+    shown, asked = page.locator("section[aria-label='Try it'] .k-tiny bdi"), held(page, "**/journeys/simulate")
     page.get_by_role("button", name="It happens").click()
-    expect(page.locator(".k-try")).to_contain_text("The run is over")
     page.get_by_role("button", name="A day on").click()
+    later = shown.inner_text()
+    let_go(page, asked, 0)
+    expect(page.locator(".k-try")).to_contain_text("The run is over")
+    expect(shown).to_have_text(later)  # who goes on before the answer is not put back
     expect(page.locator(".k-try")).not_to_contain_text("Would send")
 
 
