@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -223,6 +222,3 @@ class Rule(ABC, Generic[S]):
     @abstractmethod
     def sentence(self, settings: S) -> Sentence:
         """The rule in words."""
-
-
-ProfileIds = Sequence[uuid.UUID]

@@ -18,7 +18,7 @@ RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """`test [--full] [what pytest takes]`."""
+    """`test [--full]`."""
     parser = subparsers.add_parser("test", help="Run every check: style, format, types, import directions, tests.")
     parser.add_argument("--full", action="store_true", help="larger counts and the real data sets; up to an hour")
     parser.set_defaults(call=call)
