@@ -18,6 +18,7 @@ from crm.profiles.identify import StaleError
 from tests import makers
 from tests.makers import accepted, identify, product, track
 from tests.profiles.test_undo import World
+from tests.waiting import PATIENCE
 from workers import pipeline
 
 ROUNDS, TRIES = 25, 50
@@ -67,7 +68,7 @@ def test_joins_and_their_undoing_race_with_two_workers(fresh_url, now):
     persist(lambda session: pipeline.run(session, known, now, makers.config()))
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(work, 1), pool.submit(work, 2), pool.submit(decide, 3), pool.submit(decide, 4)]:
-            done.result(timeout=120)
+            done.result(PATIENCE)
     with make() as session:
         ids = [row.id for row in makers.profiles(session)]
         assert rebuild.differences(session) == []

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from crm.core.db import engine_for
+from tests.waiting import PATIENCE
 from workers.mailbox import serve
 from workers.models import Mail
 
@@ -24,7 +25,7 @@ def listening(sessions: sessionmaker[Session]) -> Iterator[int]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = asyncio.run_coroutine_threadsafe(serve(socket.create_server(("127.0.0.1", 0)), sessions), loop).result(20)
+    server = asyncio.run_coroutine_threadsafe(serve(socket.create_server(("127.0.0.1", 0)), sessions), loop).result(PATIENCE)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
