@@ -29,6 +29,7 @@ from journeys.view import StepRow
 ENDINGS = {
     "finished": _l("came to its end"),
     "cart_closed": _l("the cart was ordered or emptied"),
+    "refunded": _l("the money was given back"),
     "merged": _l("went on in the run of another profile, now the same person"),
     "new_version": _l("a new version of the journey ended it"),
     "dropped": _l("came due while the journey was paused, and was dropped when it went on"),

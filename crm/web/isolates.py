@@ -19,7 +19,8 @@ from crm.web.rights import VEIL, hidden
 
 LARGEST = 10**15
 UNITS = {"d": "duration-day", "h": "duration-hour", "m": "duration-minute", "s": "duration-second"}
-ONE = {"1d": _l("1 day"), "1h": _l("1 hour"), "1m": _l("1 minute"), "1s": _l("1 second")}  # CLDR's Hebrew puts the figure before the noun, as nobody does
+# CLDR's Hebrew puts the figure before the noun, as nobody does
+ONE = {"1w": _l("1 week"), "1d": _l("1 day"), "1h": _l("1 hour"), "1m": _l("1 minute"), "1s": _l("1 second")}
 
 
 def bdi(text: object) -> Markup:
