@@ -11,6 +11,7 @@ from itertools import pairwise
 Item = str | tuple[int, int]  # a node, or the way with this number where it passes this row
 Sides = dict[Item, list[Item]]
 APART, LANE = 28, 12  # px between what stands side by side, and of a way that passes
+MANY, LONG = 3_000, 24  # places of all ways from which on those to one node run together, and of how many rows such a way passes at least
 SWEEPS, VISITS = 16, 160_000  # how often rows and columns are bettered, and how many items are looked at in that: a second or two for the largest graph
 
 
@@ -30,7 +31,7 @@ def layers(start: str, ways: Sequence[tuple[str, str]], node: int, labels: Seque
     Between two rows of nodes lies one where each way has its own place, so that its label has one too.
     """
     rank, back = _ranks(start, ways)
-    passes = [_chain(number, rank, *way, back=number in back) for number, way in enumerate(ways)]
+    passes = _joined([_chain(number, rank, *way, back=number in back) for number, way in enumerate(ways)], back)
     rows = _uncrossed(_rows(start, passes, back), links := _links(passes, back))
     wide = {item: node if isinstance(item, str) else LANE for row in rows for item in row}
     wide |= {chain[1]: max(LANE, label) for chain, label in zip(passes, labels, strict=True)}
@@ -70,6 +71,19 @@ def _chain(number: int, rank: Mapping[str, int], origin: str, target: str, *, ba
     return [origin, *((number, row) for row in passed), target]
 
 
+def _joined(passes: list[list[Item]], back: set[int]) -> list[list[Item]]:
+    """Where there are so many that nobody could follow them, nor wait for the drawing, long ways down to one node run together below their words."""
+    if sum(map(len, passes)) <= MANY:
+        return passes
+    lanes: dict[Item, int] = {}
+
+    def joined(chain: list[Item]) -> list[Item]:
+        lane = lanes.setdefault(chain[-1], -1 - len(lanes))  # no way has such a number
+        return [*chain[:2], *((lane, item[1]) for item in chain[2:-1] if not isinstance(item, str)), chain[-1]]
+
+    return [joined(chain) if number not in back and len(chain) > LONG else chain for number, chain in enumerate(passes)]
+
+
 def _rows(start: str, passes: Sequence[Sequence[Item]], back: set[int]) -> list[list[Item]]:
     """Side by side as the ways above name them; a way back rises beside what lies below the node it leads to."""
     below: dict[Item, list[Item]] = defaultdict(list)
@@ -98,7 +112,7 @@ def _links(passes: Sequence[Sequence[Item]], back: set[int]) -> list[tuple[Item,
             found += [(upper, chain[-2]) for upper in uppers[chain[-1]]]
         else:
             found += pairwise(chain)
-    return found
+    return list(dict.fromkeys(found))  # ways that run together are linked once
 
 
 def _sides(links: Iterable[tuple[Item, Item]]) -> tuple[Sides, Sides]:
@@ -163,7 +177,8 @@ def _wishes(passes: Sequence[Sequence[Item]], links: Sequence[tuple[Item, Item]]
         first, *more = reversed(chain[1:-1]) if number in back else chain[1:-1]
         upper, lower = (chain[-1], chain[0]) if number in back else (chain[0], chain[-1])
         if more:
-            above[first] = [more[0]] * 2 + [upper] * loose
+            own = isinstance(more[0], str) or more[0][0] >= 0
+            above[first] = [more[0]] * 2 + [upper] * loose if own else [upper]
             below[more[-1]] = [[first, *more][-2]] * 2 + [lower] * loose
         elif parting[chain[0]] > 1:
             above[first] = [lower] if meeting[lower] == 1 else [upper, lower]

@@ -76,13 +76,12 @@ def _beneath(rows: Mapping[Item, int], one: Item, other: Item) -> int:
 def _across(found: Layers, rows: Mapping[Item, int]) -> Mapping[int, list[_Across]]:
     """What runs across beneath each row."""
     across: dict[int, list[_Across]] = defaultdict(list)
-    for chain in found.passes:
-        for one, other in pairwise(chain):
-            begin, end = sorted((found.x[one], found.x[other]))
-            if begin != end:
-                row = _beneath(rows, one, other)
-                above, below = ([found.x[item] for item in (one, other) if (rows[item] == row) == upper] for upper in (True, False))
-                across[row].append(_Across(one, other, begin, end, above, below))
+    for one, other in dict.fromkeys(pair for chain in found.passes for pair in pairwise(chain)):
+        begin, end = sorted((found.x[one], found.x[other]))
+        if begin != end:
+            row = _beneath(rows, one, other)
+            above, below = ([found.x[item] for item in (one, other) if (rows[item] == row) == upper] for upper in (True, False))
+            across[row].append(_Across(one, other, begin, end, above, below))
     return across
 
 

@@ -93,10 +93,13 @@ def test_every_way_comes_from_its_node_and_ends_at_the_one_it_leads_to() -> None
             assert edge.path.endswith(f"V{to_y}") and strokes(edge.path)[-1][0] == to_x
 
 
-@given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 11)), max_size=24))
-def test_whatever_is_drawn_nothing_goes_through_a_node_and_apart_ways_never_run_on_one_line(jumps: list[tuple[int, int]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 11)), max_size=24), st.booleans())
+def test_whatever_is_drawn_nothing_goes_through_a_node_and_apart_ways_never_run_on_one_line(jumps: list[tuple[int, int]], together: bool) -> None:
     ways = [(f"n{at}", f"n{at + 1}") for at in range(11)] + [(f"n{one}", f"n{other}") for one, other in jumps if one != other]
-    found = layers("n0", ways, 256, [90] * len(ways))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arranging, "MANY", 0 if together else arranging.MANY)
+        patch.setattr(arranging, "LONG", 4)
+        found = layers("n0", ways, 256, [90] * len(ways))
     led = routes(found, [54 if row % 2 == 0 else 20 for row in range(len(found.rows))])
     paths = [[(min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])) for a, b in pairwise(corners)] for corners in led.corners]
     assert crossed([[tuple(map(float, piece)) for piece in path] for path in paths], nodes_of(found, led.tops)) == []  # type: ignore[misc]  # pieces have four
@@ -133,6 +136,10 @@ def test_the_largest_journey_is_bettered_less_often_so_that_its_page_does_not_wa
 
     monkeypatch.setattr(arranging, "_placed", counted)
     ways = [("n0", "n1")] + [way for at in range(1, 200) for way in ((f"n{at}", f"n{at + 1}"), (f"n{at}", "end"))]
+    assert sum(map(len, layers("n0", ways, 256, [90] * len(ways)).rows)) < 1_500  # long ways to one node run together
+    assert seen < 3 * arranging.VISITS
+    monkeypatch.setattr(arranging, "MANY", 1_000_000)
+    seen = 0
     found = layers("n0", ways, 256, [0] + [90] * (len(ways) - 1))
     assert sum(map(len, found.rows)) > 40_000
     assert seen < 3 * arranging.VISITS
