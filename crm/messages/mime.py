@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import re
-import uuid
 from email.utils import format_datetime
 from functools import lru_cache
 
@@ -97,9 +96,3 @@ def envelope(address: str) -> str:
     local, _, domain = one_line(address).rpartition("@")
     local.encode("ascii")
     return f"{local}@{domain.encode('idna').decode('ascii') if not domain.isascii() else domain}"
-
-
-def message_id_of(provider_id: str) -> uuid.UUID | None:
-    """Which message a Message-ID of ours names."""
-    match = re.fullmatch(r"<?([0-9a-f]{32})@[^>]*>?", provider_id.strip())
-    return uuid.UUID(match[1]) if match else None
