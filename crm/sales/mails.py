@@ -1,16 +1,32 @@
-"""Mails that somebody who sells asked for: what became of the last one, for whoever looks at the lead."""
+"""Mails that somebody who sells asks for: which templates such a mail can be made of, and what became of the last one."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from crm.core.json import dumps
+from crm.messages.models import Template, TemplateVersion
 from crm.sales.models import Lead
 
 SHOWN = dt.timedelta(days=7)
+_NEEDS = re.compile(r"\{[{%][^}]*\b(?:cart|data|links\.(?:survey|mine))\b")  # what only a journey, or the person, brings along
+_alone: dict[str, bool] = {}  # digest of a wording -> whether it can be filled in with a person alone
+
+
+def templates(session: Session) -> list[str]:
+    """E-mail templates that say what can be said to a person out of the blue: without a cart, an event or a question to answer."""
+    latest = (TemplateVersion.name == Template.name) & (TemplateVersion.version == Template.version)
+    shown = select(Template.name, TemplateVersion.digest).join(TemplateVersion, latest).where(Template.channel == "email").order_by(Template.name)
+    rows = session.execute(shown).all()
+    if new := {row.digest for row in rows} - _alone.keys():
+        for digest, content in session.execute(select(TemplateVersion.digest, TemplateVersion.content).where(TemplateVersion.digest.in_(new))):
+            _alone[digest] = not _NEEDS.search(dumps(content))
+    return [row.name for row in rows if _alone[row.digest]]
 
 
 def unsent(session: Session, profile_id: uuid.UUID, lead: Lead | None, *, now: dt.datetime) -> uuid.UUID | None:

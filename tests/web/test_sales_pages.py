@@ -154,6 +154,11 @@ def test_later_puts_the_lead_off(shop, browser_as, session):
 
 
 def test_a_mail_is_asked_for_and_the_gates_word_shown(shop, browser_as, session):
+    offered = re.search(r'<select[^>]*id="mail-template".*?</select>', browser_as("sales").get(f"/leads/{shop.dana}").text, re.S)
+    assert offered is not None
+    assert "lead_thanks" in offered[0]
+    for brought in ("abandoned_cart", "sales_alert", "my_data", "nps_survey", "back_in_stock"):
+        assert f'"{brought}"' not in offered[0], "nothing that only a journey can fill in"
     browser_as("sales").post(f"/leads/{shop.dana}/mail", template="abandoned_cart")
     made = session.scalars(select(Message).where(Message.profile_id == shop.dana, Message.node.is_(None))).all()
     asked = [one for one in made if one.journey is None]

@@ -22,7 +22,6 @@ from crm.core import clock
 from crm.core.crypto import Keys
 from crm.core.errors import ForbiddenError, NotFoundError
 from crm.messages.log import message
-from crm.messages.models import Template
 from crm.profiles import accounts
 from crm.profiles.models import Profile
 from crm.profiles.timeline import timeline
@@ -317,7 +316,7 @@ def _lead(profile_id: uuid.UUID) -> dict[str, Any]:
         "tasks": tasks.open_of(db(), person.id),
         "task_kinds": tasks.KINDS,
         "outcomes": acts.OUTCOMES,
-        "templates": db().scalars(select(Template.name).where(Template.channel == "email").order_by(Template.name)).all(),
+        "templates": mails.templates(db()),
         "topics": {row.name: row.title for row in db().execute(select(Topic.name, Topic.title))} if person.consents else {},
         "sellers": selling.sellers(),
         "words": words,
