@@ -23,34 +23,43 @@ from crm.events.spec import Call
 
 _decode = msgspec.json.Decoder(Call).decode
 DEVICE = "anonymous_id"
+PHONES = ("phone", "wa_id")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # damaged in the middle, cut off, locked by a password
 csv.field_size_limit(1 << 24)
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a person may be written: ids of profiles, identities, and one pattern that finds any of them in a text."""
+    """How a person may be written: ids of profiles, identities, one pattern that finds any of them in a text, and one for their addresses alone."""
 
     ids: frozenset[str]
     identities: frozenset[tuple[str, str]]
     pattern: str
+    addresses: str
 
     @classmethod
     def of(cls, ids: Iterable[uuid.UUID], identities: Iterable[tuple[str, str]]) -> Words:
-        """The pattern is read alike by Python and PostgreSQL; letters match in either case."""
-        known = frozenset(identities)
-        texts = [str(one) for one in ids] + [value for _, value in known]
-        spelt = sorted({re.escape(form) for value in texts for form in (value, dumps(value)[1:-1], ascii(value)[1:-1])})
-        phones = sorted({_digits(value) for kind, value in known if kind in {"phone", "wa_id"}})
-        return cls(frozenset(str(one) for one in ids), known, rf"(?<![0-9A-Za-z_])({'|'.join(spelt)})(?![0-9A-Za-z_])" + "".join(f"|{one}" for one in phones))
+        """Patterns are read alike by Python and PostgreSQL; letters match in either case."""
+        known, own = frozenset(identities), frozenset(str(one) for one in ids)
+        phones = {_digits(value) for kind, value in known if kind in PHONES}
+        addresses = _pattern({value for kind, value in known if kind in {"email", *PHONES}}, phones)
+        return cls(own, known, _pattern({*own, *(value for _, value in known)}, phones), addresses)
 
     def mean(self, body: str, *, trusted: bool = True) -> bool:
-        """Whether a call's text is about the person; one that cannot be read is, where it names them at all."""
+        """Whether a call's text is about the person; one that cannot be read is where it names them at all, one about nobody where it has their address."""
         try:
             call = _decode(body)
         except (msgspec.DecodeError, msgspec.ValidationError):
             return re.search(self.pattern, body, re.IGNORECASE) is not None
-        return call.profile_id in self.ids or is_of(((i.kind, i.value) for i in identities_of(call, trusted=trusted)), self.identities)
+        said = [(i.kind, i.value) for i in identities_of(call, trusted=trusted)]
+        if not said and call.profile_id is None:
+            return re.search(self.addresses, body, re.IGNORECASE) is not None
+        return call.profile_id in self.ids or is_of(said, self.identities)
+
+
+def _pattern(values: Iterable[str], phones: Iterable[str]) -> str:
+    spelt = sorted({re.escape(form) for value in values for form in (value, dumps(value)[1:-1], ascii(value)[1:-1])})
+    return "|".join([*([rf"(?<![0-9A-Za-z_])({'|'.join(spelt)})(?![0-9A-Za-z_])"] if spelt else ()), *sorted(phones)]) or "(?!)"
 
 
 def is_of(carried: Iterable[tuple[str, str]], known: frozenset[tuple[str, str]] | set[tuple[str, str]]) -> bool:

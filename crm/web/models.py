@@ -51,9 +51,10 @@ class AuditEntry(Base):
     """Who changed what, when."""
 
     __tablename__ = "audit_log"
+    __table_args__ = {"info": {"erasure": "blank"}}
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     at: Mapped[Time] = mapped_column(server_default=func.now())
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     action: Mapped[str] = mapped_column(Text)
-    subject: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text, info={"personal": "audit", "subject": "address"})  # whose id or name; of a blocked identifier, itself
     detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))

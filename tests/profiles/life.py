@@ -19,6 +19,7 @@ from crm.events.spec import Call
 from crm.profiles import erasure
 from crm.profiles.find import find
 from crm.profiles.privacy_models import Erasure
+from crm.web.models import AuditEntry
 from tests import makers
 from tests.makers import identify, product, track
 from workers import leaving, pipeline
@@ -61,6 +62,9 @@ def a_life(make: sessionmaker[Session], config: Config, now: dt.datetime) -> uui
         session.add(Mail(received_at=now, sender="shop@example.com", recipient=DANA, subject="Dana, your cart", raw=b"Dear Dana"))
         session.add(QuarantinedCall(received_at=now, source_id=source_id, trusted=True, origin=LIVE, sent_at=None, reason="bad_json", detail="?",
                                     body='{"type": "identify", "traits": {"phone": "050 5550142"'))  # fmt: skip
+        session.add(QuarantinedCall(received_at=now, source_id=source_id, trusted=True, origin=LIVE, sent_at=None, reason="no_identity", detail="?",
+                                    body=f'{{"type": "track", "event": "Mail Wished", "properties": {{"to": "{DANA}"}}}}'))  # fmt: skip
+        session.add(AuditEntry(action="identity.blocked", subject=DANA, detail={"kind": "email"}))
         ledger.record(session, [Change("email", DANA, "email", "offers", "marketing", GRANTED, "form", True, "w1", {"ip": "203.0.113.9"})], KEYS, now)
         dana = find(session, "email", DANA)
         assert dana is not None

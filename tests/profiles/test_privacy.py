@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from crm.core.crypto import Keys
 from crm.events import inbox
 from crm.events.inbox import NewRow
 from crm.events.models import HISTORY, LIVE
-from crm.profiles import erasure, privacy, tombstones
+from crm.profiles import erasure, privacy, remains, tombstones
 from crm.profiles.find import find, named
 from crm.profiles.privacy_models import ASKED, DONE, WAITING
 from crm.profiles.search import search
@@ -84,6 +85,20 @@ def test_after_an_erasure_no_table_and_no_file_knows_the_person(make: sessionmak
         assert search(session, "dana", who="all").rows == []
         assert [row.name for row in search(session, "omri").rows] == ["Omri"]
         assert ledger.broken_seal(session) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "theirs"),
+    [
+        ({"properties": {"to": "Dana@Example.com"}}, True),
+        ({"properties": {"said": "call me on 050-555-0142"}}, True),
+        ({"properties": {"to": "dana@example.com"}, "userId": "omri"}, False),
+        ({"properties": {"basket": 10482}}, False),
+    ],
+)
+def test_a_held_call_that_names_nobody_is_theirs_whose_address_is_in_it(call: dict[str, Any], theirs: bool) -> None:
+    known = remains.Words.of([uuid.uuid4()], [("email", "dana@example.com"), ("phone", "+972505550142"), ("user_id", "10482")])
+    assert known.mean(json.dumps({"type": "track", "event": "Mail Wished"} | call)) == theirs
 
 
 def test_uploaded_files_lose_the_person_too_but_not_while_they_are_read(
