@@ -6,6 +6,7 @@ import datetime as dt
 import random
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
@@ -114,9 +115,10 @@ def make(engine: Engine, began: dt.datetime, config: Config, *, people: int, day
         session.commit()
     week = Week(maker, config, shop, chance)
     calls, now = 0, began
-    while now < began + dt.timedelta(days=days):
-        calls += week.tick(now, [_call(chance, people, now) for _ in range(chance.randint(0, people // 25))])
-        now += TICK
+    with patch("crm.profiles.people.random", random.Random(12)):  # whom shares and halves fall on
+        while now < began + dt.timedelta(days=days):
+            calls += week.tick(now, [_call(chance, people, now) for _ in range(chance.randint(0, people // 25))])
+            now += TICK
     return calls
 
 
