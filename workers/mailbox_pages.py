@@ -11,9 +11,10 @@ from flask_babel import gettext as _
 from sqlalchemy import or_, select
 from sqlalchemy.orm import load_only
 
-from crm.core.errors import NotFoundError
+from crm.core.errors import ForbiddenError, NotFoundError
 from crm.web.auth import MAKERS, requires
 from crm.web.db import db
+from crm.web.rights import hidden
 from crm.web.security import framed
 from workers.models import Mail
 
@@ -47,7 +48,9 @@ def body(mail_id: int) -> Response:
 @bp.get("/<int:mail_id>/source")
 @requires(*MAKERS)
 def source(mail_id: int) -> Response:
-    """The message as it came over SMTP."""
+    """The message as it came over SMTP; its parts are encoded, so that nothing in them could be veiled."""
+    if hidden():
+        raise ForbiddenError(_("Your role may not see some fields, and a message’s source holds them. Look at the message itself, or ask an admin."))
     return Response(_mail(mail_id).raw, content_type="text/plain; charset=utf-8")
 
 

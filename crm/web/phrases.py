@@ -15,7 +15,7 @@ from crm.core.clock import parse_time
 from crm.core.json import dumps
 from crm.events.address import normalise
 from crm.events.source import detail_of
-from crm.web import names, sales_words, titles, words
+from crm.web import names, rights, sales_words, titles, words
 from crm.web.i18n import language, region
 from crm.web.isolates import LARGEST, bdi, ltr, money, num
 from crm.web.isolates import sentence as _
@@ -67,9 +67,18 @@ def trait_value(value: Any) -> Markup | str:
 
 def trait(name: str, value: Any) -> tuple[Markup | str, Markup | str]:
     """A trait's title and value; the band of a score is told as what it is, and an address that can be none as such."""
+    if name in rights.SUMS and "revenue" in rights.hidden():
+        return trait_title(name), bdi(rights.VEIL)
     if name in words.NO_ADDRESS and value not in (None, "") and normalise(name, value) is None:
         return trait_title(name), Markup('{} <span class="k-warn">{}</span>').format(trait_value(value), _(words.NO_ADDRESS[name]))
     return titles.band_trait(name, value) or (trait_title(name), trait_value(value))
+
+
+def properties(said: Mapping[str, Any], *, ours: bool) -> list[tuple[str, Markup | str, Markup | str]]:
+    """Each property of an event, with its title and value; sums are veiled from whoever may not see revenue. Those of events Kesher made have words."""
+    money = rights.sums(said) if "revenue" in rights.hidden() else ()
+    told = property_value if ours else lambda _name, value: trait_value(value)
+    return [(name, property_title(name), bdi(rights.VEIL) if name in money else told(name, value)) for name, value in said.items()]
 
 
 def property_value(name: str, value: Any) -> Markup | str:
@@ -274,8 +283,7 @@ ALL: tuple[Callable[..., object], ...] = (
         trait_title,
         trait,
         trait_value,
-        property_value,
-        property_title,
+        properties,
         template_title,
         titles.journey_title,
         account_trait,

@@ -16,6 +16,7 @@ from crm.segments import store
 from crm.segments.models import Membership, Segment
 from crm.web.api.operation import ById, Items, Paged, Wanted, blueprint, items, operation
 from crm.web.auth import MAKERS
+from crm.web.rights import refuse_veiled
 
 bp = blueprint("segments")
 
@@ -61,6 +62,7 @@ def segment_list(session: Session, *, query: BySlug, now: dt.datetime) -> Items[
 
 @operation(bp, "/segments", answer=SegmentView, body=NewSegment, roles=MAKERS, summary="Make a segment, or change the rule of one; it fills silently")
 def save_segment(session: Session, *, body: NewSegment, now: dt.datetime) -> SegmentView:
+    refuse_veiled(body.rule)
     return _view(store.save(session, slug=body.slug, name=body.name, rule=body.rule, now=now))
 
 

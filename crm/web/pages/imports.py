@@ -31,7 +31,7 @@ from crm.events.importing.rejects import LEFT_OUT
 from crm.events.models import SYSTEM_SOURCE, Source
 from crm.scores import declared
 from crm.web import import_words as said
-from crm.web import users
+from crm.web import rights, users
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
 
@@ -149,7 +149,10 @@ def preview(number: int) -> str | AnyResponse:
     lines = wizard.preview(uploads.stored(settings().home, row), uploads.mapping_of(row), now=clock.now())
     choices = _choices(row.settings, uploads.look(row, settings().home))
     read = [place for place, choice in enumerate(choices) if choice.role != "skip"]
-    return render_template("imports-preview.html", row=row, lines=lines, choices=choices, read=read, said=said, title=_title(row), names=_names(row))
+    shut = {place for place in read if choices[place].role in rights.SUMS} if "revenue" in rights.hidden() else ()
+    return render_template(
+        "imports-preview.html", row=row, lines=lines, choices=choices, read=read, shut=shut, veil=rights.VEIL, said=said, title=_title(row), names=_names(row)
+    )
 
 
 @bp.post("/<int:number>")
@@ -191,7 +194,7 @@ def rejects(number: int) -> AnyResponse:
 
 def _translated(path: Path, row: Upload) -> Iterator[str]:
     """The list in the reader's language, with the file's own names of columns."""
-    names = _names(row)
+    names, shut = _names(row), rights.hidden()  # nobody knows in which column of a stranger's file a sum or an address stands
     held = io.StringIO()
     writer = csv.writer(held)
     with path.open(encoding="utf-8", newline="") as file:
@@ -199,7 +202,9 @@ def _translated(path: Path, row: Upload) -> Iterator[str]:
             if len(line) != 4:
                 continue
             heads = [_("line"), _("reason"), _("detail"), _("row")]
-            writer.writerow(heads if place == 0 else [line[0], said.reason(line[1]), said.guarded(said.detail(line[2], names)), line[3]])
+            writer.writerow(
+                heads if place == 0 else [line[0], said.reason(line[1]), said.guarded(said.detail(line[2], names)), rights.VEIL if shut else line[3]]
+            )
             yield ("\ufeff" if place == 0 else "") + held.getvalue()
             held.seek(0)
             held.truncate()

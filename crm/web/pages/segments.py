@@ -28,6 +28,7 @@ from crm.web import looks, segment_offers, users
 from crm.web import segment_form as forms
 from crm.web.auth import MAKERS, me, requires
 from crm.web.db import db, settings
+from crm.web.rights import refuse_veiled
 from crm.web.words import refusal
 
 
@@ -99,7 +100,9 @@ def save() -> Response | tuple[str, int]:
     name = request.form.get("name", "").strip()
     try:
         slug = request.form.get("slug", "").strip() or _free_slug(name)
-        segment = store.save(db(), slug=slug, name=name or slug, rule=_being_built(), now=clock.now())
+        rule = _being_built()
+        refuse_veiled(rule)
+        segment = store.save(db(), slug=slug, name=name or slug, rule=rule, now=clock.now())
     except InvalidError as error:
         kept = store.find(db(), request.form["slug"]) if request.form.get("slug") else None
         return _page(kept, _tree(), name=name, edit=request.form.get("at", "-"), wrong=forms.refused(error), wrong_at=error.field), error.status
