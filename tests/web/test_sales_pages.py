@@ -61,6 +61,15 @@ def test_empty_pages_say_what_to_do_first(browser_as):
     assert "Nothing to do" in browser.get("/tasks").text
 
 
+def test_whoever_has_no_lead_is_led_to_those_that_nobody_has(shop, browser_as, session):
+    session.execute(text("UPDATE leads SET owner_id = NULL"))
+    session.commit()
+    page = browser_as("sales").get("/leads").text
+    assert "1 lead is on the list of nobody." in page
+    assert 'class="btn btn-primary" href="/leads?view=nobody"' in page
+    assert "Nobody takes leads yet" not in page, "somebody does"
+
+
 def test_the_queue_opens_on_the_best_lead_with_everything_about_it(shop, browser_as, session):
     session.merge(ComputedTrait(profile_id=shop.dana, name="preferred_hour", value=23, events=7, computed_at=clock.now()))
     session.commit()
