@@ -15,7 +15,7 @@ from werkzeug.routing import IntegerConverter
 
 from crm.core.config import Config
 from crm.core.crypto import Keys
-from crm.core.json import keepable, loads
+from crm.core.json import keepable, loads, without_nul
 from crm.web import api, auth, db, failures, i18n, looks, pages, rights, security, show
 from crm.web.folder import load_blueprints
 
@@ -29,7 +29,7 @@ class Bodies(DefaultJSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """What could not be written again (half a character, numbers beyond 64 bits, hundreds of brackets) is no JSON to us: a ValueError."""
-        found = loads(s)
+        found = loads(without_nul(s.encode() if isinstance(s, str) else s))
         try:
             keepable(found)
         except TypeError as error:

@@ -43,11 +43,13 @@ def answer(error: Exception) -> AnyResponse:
     """What the person or program meets; the trace goes to the log under the same id."""
     if isinstance(error, HTTPException) and error.code is None:
         return error.get_response()
+    if isinstance(error, InternalServerError) and isinstance(error.original_exception, Exception):
+        error = error.original_exception  # saying that there is nothing here, we asked the database who is asking
     if away := is_passing(error):
         auth.ask_nobody()
     status, sentence = _read(error)
     number = f"e-{secrets.token_hex(4)}"
-    entry = {"error_id": number, "status": status, "method": request.method, "path": request.path}
+    entry = {"error_id": number, "status": status, "method": request.method, "path": _path()}
     if away:
         log.warning("request_without_database", **entry, why=str(error))
     elif status >= BROKEN:
@@ -61,6 +63,12 @@ def answer(error: Exception) -> AnyResponse:
     if status == BUSY:
         response.headers["Retry-After"] = "5"
     return response
+
+
+def _path() -> str:
+    """Where it was, without the token of a signed link: whoever reads the log must not be able to follow it."""
+    rule = request.url_rule
+    return rule.rule if rule is not None and "token" in rule.arguments else request.path
 
 
 def _read(error: Exception) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import structlog
 from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -113,8 +114,14 @@ def test_a_fragment_asked_for_after_the_session_ended_sends_the_whole_page_to_si
 def test_while_the_database_restarts_everybody_is_asked_to_come_back(app: Flask, browser_as: Callable[[str], Browser]) -> None:
     browser = browser_as("admin")
     app.extensions["kesher"] = (app.extensions["kesher"][0], db.sessions(db.engine_for("postgresql://nobody@127.0.0.1:1/nothing")))
-    for path in ("/", "/people", "/api/v1/profiles"):
+    for path in ("/", "/people", "/nothing-is-here", "/api/v1/profiles"):
         answer = browser.get(path, Authorization="Bearer kt_of_somebody")
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), path
         assert "We are busy for a moment" in answer.text
     assert browser.get("/home/pulse", **{"HX-Request": "true"}).headers["HX-Retarget"] == "#toast"
+
+
+def test_the_log_holds_no_link_that_could_be_followed(browser: Browser) -> None:
+    with structlog.testing.capture_logs() as said:
+        assert browser.get("/u/c2VjcmV0.c2VjcmV0?x=%00").status_code == 400
+    assert [entry["path"] for entry in said] == ["/u/<token>"]
