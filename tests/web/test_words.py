@@ -19,12 +19,14 @@ from crm.web.app import create_app
 from crm.web.change_words import action_word
 from crm.web.phrases import event_detail, property_title, property_value, template_title, trait, trait_value
 from crm.web.segment_form import rule_words
+from journeys import stories
 from journeys.api import bp as journeys
 from journeys.backtest_api import bp as backtests
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "crm/web"
-KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2), "sentence": None}
+OPTIONS = {"**/templates/**.html": {"trimmed": "true"}}
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
 TEMPLATES = ("crm/web/templates", "journeys/templates", "templates")
 SAFE = {"_": 1, "gettext": 1, "ngettext": 2, "pgettext": 2, "npgettext": 3}  # how many arguments are the sentence itself
@@ -35,9 +37,13 @@ SIDES = re.compile(r"(?<![\w-])(margin|padding|border|inset)-(left|right)\b|(?<!
 def said() -> set[str]:
     found = set()
     for package in ("crm", "journeys", "workers"):
-        for _file, _line, message, _comments, _context in extract_from_dir(ROOT / package, METHODS, {"**/templates/**.html": {"trimmed": "true"}}, KEYWORDS):
+        for _file, _line, message, *_more in extract_from_dir(ROOT / package, METHODS, OPTIONS, KEYWORDS, directory_filter=_ours):
             found.add(message if isinstance(message, str) else message[0])
     return found
+
+
+def _ours(folder: str) -> bool:
+    return not folder.endswith("node_modules")
 
 
 @functools.cache
@@ -52,6 +58,10 @@ def test_every_sentence_has_its_hebrew() -> None:
     missing = sorted(message for message in said() if not all(known.get(message, [""])))
     assert len(said()) > 300
     assert missing == []
+
+
+def test_no_hebrew_is_kept_for_what_nobody_says_any_more() -> None:
+    assert sorted(set(hebrew()) - said() - stories.shipped()) == []
 
 
 def test_a_translation_has_the_slots_of_its_sentence() -> None:
