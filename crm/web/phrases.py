@@ -116,8 +116,8 @@ def computed_title(name: str, own: Mapping[str, str]) -> Markup | str:
 
 def computed_value(name: str, value: Any) -> Markup | str:
     """A computed value as people read it: sums as money, moments as days, shares as percent."""
-    if name in {"revenue", "average_order"}:
-        return money(value)
+    if name in rights.TRAITS or ("revenue" in rights.hidden() and name in rights.money_traits()):
+        return money(value)  # veiled, where it is hidden
     if name in {"last_order", "last_seen", "last_open", "last_click"} and (moment := parse_time(value)):
         return bdi(format_date(to_user_timezone(moment), locale=region()))
     if name in {"lifecycle", "preferred_channel"}:

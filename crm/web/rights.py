@@ -11,6 +11,7 @@ from flask_login import current_user
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from crm.commerce.computed import definitions
 from crm.core.errors import InvalidError
 from crm.core.i18n import _l
 from crm.core.json import dumps, loads
@@ -49,6 +50,15 @@ def hidden() -> frozenset[str]:
         g.hidden_fields = frozenset(_of(db(), role)) if role in LIMITED else frozenset()
     fields: frozenset[str] = g.hidden_fields
     return fields
+
+
+def money_traits() -> frozenset[str]:
+    """Computed traits that are money: ours, and those of the company's own that put a sum's property together."""
+    if "money_traits" not in g:
+        own = (each.name for each in definitions(db()) if each.property in SUMS and each.aggregate not in {"count", "distinct"})
+        g.money_traits = TRAITS.union(own)
+    found: frozenset[str] = g.money_traits
+    return found
 
 
 def unveiled() -> None:
@@ -113,5 +123,5 @@ def _of_json(value: Any, fields: frozenset[str], keep: str) -> Any:
 def sums(value: Mapping[str, Any]) -> list[str]:
     """The keys of a mapping under which a sum stands: by their names, by that of a computed trait, by the currency beside it (but in a rule)."""
     name = value.get("name")  # a journey's is a mapping by language
-    also = isinstance(name, str) and name in TRAITS or ("currency" in value and "kind" not in value)
+    also = isinstance(name, str) and name in money_traits() or ("currency" in value and "kind" not in value)
     return [key for key, inner in value.items() if (key in SUMS or (also and key == "value")) and not isinstance(inner, dict | list)]

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from crm.commerce import computed
+from crm.commerce.computed_models import ComputedTrait
 from crm.profiles.privacy_models import Erasure
 from crm.segments import store
 from crm.web import rights, tokens
@@ -118,6 +121,20 @@ def test_the_api_veils_too(shop: Shop, session: Session, app) -> None:
     assert not rights.PHONE.search(answer.text)
     assert [(order["revenue"], order["items"][0]["price"]) for order in answer.json["orders"]] == [(None, None)]
     assert [cart["value"] for cart in answer.json["carts"]] == [None]
+
+
+def test_a_trait_of_the_companys_own_that_adds_up_money_is_money(shop: Shop, session: Session, app: Flask, browser_as: Callable[[str], Browser]) -> None:
+    computed.define(session, name="spent", title="Spent", event="Order Completed", aggregate="sum", property_="total", days=None)
+    session.add(ComputedTrait(profile_id=shop.dana, name="spent", value=77123.5, events=3, computed_at=dt.datetime.now(dt.UTC)))
+    secret = tokens.create_token(session, name="till", role="sales")
+    session.commit()
+    sales = browser_as("sales")
+    assert "77,123.5" in sales.get(f"/people/{shop.dana}").text
+    rights.hide(session, {("sales", "revenue")})
+    session.commit()
+    assert "77,123.5" not in sales.get(f"/people/{shop.dana}").text
+    found = app.test_client().get(f"/api/v1/profiles/{shop.dana}/computed", headers={"Authorization": f"Bearer {secret}"}).json
+    assert [one["value"] for one in found] == [None]
 
 
 def test_files_and_texts_are_veiled_as_pages_are(shop: Shop, session: Session, browser_as: Callable[[str], Browser]) -> None:
