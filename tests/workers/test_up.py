@@ -178,7 +178,8 @@ def test_whatever_is_killed_comes_back_and_nothing_is_orphaned(place):
 
 
 def test_commands_work_beside_the_running_product_and_without_it(place):
-    with up(place) as running:
+    with up(place, "--time-scale", "60") as running:
+        assert json.loads((place / "running.json").read_text())["time_scale"] == 60
         key = run("key", "create", "--source", "shop", "--home", str(place))
         assert key.returncode == 0, key.stderr
         call = urllib.request.Request(
@@ -191,8 +192,7 @@ def test_commands_work_beside_the_running_product_and_without_it(place):
         again = run("up", "--home", str(place), "--port", "0")
         assert again.returncode == 1
         assert "already runs on" in again.stderr
-        assert until(lambda: "one leads" in run("doctor", "--home", str(place)).stdout)
-        assert until(lambda: "inbox: nothing waits" in run("doctor", "--home", str(place)).stdout)
+        assert until(lambda: all(map(run("doctor", "--home", str(place)).stdout.__contains__, ("one leads", "inbox: nothing waits"))))
     token = run("token", "create", "--role", "viewer", "--home", str(place))
     assert token.stdout.startswith("kt_"), token.stderr
     user = run("user", "create", "--email", "noa@example.com", "--role", "marketer", "--home", str(place))
@@ -211,10 +211,7 @@ def test_a_port_that_is_taken_is_a_sentence(place):
     assert "Traceback" not in said.stderr
 
 
-def test_time_runs_faster_only_where_no_real_mail_can_go_out(place):
+def test_time_never_runs_faster_where_real_mail_could_go_out(place):
     said = run("up", "--home", str(place), "--port", "0", "--time-scale", "60", settings={"SMTP_URL": "smtp://mail.example.com"})
     assert said.returncode == 1
     assert "refused" in said.stderr
-    with up(place, "--time-scale", "60") as running:
-        assert healthy(running.address)
-        assert json.loads((place / "running.json").read_text())["time_scale"] == 60
