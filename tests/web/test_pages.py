@@ -93,6 +93,8 @@ def test_an_empty_installation_says_what_to_do_first(browser_as: Callable[[str],
     for page in (page for page in PAGES if "{" not in page):
         assert browser.get(page).status_code == 200, page
     assert "To the sources" in browser.get("/people").text
+    assert 'href="/imports"' in browser_as("marketer").get("/home/pulse").text, "and not only how to connect a shop"
+    assert 'href="/imports"' not in browser_as("viewer").get("/home/pulse").text
 
 
 def test_only_what_a_role_may_open_is_in_its_navigation(shop: Shop, browser_as: Callable[[str], Browser]) -> None:
