@@ -43,6 +43,8 @@ def test_two_people_are_compared_joined_and_taken_apart(world, browser_as):
     assert "her mother" in browser.get(f"/people/{dana}/identity").text
     actions = set(world.session.scalars(text("SELECT action FROM audit_log")))
     assert {"people.joined", "people.parted"} <= actions
+    log = str(world.session.scalars(text("SELECT detail FROM audit_log")).all())
+    assert "phoned her" not in log and "her mother" not in log  # what is written of a person leaves with them: it stands in their links
     assert world.differences() == []
 
 

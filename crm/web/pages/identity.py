@@ -68,7 +68,7 @@ def join(profile_id: uuid.UUID) -> Response:
         raise InvalidError(_("Choose the other profile first."))
     now, by = clock.now(), auth.me().name
     kept = joining.again_if_stale(db(), lambda: joining.merge(db(), profile_id, other, by=by, said=said, now=now, currency=settings().currency))
-    users.audit(db(), user_id=auth.me().user_id, action="people.joined", subject=str(kept), detail={"from": [str(profile_id), str(other)], "said": said})
+    users.audit(db(), user_id=auth.me().user_id, action="people.joined", subject=str(kept), detail={"from": [str(profile_id), str(other)]})
     db().commit()
     flash(_joined(kept), "ok")
     return redirect(f"/people/{kept}")
@@ -80,7 +80,7 @@ def undo(link_id: int) -> Response:
     """Take a join back."""
     said, now, by = request.form.get("said", "").strip()[:LONGEST], clock.now(), auth.me().name
     alone, rest = joining.again_if_stale(db(), lambda: joining.unmerge(db(), link_id, by=by, said=said, now=now, currency=settings().currency))
-    users.audit(db(), user_id=auth.me().user_id, action="people.parted", subject=str(alone), detail={"link": link_id, "from": str(rest), "said": said})
+    users.audit(db(), user_id=auth.me().user_id, action="people.parted", subject=str(alone), detail={"link": link_id, "from": str(rest)})
     db().commit()
     if large.waits(db(), alone):
         flash(_("They have very many events: they become two profiles again within minutes."), "ok")
