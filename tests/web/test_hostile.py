@@ -88,6 +88,7 @@ def test_what_is_no_character_is_not_lost_on_its_way(browser_as: Callable[[str],
     """Checked with it and kept without, a reason of one such character was no reason, and the settings could not be read any more."""
     admin = browser_as("admin")
     assert admin.post("/settings/sales", lost_reasons="\x00", starts="09:00", ends="17:00").status_code == 400
+    assert admin.post("/settings/sales/stages", slug="new", name="One").status_code == 400  # a row that was cut in two
     assert admin.get("/settings/sales").status_code == 200
 
 

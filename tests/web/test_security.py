@@ -123,5 +123,5 @@ def test_while_the_database_restarts_everybody_is_asked_to_come_back(app: Flask,
 
 def test_the_log_holds_no_link_that_could_be_followed(browser: Browser) -> None:
     with structlog.testing.capture_logs() as said:
-        assert browser.get("/u/c2VjcmV0.c2VjcmV0?x=%00").status_code == 400
-    assert [entry["path"] for entry in said] == ["/u/<token>"]
+        assert browser.get("/forms/c2VjcmV0.c2VjcmV0").status_code == 404
+    assert [entry["path"] for entry in said] == ["/forms/<token>"]

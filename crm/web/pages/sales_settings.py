@@ -9,6 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request
 from flask_babel import gettext as _
 from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
+from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
 from crm.commerce import rates
@@ -101,6 +102,8 @@ def seller() -> Response:
 def stages() -> Response:
     """A pipeline's stages as the form lists them; one that deals stand in stays."""
     form = request.form
+    if len({len(form.getlist(name)) for name in ("slug", "name", "goal", "days", "probability")}) > 1:
+        raise BadRequest
     there = deals.stages(db(), form.get("pipeline", ""))
     kept = {}
     for place, slug in enumerate(form.getlist("slug")):
