@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,12 +66,6 @@ def places() -> Iterator[Place]:
             yield Place(table, tuple(column for column, _ in named), named[0][1])
 
 
-def unreachable() -> list[str]:
-    """Tables with personal columns by which no person can be found: a mistake in a model."""
-    reached = {place.table.name for place in places()}
-    return [t.name for t in Base.metadata.sorted_tables if t.name not in reached and any("personal" in c.info for c in t.columns)]
-
-
 def subject(session: Session, profile_id: uuid.UUID) -> Subject | None:
     """The person with this id, or whom they were joined into; None where there is none."""
     owner = follow(session, profile_id)
@@ -127,9 +121,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value.isoformat() if isinstance(value, dt.datetime) else str(value) if isinstance(value, uuid.UUID) else value
-
-
-def columns_with_words() -> Sequence[Column[Any]]:
-    """Every column that could hold words about somebody: for the test that asks of each whether it does."""
-    numbers = ("INTEGER", "BIGINT", "SMALLINT", "BOOLEAN", "UUID", "TIMESTAMP", "NUMERIC", "VARCHAR(3)", "DATE", "DOUBLE", "FLOAT", "REAL")
-    return [c for t in Base.metadata.sorted_tables for c in t.columns if not str(c.type).startswith(numbers)]
