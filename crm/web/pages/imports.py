@@ -150,9 +150,7 @@ def preview(number: int) -> str | AnyResponse:
     choices = _choices(row.settings, uploads.look(row, settings().home))
     read = [place for place, choice in enumerate(choices) if choice.role != "skip"]
     shut = {place for place in read if choices[place].role in rights.SUMS} if "revenue" in rights.hidden() else ()
-    return render_template(
-        "imports-preview.html", row=row, lines=lines, choices=choices, read=read, shut=shut, veil=rights.VEIL, said=said, title=_title(row), names=_names(row)
-    )
+    return render_template("imports-preview.html", row=row, lines=lines, choices=choices, read=read, shut=shut, veil=rights.VEIL, said=said, names=_names(row))
 
 
 @bp.post("/<int:number>")
@@ -298,15 +296,11 @@ def _progress(row: Upload) -> dict[str, Any]:
     share = min(row.position / row.total, 1.0) if row.total else 0.0
     rate = row.counts.get("read", 0) / spent if spent > 0.5 and row.status in {"running", "folding"} else 0.0
     left = spent / share - spent if 0.02 < share < 1 and spent > 1 else None
-    return {"share": share, "rate": rate, "left": left, "said": said, "names": _names(row), "title": _title(row), "LEFT_OUT": LEFT_OUT}
+    return {"share": share, "rate": rate, "left": left, "said": said, "names": _names(row), "LEFT_OUT": LEFT_OUT}
 
 
 def _names(row: Upload) -> dict[int, str]:
     return {place: name or str(_("column %(number)s", number=place + 1)) for place, name in enumerate(row.how["columns"])}
-
-
-def _title(row: Upload) -> str:
-    return row.file_name
 
 
 def _here(moment: dt.datetime) -> dt.datetime:
