@@ -17,7 +17,7 @@ from tests import makers
 from tests.makers import identify
 from tests.profiles.test_undo import World
 from workers.bench.suggestions import judged
-from workers.twice import JUDGING_SEEDS, population
+from workers.demo.twice import JUDGING_SEEDS, population
 
 HERZL = {"city": "Tel-Aviv", "address": {"street": "Herzl 12"}}
 

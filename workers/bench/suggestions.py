@@ -14,7 +14,7 @@ from crm.profiles.suggest.judge import CERTAIN, judge
 from crm.profiles.suggest.queue import CROWD
 from crm.profiles.suggest.settle import settle
 from workers.bench import Measure
-from workers.twice import JUDGING_SEEDS, Known, population
+from workers.demo.twice import JUDGING_SEEDS, Known, population
 
 QUICK = 3  # seeds
 

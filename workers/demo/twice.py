@@ -92,7 +92,7 @@ class Human:
 
 def population(seed: int, people: int = PEOPLE) -> list[Known]:
     """Everybody's profiles, shuffled; the same seed gives the same."""
-    chance = random.Random(seed)  # noqa: S311  made-up people, the same every time
+    chance = random.Random(seed)
     humans: list[Human] = []
     while len(humans) < people:
         humans += _household(chance, len(humans))
