@@ -151,6 +151,8 @@ def _trimmed(row: list[str]) -> list[str]:
 def _recognised(rows: list[list[str]], wished: dict[str, Any], **how: Any) -> Recognised:
     if not rows or not rows[0]:
         raise InvalidError(_l("No line of a table was found. Choose a file with a line of column names and a line for each person or order."))
+    if len(rows[0]) > workbook.MOST_COLUMNS:
+        raise InvalidError(_l("The table has more than 500 columns. Leave those that are needed, and upload that."))
     header = wished.get("header")
     header = _has_names(rows) if header is None else bool(header)
     names = [cell.strip().replace("\x00", "")[:200] for cell in rows[0]] if header else [""] * len(rows[0])

@@ -150,11 +150,17 @@ def test_a_workbook_and_a_hebrew_file_of_an_old_program_read_the_same(made, conf
 
 NO_TABLES = (
     *(b"", b"\n\n", b"%PDF-1.7\n1 0 obj", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9),
-    *(b"\xd0\xcf\x11\xe0" + bytes(600), b"PK\x03\x04" + bytes(99), b"<html><table>", b'{"a": 1}'),
+    *(
+        b"\xd0\xcf\x11\xe0" + bytes(600),
+        b"PK\x03\x04" + bytes(99),
+        b"<html><table>",
+        b'{"a": 1}',
+        b"a," * 100_000 + b"\n",
+    ),  # the last would be a page of a hundred thousand fields
 )
 
 
-@pytest.mark.parametrize("data", NO_TABLES)
+@pytest.mark.parametrize("data", NO_TABLES, ids=lambda data: repr(data[:12]))
 def test_what_is_no_table_is_refused_with_a_sentence_and_leaves_no_file(made, config, data):
     with made() as session, pytest.raises(InvalidError, match=r"\.$"):
         uploads.keep(session, stream=io.BytesIO(data), name="people.xlsx", home=config.home, user_id=None, now=clock.now())
