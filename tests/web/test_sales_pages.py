@@ -168,7 +168,9 @@ def test_a_mail_is_asked_for_and_the_gates_word_shown(shop, browser_as, session)
     assert "lead_thanks" in offered[0]
     for brought in ("abandoned_cart", "sales_alert", "my_data", "nps_survey", "back_in_stock"):
         assert f'"{brought}"' not in offered[0], "nothing that only a journey can fill in"
-    browser_as("sales").post(f"/leads/{shop.dana}/mail", template="abandoned_cart")
+    sales = browser_as("sales")
+    sales.client.environ_base["HTTP_HX_TARGET"] = "lead"
+    assert sales.post(f"/leads/{shop.dana}/mail", template="abandoned_cart").headers["HX-Trigger"] != "lead-done", "asked for is not done"
     made = session.scalars(select(Message).where(Message.profile_id == shop.dana, Message.node.is_(None))).all()
     asked = [one for one in made if one.journey is None]
     assert [one.status for one in asked] == ["queued"]

@@ -97,7 +97,7 @@ def undo() -> AnyResponse:
 def mail(profile_id: uuid.UUID) -> AnyResponse:
     """A mail from a template, as far as the gate lets it."""
     acts.write(db(), profile_id, template=request.form.get("template", ""), by=me().user_id, now=clock.now())
-    return _done(profile_id, _("Asked for. What the gate says stands beside the lead."))
+    return _done(profile_id, _("Asked for. What the gate says stands beside the lead."), trigger="lead-asked")  # not done: the list does not cross it out
 
 
 @bp.get("/mail/<uuid:message_id>")
