@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from crm.core.config import Config
 from tests.waiting import PATIENCE
-from workers import clock
+from workers import clock, queue
 from workers.process import Tools, tools
 from workers.queue import NAMES, broker_url
 
@@ -42,7 +42,8 @@ def config(fresh_url, valkey, home) -> Config:
 
 
 @pytest.fixture
-def ours(config: Config) -> Tools:
+def ours(config: Config, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    monkeypatch.setattr(queue, "PENDING_MS", 600_000)  # a hint is looked for after Celery was loaded, which may take longer than hints last
     redis.Redis.from_url(config.redis_url).flushdb()
     made = tools(config)
     yield made
