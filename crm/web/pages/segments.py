@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 
 from crm.core import clock
 from crm.core.errors import InvalidError, KesherError, NotFoundError
+from crm.core.ids import read_id
 from crm.core.json import dumps, loads
 from crm.profiles.called import CALLED
 from crm.profiles.search import search
@@ -206,12 +207,9 @@ def of(profile_id: uuid.UUID) -> str:
 
 
 def _answer(segment: Segment, asked: str) -> dict[str, Any]:
-    try:
-        profile_id = uuid.UUID(asked)
-    except ValueError as error:
-        raise NotFoundError(_("There is no such profile. It may have been erased.")) from error
+    profile_id = read_id(asked)
     row = db().execute(text(f"SELECT {CALLED} FROM profiles p WHERE p.id = :id AND p.merged_into IS NULL"), {"id": profile_id}).one_or_none()  # noqa: S608  our own fragment
-    if row is None:
+    if profile_id is None or row is None:
         raise NotFoundError(_("There is no such profile. It may have been erased."))
     looks.at(profile_id)
     tree = trees.parse(segment.rule)
