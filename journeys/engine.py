@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 import journeys.moves  # noqa: F401  hears of joins wherever the engine runs
 from crm.core.config import Config
 from crm.core.crypto import Keys
+from crm.core.db import in_short, is_passing
 from crm.core.ids import new_id
 from crm.events.inbox import MAX_HOPS
 from crm.events.spec import Happened
@@ -64,13 +65,31 @@ def on_events(session: Session, events: Sequence[Happened], now: dt.datetime, co
 def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> int:
     """Move up to `limit` runs whose waiting is over; returns how many wake-ups were taken from the queue.
 
-    People locked by somebody else are left for the next call. A doubled call finds nothing to do.
+    People locked by somebody else are left for the next call. A doubled call finds nothing to do. A run that cannot be written down is parked.
     """
     board = boards.read(session)
     runs.break_journeys(session, board.unreadable)
-    profiles = sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit}).all()))
+    return _wake(session, board, sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit}).all())), now, config)
+
+
+def _wake(session: Session, board: Board, profiles: Sequence[uuid.UUID], now: dt.datetime, config: Config) -> int:
+    """Move the runs of these people, who are locked; whose runs cannot be written down is found by halves, and those stand as failed."""
     if not profiles:
         return 0
+    try:
+        with session.begin_nested():
+            return _move(session, board, profiles, now, config)
+    except Exception as error:  # whatever one person's runs can do to us must not stop the others
+        if is_passing(error):
+            raise
+        if len(profiles) == 1:
+            log.error("runs_failed", profile=str(profiles[0]), problem=in_short(error))
+            return runs.fail(session, profiles[0], in_short(error), now)
+    middle = len(profiles) // 2
+    return _wake(session, board, profiles[:middle], now, config) + _wake(session, board, profiles[middle:], now, config)
+
+
+def _move(session: Session, board: Board, profiles: Sequence[uuid.UUID], now: dt.datetime, config: Config) -> int:
     spent = text("SELECT run_id FROM wakeups WHERE profile_id = ANY(:profiles) AND due_at <= :now")
     due = set(session.scalars(spent, {"profiles": profiles, "now": now}).all())
     active = [passage for passage in runs.active_of(session, board, profiles) if passage.id in due]

@@ -162,6 +162,14 @@ def break_journeys(session: Session, problems: Mapping[int, str]) -> None:
         )
 
 
+def fail(session: Session, profile_id: uuid.UUID, error: str, now: dt.datetime) -> int:
+    """Park what is due of one person where it stands, with the error, until someone lets it go on; returns how many runs that was."""
+    failed = session.scalars(_FAIL, {"profile": profile_id, "error": error, "now": now}).all()
+    session.execute(text("DELETE FROM wakeups WHERE run_id = ANY(:runs)"), {"runs": failed})
+    tell(session, failed, now)
+    return len(failed)
+
+
 def _insert(session: Session, new: Sequence[Passage]) -> set[uuid.UUID]:
     if not new:
         return set()
@@ -308,6 +316,10 @@ _PENDING = text("""
 """)
 _FIELDS = """id uuid, node text, round smallint, status text, entered_at timestamptz, due_at timestamptz, steps smallint,
         ended_at timestamptz, end_reason text, error text, data jsonb"""
+_FAIL = text("""
+    UPDATE runs r SET status = 'failed', ended_at = :now, end_reason = 'not_written', error = :error, due_at = NULL
+    FROM wakeups w WHERE w.run_id = r.id AND w.profile_id = :profile AND w.due_at <= :now AND r.status = 'active' RETURNING r.id
+""")
 _INSERT = text(f"""
     INSERT INTO runs (id, profile_id, journey_id, version, key, node, round, status, started_at,
                       entered_at, due_at, steps, start, hops, ended_at, end_reason, error, data)

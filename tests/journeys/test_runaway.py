@@ -70,6 +70,26 @@ def test_stopping_ends_a_run_that_failed_too(session, now):
     assert publish.retry(session, "round", now=now) == 0
 
 
+def test_a_run_that_cannot_be_written_is_parked_and_stops_nobody_else(session, now):
+    publish.publish(session, "round", round_and_round("1m"), now=now)
+    people = ("dana", "omer", "noa", "tal", "gil")
+    pipeline.run(session, [accepted(track("Signed Up", at=now, user_id=each), now) for each in people], now, CONFIG)
+    noa = session.scalar(text("SELECT profile_id FROM identities WHERE value = 'noa'"))
+    session.execute(text(f"ALTER TABLE runs ADD CONSTRAINT poisoned CHECK (profile_id <> '{noa}' OR status = 'failed' OR steps = 0) NOT VALID"))
+    later = now + dt.timedelta(minutes=1)
+    wake_due(session, later, 10, CONFIG)
+    rows = session.execute(text("SELECT status, end_reason, error FROM runs ORDER BY status")).all()
+    assert [row.status for row in rows] == ["active"] * 4 + ["failed"]
+    assert rows[-1].end_reason == "not_written"
+    assert "poisoned" in rows[-1].error
+    assert session.scalar(text("SELECT count(*) FROM wakeups")) == 4
+    assert session.scalar(text("SELECT count(*) FROM event_inbox WHERE CAST(body AS json) ->> 'event' = 'Journey Ended'")) == 1
+    session.execute(text("ALTER TABLE runs DROP CONSTRAINT poisoned"))
+    assert publish.retry(session, "round", now=later) == 1
+    wake_due(session, later, 10, CONFIG)
+    assert session.scalar(text("SELECT count(*) FROM runs WHERE status = 'active'")) == 5
+
+
 def test_a_slow_loop_goes_on(session, now):
     publish.publish(session, "round", round_and_round("30s"), now=now)
     assert spin(session, now, 30, 60).status == "active"
