@@ -17,6 +17,7 @@ from crm.commerce import products, requests
 from crm.commerce.products import Change
 from crm.core.db import engine_for, sessions
 from crm.events import store
+from crm.events.models import SYSTEM_SOURCE
 from crm.events.source import HeldError
 from crm.events.spec import Call
 from crm.profiles.rebuild import differences as people_differ
@@ -127,8 +128,11 @@ def test_somebody_waits_once_until_told_or_taken_back(session: Session, now: dt.
     assert waiting(session) == [("vase", "cancelled")]
     process(asks(now - 6 * MINUTE))
     assert waiting(session) == [("vase", None)]
-    process(asks(now - 5 * MINUTE, what="Notified"), trusted=False)
+    with pytest.raises(HeldError, match="Only Kesher itself"):
+        process(asks(now - 5 * MINUTE, what="Notified"), trusted=False)
     assert waiting(session) == [("vase", None)]
+    process(asks(now - 4 * MINUTE, what="Notified"), source_id=SYSTEM_SOURCE)
+    assert waiting(session) == [("vase", "notified")]
 
 
 def test_wishes_follow_who_is_who_and_late_words(session: Session, now: dt.datetime, process: Callable[..., None]) -> None:
