@@ -104,8 +104,9 @@ def ask_past(session: Session, profile_id: uuid.UUID, past_id: int, *, now: dt.d
 def numbers(session: Session, rows: Iterable[ScorePast]) -> dict[int, int]:
     """The numbers of the versions that gave these."""
     ids = {row.version_id for row in rows if row.version_id}
-    rows = session.execute(select(ScoreVersion.id, ScoreVersion.number).where(ScoreVersion.id.in_(ids))) if ids else ()
-    return {row.id: row.number for row in rows}
+    if not ids:
+        return {}
+    return {row.id: row.number for row in session.execute(select(ScoreVersion.id, ScoreVersion.number).where(ScoreVersion.id.in_(ids)))}
 
 
 def say_wrong(session: Session, profile_id: uuid.UUID, kind: str, *, positive: bool, user_id: int | None, now: dt.datetime) -> None:
