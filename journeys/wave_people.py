@@ -89,7 +89,11 @@ WITH due AS MATERIALIZED (
   GROUP BY d.id, e.profile_id
 ), best AS (
   SELECT DISTINCT ON (t.id, t.profile_id) t.id, t.profile_id, t.because, t.rank, t.since
-  FROM told t JOIN profiles p ON p.id = t.profile_id AND p.merged_into IS NULL AND p.known
+  FROM told t JOIN due d ON d.id = t.id JOIN profiles p ON p.id = t.profile_id AND p.merged_into IS NULL AND p.known
+  WHERE NOT EXISTS (
+    SELECT FROM wave_people o JOIN waves e ON e.id = o.wave_id
+    WHERE o.profile_id = t.profile_id AND o.told_at >= t.since AND e.journey_id = d.journey_id AND e.variant_id = d.variant_id
+      AND (t.because <> 'asked' OR NOT d.out))
   ORDER BY t.id, t.profile_id, t.rank
 )
 INSERT INTO wave_people (wave_id, place, profile_id, because, since)
@@ -100,10 +104,6 @@ LEFT JOIN LATERAL (
   SELECT sum(o.revenue - o.refunded) AS worth FROM orders o WHERE o.profile_id = b.profile_id AND o.ordered_at IS NOT NULL AND o.cancelled_at IS NULL
     AND o.currency = (SELECT currency FROM variants WHERE id = d.variant_id)
 ) w ON d.by_value
-WHERE NOT EXISTS (
-  SELECT FROM wave_people p JOIN waves e ON e.id = p.wave_id
-  WHERE p.profile_id = b.profile_id AND p.told_at >= b.since AND e.journey_id = d.journey_id AND e.variant_id = d.variant_id
-    AND (b.because <> 'asked' OR NOT d.out))
 ON CONFLICT DO NOTHING
 """  # noqa: S608  our own words
 _SKIP = """

@@ -56,6 +56,23 @@ def test_who_waits_for_it_hears_that_it_costs_less_once(shop: Shop) -> None:
     assert shop.deliver() == ["p1"]
 
 
+def test_who_waits_for_it_and_was_told_and_looks_again_is_told_as_one_who_looked(shop: Shop) -> None:
+    drop(shop)
+    ask(shop, "p1", "p2")
+    shop.stock(9)
+    for price in ("100", "80"):
+        shop.later(5)
+        shop.price(price)
+    shop.waves()
+    assert shop.deliver() == ["p1", "p2"]
+    shop.later(2 * 24 * 60)
+    look(shop, "p1")
+    shop.later(5)
+    shop.price("60")
+    shop.waves()
+    assert shop.deliver() == ["p1"]
+
+
 def test_who_searched_for_it_while_there_was_none_may_hear_that_it_costs_less(shop: Shop) -> None:
     drop(shop, viewed=False, carted=False, searched=True)
     said = {"sku": "vase", "name": "Blue vase", "price": "100", "currency": "ILS"}
