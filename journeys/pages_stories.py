@@ -82,7 +82,7 @@ def keep(slug: str) -> Answer:
     start = min(each.at for each in asked.events)
     happens = [Happening(name=each.name, after=_whole(each.at - start), properties=each.properties) for each in asked.events]
     story = Story(name=asked.name, start=start, traits=asked.traits, segments=asked.segments, events=happens, expect=[])
-    stories.keep(db(), journey.id, [recorded(graph, story)])
+    stories.keep(db(), journey.id, [recorded(graph, story, slug)])
     users.audit(db(), user_id=me().user_id, action="journey.story", subject=f"{slug} {asked.name}")
     db().commit()
     return jsonify(_told(journey))
@@ -110,7 +110,7 @@ def _told(journey: Journey) -> dict[str, Any]:
     graph, kept = _graph(journey), stories.kept(db(), journey.id)
     if graph is None:
         return {"runs": False, "stories": [_story(each, []) for each in kept]}
-    return {"runs": True, "stories": [_story(*each) for each in stories.verdicts(graph, kept)]}
+    return {"runs": True, "stories": [_story(*each) for each in stories.verdicts(graph, kept, journey.slug)]}
 
 
 def _story(story: Story, wrong: list[Mistake]) -> dict[str, Any]:

@@ -56,6 +56,6 @@ def shipped() -> frozenset[str]:
     return frozenset(story.name for file in STORIES.glob("*.yaml") for story in read(file))
 
 
-def verdicts(graph: Graph, stories: Iterable[Story]) -> list[tuple[Story, list[Mistake]]]:
+def verdicts(graph: Graph, stories: Iterable[Story], slug: str) -> list[tuple[Story, list[Mistake]]]:
     """Each story with what came out otherwise."""
-    return [(story, judge(graph, story)) for story in stories]
+    return [(story, judge(graph, story, slug)) for story in stories]

@@ -72,27 +72,27 @@ def read(file: Path) -> list[Story]:
         raise InvalidError(f"{file.name} cannot be read as stories: {error}") from error
 
 
-def run(graph: Graph, story: Story) -> list[str]:
+def run(graph: Graph, story: Story, slug: str = "simulation") -> list[str]:
     """What came out otherwise than told, as English sentences; empty where the story holds."""
-    return [str(each) for each in judge(graph, story)]
+    return [str(each) for each in judge(graph, story, slug)]
 
 
-def told(graph: Graph, story: Story) -> Trial:
-    """What the journey does when this happens."""
+def told(graph: Graph, story: Story, slug: str) -> Trial:
+    """What the journey does when this happens; `slug` is what it is called, should it name itself."""
     said: list[Said] = [(story.start + each.after, each.name, each.properties) for each in story.events]
-    return tell(graph, story.start, said, Somebody(story.traits, segments=frozenset(story.segments)))
+    return tell(graph, story.start, said, Somebody(story.traits, segments=frozenset(story.segments)), slug)
 
 
-def recorded(graph: Graph, story: Story) -> Story:
+def recorded(graph: Graph, story: Story, slug: str) -> Story:
     """The story with what happens today as what is expected."""
-    trial = told(graph, story)
+    trial = told(graph, story, slug)
     expect = [Expected(after=each.at - story.start, template=each.template, channel=each.channel) for each in trial.sent]
     return story.model_copy(update={"expect": expect, "ends": trial.runs[-1].end_reason if trial.runs else None})
 
 
-def judge(graph: Graph, story: Story) -> list[Mistake]:
+def judge(graph: Graph, story: Story, slug: str) -> list[Mistake]:
     """What came out otherwise than told; empty where the story holds."""
-    trial = told(graph, story)
+    trial = told(graph, story, slug)
     sent = Counter((each.at - story.start, each.template, each.channel) for each in trial.sent)
     wanted = Counter((each.after, each.template, each.channel) for each in story.expect)
     problems = [_message(_l("“%(template)s” by %(channel)s after %(after)s was not sent"), each) for each in sorted((wanted - sent).elements())]

@@ -72,6 +72,19 @@ def test_what_was_tried_is_kept_with_what_happens_today(client: FlaskClient, ses
     assert client.post(f"{CART}/stories", json={"name": "", "events": events}).status_code == 400
 
 
+def test_a_kept_story_calls_the_journey_as_the_try_out_does(client: FlaskClient, session: Session) -> None:
+    mail = {"kind": "send", "settings": {"template": "abandoned_cart"}, "exits": {"next": "again"}}
+    again = {"kind": "start_journey", "settings": {"journey": "abandoned_cart"}, "exits": {"next": "end"}}
+    graph = {"name": {"en": "Again"}, "trigger": {"kind": "hand"}, "reentry": {"again": "every_time", "at_once": "unlimited"}}
+    graph |= {"entry": "mail", "nodes": {"mail": mail, "again": again, "end": {"kind": "stop"}}}
+    client.put(f"{CART}/draft", json={"revision": 0, "graph": graph})
+    events = [{"name": "Journey Requested", "at": START, "properties": {"journey": "abandoned_cart"}}]
+    tried = client.post("/journeys/simulate", json={"graph": graph, "slug": "abandoned_cart", "start": START, "events": events}).get_json()
+    client.post(f"{CART}/stories", json={"name": "again", "events": events})
+    kept = next(each for each in stories.kept(session, drafts.find(session, "abandoned_cart").id) if each.name == "again")
+    assert len(kept.expect) == len(tried["sent"]) > 1
+
+
 def test_a_drawing_that_cannot_run_tells_no_story_and_keeps_them(client: FlaskClient) -> None:
     graph = client.get(f"{CART}/draft").get_json()["graph"]
     graph["nodes"]["wait"]["exits"] = {}

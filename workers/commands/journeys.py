@@ -166,7 +166,7 @@ def tell(args: argparse.Namespace) -> int:
     for file in args.file or sorted(files.RECIPES.glob("*.yaml")):
         drawn = graph.parse(_drawing(file))
         for each in story.read(file.parent / "tests" / file.name):
-            problems = story.run(drawn, each)
+            problems = story.run(drawn, each, file.stem)
             told, failed = told + 1, failed + bool(problems)
             print(f"{'FAILED' if problems else 'ok    '} {file.stem}: {each.name}")
             print(*(f"         {problem}\n" for problem in problems), sep="", end="")
