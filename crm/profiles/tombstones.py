@@ -97,10 +97,10 @@ def _count(session: Session, doomed: dict[int, bytes]) -> None:
 
 
 def write_list(home: Path, hashes: Sequence[bytes], at: dt.datetime) -> None:
-    """Append to the list that outlives the database; on disk before the erasure commits."""
+    """Append to the list that outlives the database; on disk before the erasure commits. A line that a full disk cut off before takes none of these along."""
     home.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(home / LIST, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as out:
-        out.writelines(f"{at.isoformat()} {base64.b64encode(one).decode()}\n" for one in hashes)
+        out.writelines(["\n", *(f"{at.isoformat()} {base64.b64encode(one).decode()}\n" for one in hashes)])
         out.flush()
         os.fsync(out.fileno())
 

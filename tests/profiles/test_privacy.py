@@ -255,6 +255,7 @@ def test_a_restored_backup_is_told_who_left(make: sessionmaker[Session], config:
     with make() as session:  # what a backup from before the erasure would hold: everything but the tombstones
         who = privacy.subject(session, dana)
     assert who is not None
+    (config.home / tombstones.LIST).write_text("2026-01-01T00:00:00+00:00 cut of")  # a full disk; the erasure is tried again
     tombstones.write_list(config.home, tombstones.hashes_of(KEYS, who.ids, who.identities), now)
     (config.home / tombstones.LIST).open("a").write("2026-01-01T00:00:00+00:00 cut of")
     with make() as session:
