@@ -61,7 +61,7 @@ SELECT profile_id, name, jsonb_object_agg(key, round(CAST(weight / total AS nume
           CROSS JOIN LATERAL jsonb_array_elements(
               CASE WHEN jsonb_typeof(e.properties->'products') = 'array' THEN e.properties->'products' ELSE jsonb_build_array(e.properties) END) AS item
           CROSS JOIN LATERAL (VALUES ('category_affinity', item->>'category'), ('brand_affinity', item->>'brand')) k(name, key)
-          WHERE e.profile_id = ANY(:ids) AND e.occurred_at > CAST(:now AS timestamptz) - interval '365 days' AND k.key <> '' AND length(k.key) <= 100
+          WHERE e.profile_id = ANY(:ids) AND k.key <> '' AND length(k.key) <= 100
           GROUP BY e.profile_id, k.name, k.key) each_key
     WINDOW who AS (PARTITION BY profile_id, name)
 ) ranked WHERE place <= 5 AND total > 0 GROUP BY profile_id, name

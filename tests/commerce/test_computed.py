@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from crm.commerce import computed
 from crm.commerce.computed import Computed
-from crm.commerce.computed_sql import HABITS
+from crm.commerce.computed_sql import AFFINITY, HABITS
 from crm.core.errors import InvalidError
 from crm.events.models import HISTORY, LIVE, SYSTEM_SOURCE
 from crm.events.spec import Call
@@ -106,11 +106,13 @@ def test_habits_are_of_a_whole_life_so_that_no_later_count_differs(session: Sess
     happen(session, now, identify({}, at=now - days(400), user_id=ME))
     opened = Call(type="track", event="Email Opened", profile_id=str(find(session, "user_id", ME)), timestamp=(now - days(400)).isoformat())
     happen(session, now, opened, source_id=SYSTEM_SOURCE)
+    happen(session, now, *(track("Product Viewed", {"sku": name, "category": name}, at=now - days(300), user_id=ME) for name in ("Tea", "Tea", "Coffee")))
     before = traits(session)
     assert dt.datetime.fromisoformat(before["last_open"].value) == now - days(400)
+    assert before["category_affinity"].value == {"Tea": 0.67, "Coffee": 0.33}
     computed.recompute(session, list(session.scalars(text("SELECT id FROM profiles"))), CONFIG, now + days(400))
     after = traits(session)
-    assert [after.get(name) for name in HABITS] == [before.get(name) for name in HABITS]
+    assert [after.get(name) for name in (*HABITS, *AFFINITY)] == [before.get(name) for name in (*HABITS, *AFFINITY)]
 
 
 def test_what_was_looked_at_lately_weighs_more_and_an_order_more_than_a_look(session: Session, now: dt.datetime) -> None:
