@@ -44,7 +44,7 @@ class AccountMember(Base):
 
 
 class AccountRole(Base):
-    """A part in an account that somebody gave by hand, once for each they were before joins: an undone join gives it back."""
+    """A part in an account that somebody gave by hand (`out`: took), once for each they were before joins: an undone join gives it back."""
 
     __tablename__ = "account_roles"
     __table_args__ = (

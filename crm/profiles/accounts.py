@@ -21,6 +21,7 @@ from crm.profiles.account_models import ROLES, Account, AccountMember
 from crm.profiles.move import on_move, on_part
 
 EVENTS = ("group", "Order Completed")
+OUT = "out"  # the role by hand of whom somebody took out
 LONGEST = 200
 MAX_TRAITS = 300
 OWN = frozenset({"name", "domain", "website", "parent", "parent_id", "parentId", "role"})  # of a group call's traits: not kept as traits
@@ -162,14 +163,22 @@ def above(session: Session, account_id: uuid.UUID) -> list[uuid.UUID]:
 
 
 def _join_in(session: Session, said: Sequence[Said], accounts: Mapping[str, Account]) -> set[tuple[uuid.UUID, uuid.UUID]]:
-    """Memberships: the role of the latest event, since the earliest; what was set by hand stays. Returns the new ones, as account and person."""
+    """Memberships: the role of the latest event, since the earliest; what was set by hand stays, until something later who was taken out too.
+
+    Returns the new ones, as account and person.
+    """
+    out = {(row.account_id, row.profile_id): row.at for row in session.execute(text(_WERE_OUT), {"ids": list({one.profile_id for one in said})})}
     latest: dict[tuple[uuid.UUID, uuid.UUID], Said] = {}
     first: dict[tuple[uuid.UUID, uuid.UUID], dt.datetime] = {}
     for one in said:
         key = (accounts[one.key].id, one.profile_id)
+        if key in out and one.at <= out[key]:
+            continue
         first[key] = min(first.get(key, one.at), one.at)
         if key not in latest or latest[key].stamp < one.stamp:
             latest[key] = one
+    if not latest:
+        return set()
     rows = [(*key, one.role, first[key], one.at, one.accepted) for key, one in sorted(latest.items())]
     names = ("accounts", "profiles", "roles", "since", "at", "accepted")
     kept = session.execute(text(_MEMBERS), dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True)))
@@ -221,12 +230,14 @@ def set_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID
     _tell(session, {account_id}, {profile_id})
 
 
-def remove_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID) -> bool:
-    """Take a person out; a later event may bring them in again. False where they had no part."""
-    session.execute(text("DELETE FROM account_roles WHERE account_id = :account AND profile_id = :profile"), {"account": account_id, "profile": profile_id})
+def remove_member(session: Session, *, account_id: uuid.UUID, profile_id: uuid.UUID, now: dt.datetime) -> bool:
+    """Take a person out; what happens later may bring them in again, counting the log anew does not. False where they had no part."""
+    part = {"account": account_id, "profile": profile_id}
+    session.execute(text("DELETE FROM account_roles WHERE account_id = :account AND profile_id = :profile"), part)
     gone = text("DELETE FROM account_members WHERE account_id = :account AND profile_id = :profile RETURNING 1")
-    was_in = session.execute(gone, {"account": account_id, "profile": profile_id}).first() is not None
+    was_in = session.execute(gone, part).first() is not None
     if was_in:
+        session.execute(text(_GIVE), {**part, "role": OUT, "now": now})
         _tell(session, {account_id}, {profile_id})
     return was_in
 
@@ -310,7 +321,15 @@ ON CONFLICT (account_id, coalesce(given_id, profile_id)) DO UPDATE SET (role, at
 """
 _BY_HAND = """
 INSERT INTO account_members (account_id, profile_id, role, by_hand, since, said_at, said_accepted)
-SELECT DISTINCT ON (account_id, profile_id) account_id, profile_id, role, true, at, at, 0
-FROM account_roles WHERE profile_id = ANY(CAST(:ids AS uuid[])) ORDER BY account_id, profile_id, at DESC, id DESC
+SELECT account_id, profile_id, role, true, at, at, 0 FROM (
+    SELECT DISTINCT ON (account_id, profile_id) account_id, profile_id, role, at
+    FROM account_roles WHERE profile_id = ANY(CAST(:ids AS uuid[])) ORDER BY account_id, profile_id, at DESC, id DESC
+) latest WHERE role <> 'out'
 ON CONFLICT (account_id, profile_id) DO UPDATE SET (role, by_hand) = (excluded.role, true)
+"""
+_WERE_OUT = """
+SELECT account_id, profile_id, at FROM (
+    SELECT DISTINCT ON (account_id, profile_id) account_id, profile_id, role, at
+    FROM account_roles WHERE profile_id = ANY(CAST(:ids AS uuid[])) ORDER BY account_id, profile_id, at DESC, id DESC
+) latest WHERE role = 'out'
 """

@@ -104,8 +104,24 @@ def test_a_role_set_by_hand_stays(session: Session, now: dt.datetime) -> None:
     assert parts(session, "dana") == {"acme": "payer"}
     with pytest.raises(InvalidError):
         accounts.set_member(session, account_id=account(session, "acme").id, profile_id=dana, role="king", now=now)
-    assert accounts.remove_member(session, account_id=account(session, "acme").id, profile_id=dana)
+    assert accounts.remove_member(session, account_id=account(session, "acme").id, profile_id=dana, now=now)
     assert parts(session, "dana") == {}
+
+
+def test_who_was_taken_out_stays_out_until_something_later_brings_them_in(session: Session, now: dt.datetime) -> None:
+    happen(session, now, group("acme", {"role": "buyer"}, at=now - dt.timedelta(days=1)), group("beta", at=now - dt.timedelta(days=1)))
+    dana, acme = find(session, "user_id", "dana"), account(session, "acme").id
+    assert dana is not None
+    assert accounts.remove_member(session, account_id=acme, profile_id=dana, now=now)
+    happen(session, now, Call(type="group", group_id="gamma", anonymous_id="b1", timestamp=now.isoformat()))
+    happen(session, now, identify({}, at=now, user_id="dana", anonymous_id="b1"))
+    assert parts(session, "dana") == {"beta": "member", "gamma": "member"}, "a join counts their parts anew"
+    later = now + dt.timedelta(hours=1)
+    happen(session, later, group("acme", {"role": "viewer"}, at=later))
+    was = session.scalars(text("SELECT since FROM account_members WHERE account_id = :acme"), {"acme": acme}).one()
+    accounts.refold(session, [dana])
+    assert parts(session, "dana")["acme"] == "viewer"
+    assert session.scalars(text("SELECT since FROM account_members WHERE account_id = :acme"), {"acme": acme}).one() == was == later
 
 
 def test_a_join_brings_both_sets_of_parts_together(session: Session, now: dt.datetime) -> None:

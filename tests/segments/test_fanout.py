@@ -57,7 +57,7 @@ def test_by_hand_too_and_whoever_is_taken_out_leaves(session: Session, now: dt.d
     accounts.set_member(session, account_id=acme.id, profile_id=dana, role="buyer", now=now)
     settle(session, now)
     assert members(session, "gold") == 1
-    accounts.remove_member(session, account_id=acme.id, profile_id=dana)
+    accounts.remove_member(session, account_id=acme.id, profile_id=dana, now=now)
     settle(session, now)
     assert members(session, "gold") == 0
 

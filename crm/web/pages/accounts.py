@@ -107,7 +107,7 @@ def members(account_id: uuid.UUID) -> Response | tuple[str, int]:
         error = InvalidError(_l("Nobody has this identity. Write it as kind:value, for example email:dana@example.com."), field="person")
         return _page(account_id, error), error.status
     if request.form.get("act") == "remove":
-        accounts.remove_member(db(), account_id=account_id, profile_id=who)
+        accounts.remove_member(db(), account_id=account_id, profile_id=who, now=clock.now())
     elif request.form.get("role") in ROLES:
         accounts.set_member(db(), account_id=account_id, profile_id=who, role=request.form["role"], now=clock.now())
     _note(account)
