@@ -53,11 +53,16 @@ def _borrowed(graph: Graph) -> Iterator[Problem]:
 
 
 def _cartless(graph: Graph) -> Iterator[Problem]:
-    """A wait that counts from a cart no run has: it would be over at once, as with a cart that is gone."""
+    """What asks after a cart no run has: a wait that counts from it would be over at once, as with a cart that is gone, and a branch answers all alike."""
+    if graph.key == "cart":
+        return
     for spot in graph.nodes.values():
-        if graph.key != "cart" and isinstance(spot.settings, WaitSettings) and spot.settings.counting_from == "cart":
+        if isinstance(spot.settings, WaitSettings) and spot.settings.counting_from == "cart":
             said = Mistake(_l("this journey is about no cart, so nothing would be waited for; count from when the step was reached"))
             yield Problem(spot.name, "%(field)s: %(said)s", {"field": "counting_from", "said": said})
+        elif isinstance(spot.settings, BranchSettings) and any(each.of == "cart" for each in spot.settings.criteria):
+            example = _l("Dana has goods for 300 in her cart, and goes the way of who has none.")
+            yield Problem(spot.name, _l("this journey is about no cart: what is asked of it here is answered the same for everybody"), {}, WARNING, example)
 
 
 def surprises(graph: Graph) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from journeys import files
 from journeys.graph import parse, read
+from journeys.kinds import NODES
 from journeys.lint import review, surprises
 from tests.journeys.test_entry import WAIT, drawing
 
@@ -38,6 +39,8 @@ CORPUS: list[tuple[str, dict[str, Any], str, str]] = [
     ("a name of Kesher's own", drawing({"say": {"kind": "send_event", "settings": {"event": "Segment Entered"}}}), "error", "event: only Kesher itself says"),
     ("a cart nobody has", drawing({"rest": {"kind": "wait", "settings": {"for": "1h", "counting_from": "cart"}}}),
      "error", "counting_from: this journey is about no cart"),
+    ("asked of a cart nobody has", drawing({"dear": {"kind": "branch", "settings": NODES["branch"].first, "exits": {"yes": "end", "otherwise": "end"}}}),
+     "warning", "what is asked of it here is answered the same for everybody"),
     ("no such template", drawing({"mail": {"kind": "send", "settings": {"template": "none"}}}), "error", "there is no published template"),
     ("another channel", drawing({"mail": {"kind": "send", "settings": {"template": "hello", "channel": "sms"}}}), "error", "is not for the channel sms"),
     ("no topic", drawing({"mail": {"kind": "send", "settings": {"template": "silent"}}}), "error", "names no topic"),
