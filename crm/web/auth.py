@@ -65,6 +65,7 @@ def sign_out() -> None:
 def ask_nobody() -> None:
     """For the rest of this request nobody is signed in: the database cannot say who it is."""
     g._login_user = cast(Any, current_app).login_manager.anonymous_user()  # where Flask-Login keeps its answer
+    g.pop("token", None)
 
 
 def requires(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R | AnyResponse]]:

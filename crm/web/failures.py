@@ -9,7 +9,7 @@ import structlog
 from flask import Flask, Response, jsonify, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, DBAPIError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -17,6 +17,7 @@ from crm.core.db import is_passing
 from crm.core.errors import KesherError
 from crm.core.i18n import _l
 from crm.web import auth
+from crm.web.db import db
 from crm.web.words import refusal
 
 log = structlog.get_logger()
@@ -47,6 +48,8 @@ def answer(error: Exception) -> AnyResponse:
         error = error.original_exception  # saying that there is nothing here, we asked the database who is asking
     if away := is_passing(error):
         auth.ask_nobody()
+    elif isinstance(error, DBAPIError):
+        db().rollback()  # what was refused spoils its transaction, and who asks and what is hidden from them is still to be read
     status, sentence = _read(error)
     number = f"e-{secrets.token_hex(4)}"
     entry = {"error_id": number, "status": status, "method": request.method, "path": _path()}

@@ -10,12 +10,14 @@ from html.parser import HTMLParser
 from urllib.parse import quote
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm.core.json import dumps
 from crm.web.auth import safe_next
+from crm.web.db import db
+from crm.web.models import ApiToken
 from crm.web.tokens import create_token
 from tests.web.conftest import Browser
 from tests.web.shop import open_shop
@@ -73,6 +75,22 @@ def test_no_address_breaks_a_page(session: Session, now: dt.datetime, app: Flask
 def test_a_number_of_five_thousand_digits_is_nobodys_id(app: Flask) -> None:
     """int() itself refuses it, and would be an error of ours."""
     assert app.test_client().get(f"/sources/{'9' * 5000}").status_code == 404
+
+
+@pytest.mark.parametrize(("code", "status"), [("22003", 400), ("40P01", 503)], ids=["refused", "deadlock"])
+def test_what_the_database_refuses_is_a_sentence_to_whoever_may_not_see_everything(
+    app: Flask, browser_as: Callable[[str], Browser], code: str, status: int
+) -> None:
+    """Who asks, and what is hidden from them, was read in the transaction that had just failed: 500 to everybody but admins."""
+
+    def fail(name: str) -> str:
+        if name == "program":
+            g.token = ApiToken(role="viewer")
+        return str(db().execute(text(f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{code}'; END $$")))
+
+    app.add_url_rule("/fail/<name>", "fail", fail)
+    viewer = browser_as("viewer")
+    assert [viewer.get(f"/fail/{name}").status_code for name in ("person", "program")] == [status, status]
 
 
 @pytest.mark.parametrize("odd", ["²", "9" * 5000])
