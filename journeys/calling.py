@@ -36,12 +36,12 @@ class Reply:
     whole: bool
 
     def wait(self, now: dt.datetime) -> dt.timedelta | None:
-        """How long we were asked to wait (RFC 9110, 10.2.3: seconds or a date)."""
+        """How long we were asked to wait (RFC 9110, 10.2.3: seconds or a date), at most a day."""
         said = self.headers.get("retry-after", "").strip()
         try:
             if said.isascii() and said.isdigit():
                 return dt.timedelta(seconds=min(int(said), 86_400))
-            return max(parsedate_to_datetime(said) - now, dt.timedelta(0)) if said else None
+            return min(max(parsedate_to_datetime(said) - now, dt.timedelta(0)), dt.timedelta(days=1)) if said else None
         except (ValueError, TypeError, OverflowError):  # int() reads so many digits and no more
             return None
 

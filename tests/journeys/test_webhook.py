@@ -353,6 +353,13 @@ def test_a_wait_of_too_many_digits_is_a_wait_like_any_other(session, make, serve
     assert calls(session) == [("waiting", 1)]
 
 
+@pytest.mark.parametrize("said", ["Fri, 31 Dec 9999 23:59:59 GMT", "9999999"])
+def test_no_endpoint_rests_for_longer_than_a_day_whatever_its_clock_says(session, make, server, now, said):
+    server.answers = [(429, {"Retry-After": said}, "")]
+    assert call(make, now) == 1
+    assert session.scalar(text("SELECT resting_until FROM webhook_endpoints")) == now + dt.timedelta(days=1)
+
+
 def test_one_call_that_cannot_be_made_leaves_those_beside_it_alone(session, make, server, now, monkeypatch):
     pipeline.run(session, [take(track("Signed Up", {}, at=now, user_id="noa"), now)], now, CONFIG)
     post = calling.post
