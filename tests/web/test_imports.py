@@ -15,6 +15,7 @@ from crm.core.config import Config
 from crm.events.importing import uploads
 from crm.events.importing.models import WORKING, Upload
 from crm.messages import templates
+from crm.web import rights
 from tests.web.conftest import Browser
 from workers import pipeline
 
@@ -80,6 +81,18 @@ def test_the_preview_shows_a_day_as_the_file_says_it(browser_as: Callable[[str],
     page = browser.get(f"/imports/{number}/preview").text
     assert "<bdi>people.csv</bdi>" in page, "in two parts a page in Hebrew would show .csvpeople"
     assert "2025-08-01 00:00" in page and "2025-07-31" not in page
+
+
+def test_a_sum_in_a_file_is_veiled_under_whatever_meaning(browser_as: Callable[[str], Browser], session: Session) -> None:
+    browser = browser_as("marketer")
+    number = int(send(browser, "email,total,city\ndana@example.com,917.5,Haifa\n").location.rpartition("/")[2])
+    pages = [f"/imports/{number}/{part}" for part in ("columns", "preview")]
+    assert choose(browser, number, role_1="trait").location == pages[1]
+    assert all("917.5" in browser.get(page).text for page in pages)
+    rights.hide(session, {("marketer", "revenue")})
+    session.commit()
+    assert not [page for page in pages if "917.5" in browser.get(page).text]
+    assert all("Haifa" in browser.get(page).text for page in pages)
 
 
 def test_a_failure_that_names_what_stands_in_the_file_is_text(browser_as: Callable[[str], Browser], session: Session) -> None:

@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -149,8 +149,9 @@ def preview(number: int) -> str | AnyResponse:
     lines = wizard.preview(uploads.stored(settings().home, row), uploads.mapping_of(row), now=clock.now())
     choices = _choices(row.settings, uploads.look(row, settings().home))
     read = [place for place, choice in enumerate(choices) if choice.role != "skip"]
-    shut = {place for place in read if choices[place].role in rights.SUMS} if "revenue" in rights.hidden() else ()
-    return render_template("imports-preview.html", row=row, lines=lines, choices=choices, read=read, shut=shut, veil=rights.VEIL, said=said, names=_names(row))
+    return render_template(
+        "imports-preview.html", row=row, lines=lines, choices=choices, read=read, shut=_shut(choices), veil=rights.VEIL, said=said, names=_names(row)
+    )
 
 
 @bp.post("/<int:number>")
@@ -217,7 +218,7 @@ def _columns(row: Upload, chosen: Mapping[str, Any]) -> str:
     return render_template(
         "imports-columns.html", row=row, found=found, kind=kind, choices=choices, chosen=_NOTHING | dict(chosen), said=said, sources=sources, topics=topics,
         roles=wizard.ROLES[kind], types=wizard.TYPES, kinds=wizard.KINDS, channels=ADDRESS_OF, encodings=recognise.ENCODINGS,
-        delimiters=recognise.DELIMITERS, today=_here(clock.now()).date(), own_source=said.OWN_SOURCE,
+        delimiters=recognise.DELIMITERS, today=_here(clock.now()).date(), own_source=said.OWN_SOURCE, shut=_shut(choices), veil=rights.VEIL,
     )  # fmt: skip
 
 
@@ -227,6 +228,11 @@ def _choices(chosen: Mapping[str, Any], found: Recognised) -> list[Choice]:
     if len(kept) == len(found.columns):
         return [Choice(**one) for one in kept]
     return guess.guess(found.columns, found.sample, kind=chosen.get("kind") or "people")
+
+
+def _shut(choices: Sequence[Choice]) -> set[int]:
+    """The columns that hold sums, by what they mean or are called, where whoever looks may not see revenue."""
+    return {place for place, one in enumerate(choices) if rights.SUMS & {one.role, one.name}} if "revenue" in rights.hidden() else set()
 
 
 def _chosen(form: Mapping[str, str], width: int) -> dict[str, Any]:
