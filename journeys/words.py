@@ -35,7 +35,7 @@ ENDINGS = {
     "dropped": _l("came due while the journey was paused, and was dropped when it went on"),
     "stopped": _l("somebody stopped the journey"),
     "too_many_steps": _l("went in circles and was stopped"),
-    "not_written": _l("could not be written down and was parked"),
+    "not_written": _l("could not be written down and was stopped"),
 }
 REFUSED = {
     "too_late": _l("the event came too late to start anything"),

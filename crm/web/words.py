@@ -103,7 +103,7 @@ OWN_REASONS = {
     "new_version": _l("A new version of the journey ended it."),
     "dropped": _l("It came due while the journey was paused, and was dropped when it went on."),
     "too_many_steps": _l("It went in circles and was stopped."),
-    "not_written": _l("It could not be written down and was parked."),
+    "not_written": _l("It could not be written down and was stopped."),
     "merged": _l("Two runs of one person became one."),
     "stopped": _l("Somebody stopped the journey."),
     "erased": _l("The person asked to be erased."),
