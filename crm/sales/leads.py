@@ -256,7 +256,8 @@ UPDATE leads l SET status = CAST(:status AS text), open = :open, check_at = :now
 FROM was WHERE l.profile_id = was.profile_id RETURNING was.status
 """
 _TOUCH = """
-UPDATE leads SET touched_at = :now, touched_by = :by, answered_at = coalesce(answered_at, :now), check_at = :now
+UPDATE leads SET touched_at = greatest(touched_at, :now), touched_by = CASE WHEN touched_at > :now THEN touched_by ELSE CAST(:by AS integer) END,
+    answered_at = coalesce(answered_at, :now), check_at = :now
 WHERE profile_id = :id RETURNING status
 """
 _ASSIGN = """

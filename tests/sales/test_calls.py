@@ -151,6 +151,16 @@ def test_a_mail_is_an_answer_once_it_went_out(sales, fate):
         assert sales.events("Task Late"), "the first contact is still owed, and goes up"
 
 
+def test_a_mail_heard_of_late_leaves_the_call_that_came_after_it_the_last_touch(sales, dana):
+    install(sales.session, shipped_templates(), sales.now)
+    message = acts.write(sales.session, dana, template="abandoned_cart", by=2, now=sales.now)
+    called(sales, dana, now=sales.now + 2 * MINUTE)
+    sent(sales, message, sales.now + MINUTE)
+    lead = sales.of("dana@example.com")
+    assert (lead.touched_at, lead.touched_by) == (sales.now + 2 * MINUTE, 1)
+    assert queue.day(sales.session, 1, since=sales.now).done == 1
+
+
 def test_a_call_with_somebody_who_became_a_lead_only_then_is_taken_back(sales):
     sales.happens(track("Page Viewed", {}, at=sales.now, user_id="noa@example.com", email="noa@example.com"))
     noa = sales.who("noa@example.com")
