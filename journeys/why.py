@@ -26,6 +26,11 @@ from journeys.why_waves import places
 from journeys.zones import day_in
 
 LATEST = 5  # events looked at
+_RUNS = {
+    "active": _l("A run is under way."),
+    "failed": _l("A run failed and stands where it was; on the journey’s page somebody can let it go on."),
+    "done": _l("There was a run that is over."),
+}
 _CUT = {  # why an audience ended -> what that means for whom it did not come to
     "late": _l("It ended before it came to the profile: it could not go on for a day."),
     "dropped": _l("It ended before it came to the profile: when the journey was resumed, what had come due was to end."),
@@ -44,8 +49,7 @@ def _reasons(session: Session, journey: Standing, profile_id: uuid.UUID, now: dt
         yield Sentence(_l("The journey is not live, so nobody enters it now."))
     run = session.execute(_RUN, {"journey": journey.id, "profile": profile_id}).one_or_none()
     if run is not None:
-        said = _l("A run is under way.") if run.status == "active" else _l("There was a run that is over.")
-        yield Sentence(said)
+        yield Sentence(_RUNS[run.status])
     if journey.graph is None:
         return
     if session.scalar(_HELD_OUT, {"journey": journey.id, "profile": profile_id}):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm.events.models import HISTORY
 from crm.web.tokens import create_token
-from journeys import publish
+from journeys import publish, runs
 from journeys.kinds import TRIGGERS
 from journeys.why import why_not
 from tests.journeys.test_entry import CONFIG, WAIT, drawing, go, signed
@@ -52,6 +52,14 @@ def test_it_happened_before_there_was_a_journey(session: Session, now: dt.dateti
     before = now - dt.timedelta(hours=2)
     go(session, before, signed(before, total=50))
     assert said(session, now)[0] == "It happened before the journey was first published."
+
+
+def test_a_run_that_failed_is_not_one_that_is_over(session: Session, now: dt.datetime) -> None:
+    go(session, now, signed(now, total=150))
+    assert said(session, now) == ["A run is under way."]
+    later = now + dt.timedelta(hours=1)
+    assert runs.fail(session, session.scalars(text("SELECT id FROM profiles")).one(), "poisoned", later) == 1
+    assert said(session, later) == ["A run failed and stands where it was; on the journey’s page somebody can let it go on."]
 
 
 def test_page_and_api_say_the_same(session: Session, now: dt.datetime, app: Flask, signed_in: Callable[..., FlaskClient]) -> None:
