@@ -69,6 +69,7 @@ def trait(name: str, value: Any) -> tuple[Markup | str, Markup | str]:
     """A trait's title and value; the band of a score is told as what it is, and an address that can be none as such."""
     if name in rights.SUMS and "revenue" in rights.hidden():
         return trait_title(name), bdi(rights.VEIL)
+    value = _address(name, value)
     if name in words.NO_ADDRESS and value not in (None, "") and normalise(name, value) is None:
         return trait_title(name), Markup('{} <span class="k-warn">{}</span>').format(trait_value(value), _(words.NO_ADDRESS[name]))
     return titles.band_trait(name, value) or (trait_title(name), trait_value(value))
@@ -77,8 +78,13 @@ def trait(name: str, value: Any) -> tuple[Markup | str, Markup | str]:
 def properties(said: Mapping[str, Any], *, ours: bool) -> list[tuple[str, Markup | str, Markup | str]]:
     """Each property of an event, with its title and value; sums are veiled from whoever may not see revenue. Those of events Kesher made have words."""
     money = rights.sums(said) if "revenue" in rights.hidden() else ()
-    told = property_value if ours else lambda _name, value: trait_value(value)
+    told = property_value if ours else lambda name, value: trait_value(_address(name, value))
     return [(name, property_title(name), bdi(rights.VEIL) if name in money else told(name, value)) for name, value in said.items()]
+
+
+def _address(name: str, value: Any) -> Any:
+    """A phone that was sent as a number is no quantity: it is written, and hidden, as a phone."""
+    return normalise(name, value) or str(value) if name in words.NO_ADDRESS and isinstance(value, int) else value
 
 
 def property_value(name: str, value: Any) -> Markup | str:

@@ -117,6 +117,8 @@ def _of_json(value: Any, fields: frozenset[str], keep: str) -> Any:
         return {veil(key, fields, keep): None if key in money else _of_json(inner, fields, keep) for key, inner in value.items()}
     if isinstance(value, list):
         return [_of_json(one, fields, keep) for one in value]
+    if isinstance(value, int) and veil(str(value), fields) != str(value):
+        return None  # a phone that was sent as a number
     return veil(value, fields, keep) if isinstance(value, str) else value
 
 

@@ -126,6 +126,19 @@ def test_the_api_veils_too(shop: Shop, session: Session, app) -> None:
     assert [cart["value"] for cart in answer.json["carts"]] == [None]
 
 
+def test_a_phone_that_was_sent_as_a_number_is_a_phone(shop: Shop, session: Session, app: Flask, browser_as: Callable[[str], Browser]) -> None:
+    session.execute(text("UPDATE profiles SET traits = traits || '{\"phone\": 972505550142}' WHERE id = :id"), {"id": shop.dana})
+    secret = tokens.create_token(session, name="till", role="sales")
+    session.commit()
+    sales = browser_as("sales")
+    assert "972,505" not in sales.get(f"/people/{shop.dana}").text, "no quantity"
+    rights.hide(session, {("sales", "phone")})
+    session.commit()
+    assert not re.search("972,?505", sales.get(f"/people/{shop.dana}").text)
+    found = app.test_client().get(f"/api/v1/profiles/{shop.dana}", headers={"Authorization": f"Bearer {secret}"}).json
+    assert [one["value"] for one in found["traits"] if one["name"] == "phone"] == [None]
+
+
 def test_a_trait_of_the_companys_own_that_adds_up_money_is_money(shop: Shop, session: Session, app: Flask, browser_as: Callable[[str], Browser]) -> None:
     computed.define(session, name="spent", title="Spent", event="Order Completed", aggregate="sum", property_="total", days=None)
     session.add(ComputedTrait(profile_id=shop.dana, name="spent", value=77123.5, events=3, computed_at=dt.datetime.now(dt.UTC)))
