@@ -49,7 +49,7 @@ class GoodsTrigger(Trigger[S]):
 
     def matches(self, settings: S, event: Happened, journey: str = "") -> bool:
         """One said for this journey."""
-        return event.name == self.event and event.trusted and journey in {"", event.properties.get("journey")}
+        return event.name == self.event and event.trusted and journey in ("", event.properties.get("journey"))
 
     def keyed_by(self, settings: S) -> str:
         """The variant."""

@@ -63,7 +63,7 @@ class DateTrigger(Trigger[DateSettings]):
 
     def matches(self, settings: DateSettings, event: Happened, journey: str = "") -> bool:
         """One said for this journey."""
-        return event.name == DATE_REACHED and event.trusted and journey in {"", event.properties.get("journey")}
+        return event.name == DATE_REACHED and event.trusted and journey in ("", event.properties.get("journey"))
 
     def keyed_by(self, settings: DateSettings) -> str:
         """The occasion."""

@@ -30,7 +30,7 @@ class HandTrigger(Trigger[HandSettings]):
 
     def matches(self, settings: HandSettings, event: Happened, journey: str = "") -> bool:
         """One that names this journey; a browser may not ask."""
-        return event.name == REQUESTED and event.trusted and journey in {"", event.properties.get("journey")}
+        return event.name == REQUESTED and event.trusted and journey in ("", event.properties.get("journey"))
 
     def keyed_by(self, settings: HandSettings) -> str:
         """The rules of entry decide."""

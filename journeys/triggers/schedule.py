@@ -81,7 +81,7 @@ class ScheduleTrigger(Trigger[ScheduleSettings]):
 
     def matches(self, settings: ScheduleSettings, event: Happened, journey: str = "") -> bool:
         """One said for this journey."""
-        return event.name == AUDIENCE and event.trusted and journey in {"", event.properties.get("journey")}
+        return event.name == AUDIENCE and event.trusted and journey in ("", event.properties.get("journey"))
 
     def keyed_by(self, settings: ScheduleSettings) -> str:
         """The occasion."""

@@ -37,7 +37,7 @@ class SegmentTrigger(Trigger[SegmentSettings]):
 
     def matches(self, settings: SegmentSettings, event: Happened, journey: str = "") -> bool:
         """That segment; who was in it before, only for the journey that asked."""
-        if event.name == AUDIENCE and journey not in {"", event.properties.get("journey")}:
+        if event.name == AUDIENCE and journey not in ("", event.properties.get("journey")):
             return False
         return event.name in self.names(settings) and event.trusted and event.properties.get("segment") == settings.segment
 

@@ -13,7 +13,7 @@ from crm.events import inbox
 from crm.events.inbox import MAX_HOPS
 from crm.events.read import read
 from crm.events.spec import OWN
-from journeys import publish
+from journeys import files, publish
 from journeys.engine import wake_due
 from journeys.graph import parse
 from journeys.simulate import tell
@@ -66,3 +66,12 @@ def test_what_a_run_says_is_heard_as_it_is_live(session: Session, now: dt.dateti
     tried = [[f"{step.node}:{step.exit}" for step in run.passed] for run in trial.runs]
     assert (tried, [reason for _, reason in trial.refused]) == lived(session, now, begins)
     assert len(tried) == many
+
+
+@pytest.mark.parametrize("recipe", ["back_in_stock", "birthday", "black_friday", "vip_entry", None])
+def test_a_name_of_a_journey_that_is_no_name_is_told_as_any_other(now: dt.datetime, recipe: str | None) -> None:
+    graph = parse(files.recipes()[recipe] if recipe else drawing({"say": SAY}) | {"trigger": BY_NAME})
+    said = {"journey": ["own"], "segment": getattr(graph.trigger_settings, "segment", ""), "occasion": "2027", "sku": "vase"}
+    for name in graph.trigger.names(graph.trigger_settings):
+        trial = tell(graph, now, [(now, name, said)])
+        assert len(trial.runs) == 1
