@@ -115,9 +115,10 @@ def children(tree: Rule) -> list[Rule]:
 def change(tree: Rule, path: str, made: Rule | None) -> Rule:
     """The tree with another part at this path; None removes it, and a `not` left with nothing goes too."""
     at(tree, path)
-    if not path:
+    steps = [*filter(None, path.split("."))]
+    if not steps:
         return made if made is not None else {"all": []}
-    above, _dot, last = path.strip(".").rpartition(".")
+    above, last = ".".join(steps[:-1]), steps[-1]
     group = at(tree, above)
     if "not" in group:
         return change(tree, above, None if made is None else {"not": made})

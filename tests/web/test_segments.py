@@ -156,7 +156,8 @@ def test_a_wrong_value_is_said_and_changes_nothing(noa: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", [{"do": "edit:²"}, {"do": f"edit:{'9' * 5000}"}, {"do": "apply:"}, {"do": "mode:0"}] + [{"kind": "bucket", "at": at} for at in ("x", "0.0", "0.")]
+    "where",
+    [{"do": "edit:²"}, {"do": f"edit:{'9' * 5000}"}, {"do": "apply:"}, {"do": "mode:0"}] + [{"kind": "bucket", "at": at} for at in ("x", "0.0", "0.", ".")],
 )
 def test_a_place_that_is_not_there_is_refused_with_a_sentence(noa: Browser, where: dict[str, str]) -> None:
     answer = noa.post("/segments/build", tree=json.dumps({"all": [{"kind": "bucket", "percent": 10}]}), **{"do": "add::trait"} | where)
