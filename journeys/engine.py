@@ -29,6 +29,7 @@ from journeys.passage import MAX_AT_ONCE, BrokenError, Moment, Passage, react, s
 from journeys.runs import Refused
 
 log = structlog.get_logger()
+MANY = 20  # runs that fail while nobody's can be moved: it lies elsewhere, and all wait until it is mended
 AGAIN = "|#"  # in a run's key, between what it is about and the event that started it again
 UNREADABLE = "people stand on version {}, which this Kesher cannot read; publish one it can and move them there"
 _Mine = tuple[uuid.UUID, int]  # profile and journey
@@ -69,24 +70,23 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
     """
     board = boards.read(session)
     runs.break_journeys(session, board.unreadable)
-    return _wake(session, board, sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit}).all())), now, config)
-
-
-def _wake(session: Session, board: Board, profiles: Sequence[uuid.UUID], now: dt.datetime, config: Config) -> int:
-    """Move the runs of these people, who are locked; whose runs cannot be written down is found by halves, and those stand as failed."""
-    if not profiles:
-        return 0
-    try:
-        with session.begin_nested():
-            return _move(session, board, profiles, now, config)
-    except Exception as error:  # whatever one person's runs can do to us must not stop the others
-        if is_passing(error):
-            raise
-        if len(profiles) == 1:
-            log.error("runs_failed", profile=str(profiles[0]), problem=in_short(error))
-            return runs.fail(session, profiles[0], in_short(error), now)
-    middle = len(profiles) // 2
-    return _wake(session, board, profiles[:middle], now, config) + _wake(session, board, profiles[middle:], now, config)
+    profiles = sorted(set(session.scalars(_CLAIM, {"now": now, "limit": limit}).all()))
+    moved, failed, parts = 0, 0, [profiles] if profiles else []
+    while parts:
+        part = parts.pop()
+        try:
+            with session.begin_nested():
+                moved += _move(session, board, part, now, config)
+        except Exception as error:  # whatever one person's runs can do to us must not stop the others: they are found by halves
+            if is_passing(error) or failed == MANY and not moved:
+                raise
+            if len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+                continue
+            log.error("runs_failed", profile=str(part[0]), problem=in_short(error))
+            failed += runs.fail(session, part[0], in_short(error), now)
+    return moved + failed
 
 
 def _move(session: Session, board: Board, profiles: Sequence[uuid.UUID], now: dt.datetime, config: Config) -> int:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from journeys import graph, passage, publish, simulate
-from journeys.engine import wake_due
+from journeys.engine import MANY, wake_due
 from journeys.simulate import tell
 from tests.makers import accepted, config, track
 from workers import pipeline
@@ -88,6 +89,16 @@ def test_a_run_that_cannot_be_written_is_parked_and_stops_nobody_else(session, n
     assert publish.retry(session, "round", now=later) == 1
     wake_due(session, later, 10, CONFIG)
     assert session.scalar(text("SELECT count(*) FROM runs WHERE status = 'active'")) == 5
+
+
+def test_runs_that_all_cannot_be_written_wait_until_it_is_mended(session, now):
+    """A column that a new release misses, say: no one's run is to blame."""
+    publish.publish(session, "round", round_and_round("1m"), now=now)
+    pipeline.run(session, [accepted(track("Signed Up", at=now, user_id=f"u{each}"), now) for each in range(MANY + 1)], now, CONFIG)
+    session.execute(text("ALTER TABLE runs RENAME COLUMN round TO rounds"))
+    with pytest.raises(DBAPIError, match="round"), session.begin_nested():
+        wake_due(session, now + dt.timedelta(minutes=1), 100, CONFIG)
+    assert session.execute(text("SELECT status, count(*) FROM runs GROUP BY 1")).all() == [("active", MANY + 1)]
 
 
 def test_a_slow_loop_goes_on(session, now):
