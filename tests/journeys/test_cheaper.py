@@ -35,8 +35,7 @@ def test_a_price_that_fell_enough_is_told_to_who_looked_or_carted(shop: Shop) ->
     assert (start["was"], start["price"], start["percent"]) == ("95", "80", "16")
 
 
-def test_who_waits_for_it_hears_that_it_costs_less_once(shop: Shop) -> None:
-    drop(shop, viewed=False)
+def asked_and_told(shop: Shop) -> None:
     ask(shop, "p1", "p2")
     shop.stock(9)
     for price in ("100", "80"):
@@ -44,6 +43,11 @@ def test_who_waits_for_it_hears_that_it_costs_less_once(shop: Shop) -> None:
         shop.price(price)
     shop.waves()
     assert shop.deliver() == ["p1", "p2"]
+
+
+def test_who_waits_for_it_hears_that_it_costs_less_once(shop: Shop) -> None:
+    drop(shop, viewed=False)
+    asked_and_told(shop)
     shop.tell(track("Back In Stock Cancelled", {"sku": "vase"}, at=shop.now, user_id="p1"))
     shop.later(2 * 24 * 60)
     shop.price("60")
@@ -58,13 +62,7 @@ def test_who_waits_for_it_hears_that_it_costs_less_once(shop: Shop) -> None:
 
 def test_who_waits_for_it_and_was_told_and_looks_again_is_told_as_one_who_looked(shop: Shop) -> None:
     drop(shop)
-    ask(shop, "p1", "p2")
-    shop.stock(9)
-    for price in ("100", "80"):
-        shop.later(5)
-        shop.price(price)
-    shop.waves()
-    assert shop.deliver() == ["p1", "p2"]
+    asked_and_told(shop)
     shop.later(2 * 24 * 60)
     look(shop, "p1")
     shop.later(5)

@@ -94,4 +94,4 @@ def test_only_the_kinds_asked_for_are_shown(session: Session, now: dt.datetime) 
 @settings(max_examples=50)
 @given(before=st.text(max_size=40) | st.from_regex(r"-?[0-9]{1,18}\.[0-9]{1,20}", fullmatch=True))
 def test_no_cursor_breaks_a_timeline(session: Session, now: dt.datetime, before: str) -> None:
-    timeline(session, person(session, now), before=before, now=now)
+    assert timeline(session, person(session, now), before=before, now=now) == []
