@@ -78,7 +78,7 @@ def wake_due(session: Session, now: dt.datetime, limit: int, config: Config) -> 
             with session.begin_nested():
                 moved += _move(session, board, part, now, config)
         except Exception as error:  # whatever one person's runs can do to us must not stop the others: they are found by halves
-            if is_passing(error) or failed == MANY and not moved:
+            if is_passing(error) or failed >= MANY and not moved:
                 raise
             if len(part) > 1:
                 middle = len(part) // 2
